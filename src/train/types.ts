@@ -1,0 +1,64 @@
+import type { Sae } from '../sae/types.ts';
+
+/** Everything the trainer needs, nothing left to derive. Tokens are rows of activations. */
+export type TrainerConfig = {
+  readonly D: number;
+  readonly F: number;
+  readonly K: number;
+  /** B, rows per step. */
+  readonly B: number;
+  readonly totalSteps: number;
+  readonly lr: number;
+  readonly warmupSteps: number;
+  readonly decaySteps: number;
+  readonly adam: { readonly beta1: number; readonly beta2: number; readonly eps: number };
+  readonly auxk: number;
+  readonly auxkCoefficient: number;
+  /** A latent that has not fired for this many steps is dead. */
+  readonly deadSteps: number;
+  readonly freeze: 'none' | 'decoder' | 'soft' | 'encoder';
+  readonly seed: number;
+  /** S, logical shards: fixes the order of every sum. */
+  readonly shards: number;
+  /** Threads that carry the shards; 0 runs them on the calling thread. Never changes a bit of the result. */
+  readonly workers: number;
+};
+
+export type StepMetrics = {
+  readonly step: number;
+  /** Rows consumed so far. */
+  readonly tokens: number;
+  /** Reconstruction loss plus AuxK, as minimised. */
+  readonly loss: number;
+  /** Fraction of variance unexplained on this batch. */
+  readonly fvu: number;
+  /** Mean number of latents with z > 0. */
+  readonly l0: number;
+  readonly auxLoss: number;
+  readonly dead: number;
+  readonly lr: number;
+};
+
+/** One training step at a time; the caller owns the data. */
+export type Trainer = {
+  readonly config: TrainerConfig;
+  /** Steps done. */
+  readonly step: number;
+  /**
+   * Sets b_dec to the geometric median, the input scale and the loss scale from a sample [N,D].
+   * Must be called once before the first step. Throws on NaN.
+   */
+  initialize(sample: Float32Array): Promise<void>;
+  /** One optimizer step on B rows [B,D]. Throws TrainingDiverged on a non-finite loss, state untouched. */
+  train(x: Float32Array): Promise<StepMetrics>;
+  /** The SAE as it stands, unit-norm decoder, input scaling folded in: takes raw activations. */
+  exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
+  /** Times each latent fired since the start [F], in rows. */
+  firingCounts(): Promise<Float64Array>;
+  /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. */
+  state(): Promise<Map<string, Float32Array | Int32Array>>;
+  restore(state: Map<string, Float32Array | Int32Array>): Promise<void>;
+  /** Bytes this trainer holds, by purpose, as printed before anything is allocated. */
+  readonly budget: Readonly<Record<string, number>>;
+  close(): Promise<void>;
+};
