@@ -1,6 +1,69 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
+
 /** Bytes that can be read by range: a file, an HTTP resource, or memory. Readers never see paths. */
 export type ByteSource = {
   readonly byteLength: number;
   /** Bytes [start, end). Throws when the range leaves the source. */
   slice(start: number, end: number): Promise<Uint8Array>;
+  /**
+   * Where the bytes lie on disk, symlinks resolved, when they do: lets the engine map the file itself instead of
+   * being handed a copy. Absent in the browser.
+   */
+  readonly realPath?: string;
+  /** Gives the file handle back. Sources in memory have nothing to give back. */
+  close?(): Promise<void>;
+};
+
+/** A flat folder of named files: a model on disk, an unpacked upload, a URL prefix. */
+export type ByteFolder = {
+  /** What to call it in messages. */
+  readonly name: string;
+  has(file: string): Promise<boolean>;
+  /** Throws when the file is missing; the message names the folder and the file. */
+  open(file: string): Promise<ByteSource>;
+};
+
+/** The part of the ONNX Runtime package that the core uses; the Node, web and WebGPU builds all have it. */
+export type Ort = {
+  readonly InferenceSession: typeof InferenceSession;
+  readonly Tensor: typeof Tensor;
+};
+
+/** The owner's end of a worker thread. */
+export type WorkerHandle = {
+  postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+  /** Sets the receiver; messages that came before are delivered to it first. */
+  onMessage(receive: (message: unknown) => void): void;
+  /** Called once when the worker dies of an uncaught error; without a receiver the error surfaces in `close`. */
+  onError(receive: (error: Error) => void): void;
+  /**
+   * Asks the worker to stop after the message it is working on and waits until it has. There is no way to stop one in
+   * the middle: ending a thread inside a session run aborts the whole process.
+   */
+  close(): Promise<void>;
+};
+
+/** The worker's own end. Messages are handled one at a time, in order; a promise is awaited before the next. */
+export type WorkerPort = {
+  readonly data: unknown;
+  postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+  onMessage(receive: (message: unknown) => void | Promise<void>): void;
+};
+
+/** Everything that differs between Node and the browser. */
+export type Platform = {
+  readonly kind: 'node' | 'browser';
+  readonly ort: Ort;
+  /** Hardware threads. */
+  readonly threads: number;
+  /**
+   * Starts a worker. `name` is a module under src/ without extension, such as `train/worker`, that exports
+   * `startWorker(port: WorkerPort)`; the platform is set before it is loaded. `data` is cloned; SharedArrayBuffers in it
+   * are shared.
+   */
+  spawnWorker(name: string, data: unknown): WorkerHandle;
+  /** Opens a folder by path (Node) or URL prefix (browser). */
+  openFolder(location: string): Promise<ByteFolder>;
+  /** Milliseconds from a fixed point, for durations. */
+  now(): number;
 };

@@ -1,0 +1,118 @@
+/**
+ * Node's side of the seam: files through fs, worker_threads, onnxruntime-node. Importing this module sets the platform.
+ */
+import { existsSync } from 'node:fs';
+import { access, open, realpath, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import { setPlatform } from './index.ts';
+import { checkRange } from './memory.ts';
+import type { ByteFolder, ByteSource, Platform, WorkerHandle } from './types.ts';
+
+/** Opens a file for reading by range. Throws when it is missing or not a file; the message names it. */
+export async function openFile(path: string): Promise<ByteSource> {
+  const realPath = await realpath(path).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`${path}: ${error.code === 'ENOENT' ? 'no such file' : error.message}`);
+  });
+  const handle = await open(realPath, 'r');
+  const info = await handle.stat();
+  if (!info.isFile()) {
+    await handle.close();
+    throw new Error(`${path}: not a file`);
+  }
+  return {
+    byteLength: info.size,
+    realPath,
+    async slice(start, end) {
+      checkRange(start, end, info.size, path);
+      const bytes = new Uint8Array(end - start);
+      let done = 0;
+      while (done < bytes.length) {
+        // One read moves less than 2 GiB, whatever is asked for.
+        const length = Math.min(bytes.length - done, 1 << 30);
+        const { bytesRead } = await handle.read(bytes, done, length, start + done);
+        if (bytesRead === 0)
+          throw new Error(
+            `${path}: ended at byte ${start + done} of ${info.size}; it changed while being read`,
+          );
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+}
+
+/** A folder on disk. Throws when it is missing or not a folder. */
+export async function openFolder(path: string): Promise<ByteFolder> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info?.isDirectory()) throw new Error(`${path}: ${info ? 'not a folder' : 'no such folder'}`);
+  return {
+    name: path,
+    has: (file) =>
+      access(join(path, file)).then(
+        () => true,
+        () => false,
+      ),
+    open: (file) => openFile(join(path, file)),
+  };
+}
+
+/** The compiled bootstrap: Node 20 runs no TypeScript, so a worker started from the sources still runs from dist. */
+function workerBootstrap(): string {
+  const here = import.meta.url;
+  const compiled = here.endsWith('.ts')
+    ? new URL('../../dist/platform/node-worker.js', here)
+    : new URL('./node-worker.js', here);
+  const path = fileURLToPath(compiled);
+  if (!existsSync(path))
+    throw new Error(`${path} is missing: worker threads run compiled code. Run \`npm run build\` first.`);
+  return path;
+}
+
+function spawnWorker(name: string, data: unknown): WorkerHandle {
+  const worker = new Worker(workerBootstrap(), { workerData: { name, data } });
+  let failure: Error | undefined;
+  let reportError: ((error: Error) => void) | undefined;
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.on('error', (error) => {
+    failure = error instanceof Error ? error : new Error(String(error));
+    reportError?.(failure);
+  });
+  let receiver: ((message: unknown) => void) | undefined;
+  const early: unknown[] = [];
+  worker.on('message', (message: unknown) => (receiver ? receiver(message) : early.push(message)));
+  let closing = false;
+  return {
+    postMessage: (message, transfer = []) => worker.postMessage({ message }, [...transfer]),
+    onMessage(receive) {
+      receiver = receive;
+      for (const message of early.splice(0)) receive(message);
+    },
+    onError(receive) {
+      reportError = receive;
+      if (failure) receive(failure);
+    },
+    async close() {
+      if (!closing) worker.postMessage({ stop: true });
+      closing = true;
+      await exited;
+      if (failure && !reportError) throw failure;
+    },
+  };
+}
+
+/** Node's platform: everything the core needs from the machine. */
+export const nodePlatform: Platform = {
+  kind: 'node',
+  ort,
+  threads: availableParallelism(),
+  spawnWorker,
+  openFolder,
+  now: () => performance.now(),
+};
+
+setPlatform(nodePlatform);
