@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
+const slow = process.env.SAEKIT_SLOW === '1';
+
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'dist/**'],
+    // `*.slow.test.ts`: minutes each; CI and `npm test -- --slow` run them.
+    exclude: ['**/node_modules/**', 'dist/**', ...(slow ? [] : ['**/*.slow.test.ts'])],
     testTimeout: 60_000,
     // Two cores are the reference machine; every test file may itself start a worker.
     maxWorkers: 2,

@@ -1,37 +1,75 @@
 // Builds dist/ from src/: the WebAssembly kernels first, then TypeScript. Installs the two compilers when they are missing.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { installIfMissing, run } from './lib.mjs';
+// `--if-stale` does nothing when dist/ was built from the sources as they are; `--check` also checks types.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { digest, installCompilers, root, run, tools, tryRun } from './lib.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const tools = `${root}scripts/build-tools`;
+await installCompilers();
+buildKernels();
+const sources = digest(
+  ['src', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'].map((path) => join(root, path)),
+  (path) => path.endsWith('.test.ts'),
+);
+const stamp = join(root, 'dist', '.built-from');
+if (!process.argv.includes('--if-stale') || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== sources)
+  buildPackage();
 
-installIfMissing({ folder: tools, probe: 'typescript', what: 'the compilers (about 25 MB)' });
-
-const assembly = `${root}src/kernels/assembly/index.ts`;
-if (existsSync(assembly)) {
-  const wasm = `${root}src/kernels/kernels.tmp`;
+/** AssemblyScript -> src/kernels/wasm.ts, when the assembly has changed. */
+function buildKernels() {
+  const assembly = join(root, 'src', 'kernels', 'assembly');
+  const output = join(root, 'src', 'kernels', 'wasm.ts');
+  if (!existsSync(join(assembly, 'index.ts'))) return;
+  const flags = [
+    '-O3',
+    '--noAssert',
+    '--runtime',
+    'stub',
+    '--enable',
+    'simd',
+    '--importMemory',
+    '--maximumMemory',
+    '65536',
+    '--use',
+    'abort=',
+  ];
+  const header = `// Generated from assembly/ ${digest([assembly])} (${flags.join(' ')}) by scripts/build.mjs; not in git.\n`;
+  if (existsSync(output) && readFileSync(output, 'utf8').startsWith(header)) return;
+  const wasm = join(root, 'src', 'kernels', `kernels-${process.pid}.tmp`);
   run(process.execPath, [
-    `${tools}/node_modules/assemblyscript/bin/asc.js`,
-    assembly,
-    '--outFile', wasm,
-    '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--importMemory', '--maximumMemory', '65536',
-    '--use', 'abort=',
+    join(tools, 'node_modules', 'assemblyscript', 'bin', 'asc.js'),
+    join(assembly, 'index.ts'),
+    '--outFile',
+    wasm,
+    ...flags,
   ]);
   const base64 = readFileSync(wasm).toString('base64');
   rmSync(wasm);
-  writeFileSync(
-    `${root}src/kernels/wasm.ts`,
-    `// Generated from assembly/ by scripts/build.mjs; not in git.\nexport const wasmBase64 =\n  '${base64}';\n`,
-  );
+  writeFileSync(output, `${header}export const wasmBase64 =\n  '${base64}';\n`);
 }
 
-rmSync(`${root}dist`, { recursive: true, force: true });
-const strict = process.argv.includes('--check') ? [] : ['--noCheck'];
-const result = spawnSync(
-  process.execPath,
-  [`${tools}/node_modules/typescript/bin/tsc`, '-p', `${root}tsconfig.build.json`, ...strict],
-  { stdio: 'inherit', cwd: root },
-);
-process.exit(result.status ?? 1);
+/** TypeScript -> dist/, swapped in whole, so that a program that runs from dist/ meanwhile never sees half a build. */
+function buildPackage() {
+  const next = join(root, `dist-${process.pid}.tmp`);
+  const last = join(root, `dist-${process.pid}-old.tmp`);
+  rmSync(next, { recursive: true, force: true });
+  mkdirSync(next);
+  const strict = process.argv.includes('--check') ? [] : ['--noCheck'];
+  const status = tryRun(process.execPath, [
+    join(tools, 'node_modules', 'typescript', 'bin', 'tsc'),
+    '-p',
+    join(root, 'tsconfig.build.json'),
+    '--outDir',
+    next,
+    ...strict,
+  ]);
+  if (status !== 0) {
+    rmSync(next, { recursive: true, force: true });
+    console.error('The build failed; dist/ is as it was.');
+    process.exit(status);
+  }
+  writeFileSync(join(next, '.built-from'), sources);
+  const dist = join(root, 'dist');
+  if (existsSync(dist)) renameSync(dist, last);
+  renameSync(next, dist);
+  rmSync(last, { recursive: true, force: true });
+}

@@ -3,44 +3,95 @@ import { z } from 'zod';
 /** One schema drives the command line, the config file, run.json and the docs: a sentence per field. */
 export const trainConfigSchema = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
-  model: z.string().describe('Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json).'),
+  model: z
+    .string()
+    .describe('Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json).'),
   hook: z
     .string()
     .optional()
-    .describe('Where to read activations, a TransformerLens name. Default: resid_post at two thirds of the depth.'),
+    .describe(
+      'Where to read activations, a TransformerLens name. Default: resid_post at two thirds of the depth.',
+    ),
   data: z.array(z.string()).min(1).describe('Text, JSONL (optionally .gz) files or folders to train on.'),
   heldout: z
     .array(z.string())
     .optional()
     .describe('Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.'),
   textField: z.string().default('text').describe('JSONL field that holds the text.'),
-  latents: z.int().positive().default(4096).describe('F, the number of latents: the one dial; the rest follows from it.'),
+  latents: z
+    .int()
+    .positive()
+    .default(4096)
+    .describe('F, the number of latents: the one dial; the rest follows from it.'),
   k: z.int().positive().default(32).describe('K, the active latents per token.'),
-  tokens: z.int().positive().default(2_000_000).describe('Training tokens; activations are not reused unless the data ends.'),
+  tokens: z
+    .int()
+    .positive()
+    .default(2_000_000)
+    .describe('Training tokens; activations are not reused unless the data ends.'),
   batchTokens: z.int().positive().default(4096).describe('B, rows per optimizer step.'),
-  contextLength: z.int().positive().optional().describe('T, positions per sequence. Default: the model context, at most 256.'),
+  contextLength: z
+    .int()
+    .positive()
+    .optional()
+    .describe('T, positions per sequence. Default: the model context, at most 256.'),
   lr: z.number().positive().optional().describe('Peak learning rate. Default: 2e-4 / sqrt(F / 2^14).'),
   warmupTokens: z.int().nonnegative().optional().describe('Linear warm-up. Default: 5 % of `tokens`.'),
-  decayTokens: z.int().nonnegative().optional().describe('Linear decay to zero at the end. Default: 20 % of `tokens`.'),
-  auxk: z.int().nonnegative().optional().describe('k_aux for dead latents, 0 is off. Default: power of two near D / 2, at most F / 8.'),
-  auxkCoefficient: z.number().nonnegative().default(1 / 32).describe('alpha, weight of the AuxK loss.'),
+  decayTokens: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('Linear decay to zero at the end. Default: 20 % of `tokens`.'),
+  auxk: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('k_aux for dead latents, 0 is off. Default: power of two near D / 2, at most F / 8.'),
+  auxkCoefficient: z
+    .number()
+    .nonnegative()
+    .default(1 / 32)
+    .describe('alpha, weight of the AuxK loss.'),
   deadWindowTokens: z
     .int()
     .positive()
     .optional()
-    .describe('A latent that fired on none of this many tokens is dead. Default: min(10 M, 10 % of `tokens`).'),
+    .describe(
+      'A latent that fired on none of this many tokens is dead. Default: min(10 M, 10 % of `tokens`).',
+    ),
   freeze: z
     .enum(['none', 'decoder', 'soft', 'encoder'])
     .default('none')
-    .describe('Control runs: frozen decoder, soft-frozen decoder (cosine >= 0.8 to its start), frozen encoder.'),
-  excludeSpecial: z.boolean().default(true).describe('Leave special tokens (BOS, EOS, padding) out of the training rows.'),
-  excludeFirst: z.int().nonnegative().default(0).describe('Leave out the first N positions of every sequence.'),
+    .describe(
+      'Control runs: frozen decoder, soft-frozen decoder (cosine >= 0.8 to its start), frozen encoder.',
+    ),
+  excludeSpecial: z
+    .boolean()
+    .default(true)
+    .describe('Leave special tokens (BOS, EOS, padding) out of the training rows.'),
+  excludeFirst: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe('Leave out the first N positions of every sequence.'),
   shuffleTokens: z.int().positive().default(131_072).describe('Rows held in the shuffle buffer.'),
   seed: z.int().nonnegative().default(0).describe('Seeds initialisation, shuffling and document order.'),
-  shards: z.int().positive().default(8).describe('S, logical latent shards; fixes the order of every sum, so keep it to reproduce.'),
-  workers: z.int().nonnegative().optional().describe('Worker threads. Changes speed only, never a bit of the result. Default: cores.'),
+  shards: z
+    .int()
+    .positive()
+    .default(8)
+    .describe('S, logical latent shards; fixes the order of every sum, so keep it to reproduce.'),
+  workers: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('Worker threads. Changes speed only, never a bit of the result. Default: cores.'),
   logEverySteps: z.int().positive().default(20).describe('One metrics.jsonl line per this many steps.'),
-  checkpointEveryTokens: z.int().positive().optional().describe('Save the state this often. Default: a tenth of `tokens`.'),
+  checkpointEveryTokens: z
+    .int()
+    .positive()
+    .optional()
+    .describe('Save the state this often. Default: a tenth of `tokens`.'),
 });
 
 /** What a person may write. */
