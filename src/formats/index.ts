@@ -1,0 +1,2 @@
+export * from './float16.ts';
+export * from './safetensors.ts';
