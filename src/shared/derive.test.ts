@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { type TrainConfigInput, trainConfigSchema } from './config.ts';
+import { byteBudget, defaultAuxk, defaultHook, deriveSettings } from './derive.ts';
+
+const config = (input: Partial<TrainConfigInput> = {}) =>
+  trainConfigSchema.parse({ model: 'model', data: ['text.txt'], ...input });
+const gpt2 = { D: 768, layers: 12, contextLength: 1024 };
+
+describe('derived settings', () => {
+  it('follow the published recipe for GPT-2 small with 16,384 latents', () => {
+    const settings = deriveSettings(config({ latents: 16384, tokens: 200_000_000 }), gpt2, 8);
+    expect(settings.lr).toBeCloseTo(2e-4, 12);
+    expect(settings.hook).toBe('blocks.7.hook_resid_post');
+    expect(settings.auxk).toBe(256);
+    expect(settings.deadWindowTokens).toBe(10_000_000);
+    expect(settings.deadSteps).toBe(2441);
+    expect(settings.totalSteps).toBe(48828);
+    expect(settings.contextLength).toBe(256);
+    expect(settings.workers).toBe(8);
+  });
+
+  it('quarter the latents, double the learning rate', () => {
+    expect(deriveSettings(config({ latents: 4096 }), gpt2, 2).lr).toBeCloseTo(4e-4, 12);
+  });
+
+  it('keep the dead window at a tenth of a short run', () => {
+    expect(deriveSettings(config({ tokens: 2_000_000 }), gpt2, 2).deadWindowTokens).toBe(200_000);
+  });
+
+  it('leave alone what the config says', () => {
+    const own = {
+      lr: 1e-3,
+      auxk: 0,
+      hook: 'blocks.0.hook_mlp_out',
+      contextLength: 64,
+      workers: 1,
+      warmupTokens: 0,
+    };
+    expect(deriveSettings(config(own), gpt2, 8)).toMatchObject({
+      lr: 1e-3,
+      auxk: 0,
+      hook: 'blocks.0.hook_mlp_out',
+      contextLength: 64,
+      workers: 1,
+      warmupSteps: 0,
+    });
+  });
+
+  it('never use more workers than shards', () => {
+    expect(deriveSettings(config({ shards: 2 }), gpt2, 64).workers).toBe(2);
+  });
+
+  it('place the default hook at two thirds of the depth', () => {
+    expect([1, 2, 4, 6, 12, 32].map(defaultHook)).toEqual(
+      [0, 0, 2, 3, 7, 20].map((block) => `blocks.${block}.hook_resid_post`),
+    );
+  });
+
+  it('bound k_aux by the width and by the latents', () => {
+    expect(defaultAuxk(768, 16384)).toBe(256);
+    expect(defaultAuxk(192, 4096)).toBe(64);
+    expect(defaultAuxk(768, 64)).toBe(8);
+    expect(defaultAuxk(768, 4)).toBe(0);
+  });
+
+  it('refuse K > F, a run shorter than a step, a schedule that does not fit, a context that is too long', () => {
+    expect(() => deriveSettings(config({ k: 33, latents: 32 }), gpt2, 2)).toThrow(/33.*32 latents/);
+    expect(() => deriveSettings(config({ tokens: 100 }), gpt2, 2)).toThrow(/less than one step/);
+    expect(() => deriveSettings(config({ warmupTokens: 2_000_000 }), gpt2, 2)).toThrow(/exceed the run/);
+    expect(() => deriveSettings(config({ contextLength: 2048 }), gpt2, 2)).toThrow(/at most 1024/);
+  });
+});
+
+describe('byte budget', () => {
+  it('is four copies of both matrices plus the stated buffers', () => {
+    const budget = byteBudget(config({ latents: 16384, batchTokens: 4096, shuffleTokens: 131072 }), 768, 2);
+    expect(budget.state).toBe(4 * 2 * 16384 * 768 * 4);
+    expect(budget.shuffle).toBe(131072 * 768 * 4);
+    expect(budget.total).toBe(budget.state + budget.batch + budget.shuffle + budget.rest);
+  });
+});

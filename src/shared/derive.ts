@@ -1,0 +1,122 @@
+/**
+ * One dial first: everything of a training run that follows from the config, the model and the machine. Pure.
+ *
+ *     lr          2e-4 / sqrt(F / 2^14)                    Gao et al. 2024, "Scaling and evaluating sparse autoencoders"
+ *     k_aux       largest power of two <= D / 2, <= F / 8   (256 for D 768; at least 1)
+ *     warm-up     5 % of the tokens, decay to zero over the last 20 %
+ *     dead window min(10 M, 10 % of the tokens)
+ *     hook        resid_post of the block that ends at two thirds of the depth
+ *
+ * Bytes: weights, gradients and two Adam moments of both matrices, 4 x (2 F D) x 4, beside the stated buffers.
+ */
+import type { TrainConfig } from './config.ts';
+
+/** What has to be known of the model before anything is allocated. */
+export type ModelShape = {
+  readonly D: number;
+  readonly layers: number;
+  readonly contextLength: number;
+};
+
+/** A config with nothing left to derive. Steps are optimizer steps of `batchTokens` rows. */
+export type DerivedSettings = {
+  readonly hook: string;
+  readonly contextLength: number;
+  readonly lr: number;
+  readonly totalSteps: number;
+  readonly warmupSteps: number;
+  readonly decaySteps: number;
+  readonly auxk: number;
+  readonly deadWindowTokens: number;
+  readonly deadSteps: number;
+  readonly checkpointSteps: number;
+  readonly workers: number;
+};
+
+/** Bytes by purpose, in the order they are printed. */
+export type ByteBudget = {
+  readonly state: number;
+  readonly batch: number;
+  readonly shuffle: number;
+  readonly rest: number;
+  readonly total: number;
+};
+
+/** Tokens after which a latent that never fired counts as dead, at most. */
+const LONGEST_DEAD_WINDOW = 10_000_000;
+/** Engine, code, tokenizer tables and the activations of one model batch, beyond the model's own weights. */
+const REST_BYTES = 300e6;
+
+/** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
+export function defaultHook(layers: number): string {
+  return `blocks.${Math.max(0, Math.round((layers * 2) / 3) - 1)}.hook_resid_post`;
+}
+
+/** k_aux: a power of two near D / 2 that leaves room among F latents. */
+export function defaultAuxk(D: number, F: number): number {
+  const ceiling = Math.min(D / 2, F / 8);
+  return ceiling < 1 ? 0 : 2 ** Math.floor(Math.log2(ceiling));
+}
+
+/**
+ * Fills in what the config leaves open.
+ *
+ * @param cores logical processors of this machine, for the number of worker threads
+ * @throws RangeError when K exceeds F, when fewer tokens than one step are asked for, or when the schedule does not fit
+ * @example
+ * deriveSettings(trainConfigSchema.parse({ model: 'demo/model', data: ['corpus.txt'] }), { D: 192, layers: 4, contextLength: 256 }, 2).lr // 4e-4
+ */
+export function deriveSettings(config: TrainConfig, model: ModelShape, cores: number): DerivedSettings {
+  const { latents: F, k: K, batchTokens: B, tokens } = config;
+  if (K > F)
+    throw new RangeError(
+      `k is ${K} but there are only ${F} latents: at most ${F} can be active. Lower --k or raise --latents.`,
+    );
+  if (tokens < B)
+    throw new RangeError(
+      `tokens is ${tokens}, less than one step of ${B}. Raise --tokens or lower --batch-tokens.`,
+    );
+  if (config.contextLength !== undefined && config.contextLength > model.contextLength)
+    throw new RangeError(
+      `contextLength is ${config.contextLength} but the model reads at most ${model.contextLength} positions. Lower --context-length.`,
+    );
+  const totalSteps = Math.floor(tokens / B);
+  const steps = (count: number): number => Math.round(count / B);
+  const warmupSteps = steps(config.warmupTokens ?? 0.05 * tokens);
+  const decaySteps = steps(config.decayTokens ?? 0.2 * tokens);
+  if (warmupSteps + decaySteps > totalSteps)
+    throw new RangeError(
+      `Warm-up (${warmupSteps} steps) and decay (${decaySteps}) exceed the run (${totalSteps} steps). Lower --warmup-tokens or --decay-tokens.`,
+    );
+  const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));
+  return {
+    hook: config.hook ?? defaultHook(model.layers),
+    contextLength: config.contextLength ?? Math.min(model.contextLength, 256),
+    lr: config.lr ?? 2e-4 / Math.sqrt(F / 2 ** 14),
+    totalSteps,
+    warmupSteps,
+    decaySteps,
+    auxk: config.auxk ?? defaultAuxk(model.D, F),
+    deadWindowTokens,
+    deadSteps: Math.max(1, steps(deadWindowTokens)),
+    checkpointSteps: Math.max(1, steps(config.checkpointEveryTokens ?? tokens / 10)),
+    workers: Math.min(config.workers ?? cores, config.shards),
+  };
+}
+
+/**
+ * What training will hold beyond the model's own weights.
+ *
+ * @param workers threads; each holds its own copy of the batch
+ */
+export function byteBudget(
+  config: Pick<TrainConfig, 'latents' | 'batchTokens' | 'shuffleTokens'>,
+  D: number,
+  workers: number,
+): ByteBudget {
+  const state = 4 * (2 * config.latents * D) * 4;
+  // x, its reconstruction and the residual on the main thread; x and two partial sums in every worker.
+  const batch = 3 * config.batchTokens * D * 4 * (1 + Math.max(1, workers));
+  const shuffle = config.shuffleTokens * D * 4;
+  return { state, batch, shuffle, rest: REST_BYTES, total: state + batch + shuffle + REST_BYTES };
+}
