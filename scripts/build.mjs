@@ -27,8 +27,6 @@ function buildKernels() {
     '--enable',
     'simd',
     '--importMemory',
-    '--maximumMemory',
-    '65536',
     '--use',
     'abort=',
   ];

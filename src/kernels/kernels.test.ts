@@ -1,0 +1,306 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createRng, type Rng } from '../shared/rng.ts';
+import { createArena, pointer as at } from './arena.ts';
+import { createKernels } from './kernels.ts';
+import * as reference from './reference.ts';
+
+function setup(megabytes = 8) {
+  const arena = createArena(megabytes * 2 ** 20);
+  return { arena, kernels: createKernels(arena.memory) };
+}
+
+function fill(view: Float32Array, rng: Rng, scale = 1) {
+  for (let i = 0; i < view.length; i++) view[i] = scale * rng.normal();
+  return view;
+}
+
+/** max |a - b| over the root mean square of b. */
+function distance(a: ArrayLike<number>, b: ArrayLike<number>) {
+  let worst = 0;
+  let squared = 0;
+  for (let i = 0; i < b.length; i++) {
+    worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+    squared += b[i]! ** 2;
+  }
+  return worst / Math.sqrt(squared / b.length + 1e-30);
+}
+
+/** A random problem as the trainer lays it out: entries by row (in S shards) and by latent. */
+function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4 } = {}) {
+  const { arena, kernels } = setup();
+  const rng = createRng(seed);
+  const pre = new Float32Array(B * F);
+  fill(pre, rng);
+  // Ties, so that their order is tested too.
+  for (let j = 0; j < pre.length; j += 7) pre[j] = 0.75;
+  const Fs = F / S;
+  const values = arena.f32(S * B * K);
+  const indices = arena.i32(S * B * K);
+  for (let s = 0; s < S; s++) {
+    for (let b = 0; b < B; b++) {
+      const shard = Array.from({ length: Fs }, (_, i) => ({ i, v: pre[b * F + s * Fs + i]! }));
+      shard.sort((p, q) => q.v - p.v || p.i - q.i);
+      for (let k = 0; k < K; k++) {
+        values[(s * B + b) * K + k] = shard[k]!.v;
+        indices[(s * B + b) * K + k] = shard[k]!.i;
+      }
+    }
+  }
+  const rowStart = arena.i32(B * S + 1);
+  const latents = arena.i32(B * K);
+  const kept = arena.f32(B * K);
+  const heads = arena.i32(S);
+  const n = kernels.mergeTopK(at(values), at(indices), S, B, K, 0, S, Fs, at(heads), at(rowStart), at(latents), at(kept));
+  return { arena, kernels, rng, B, D, F, K, S, Fs, pre, values, indices, rowStart, latents, kept, heads, n };
+}
+
+describe('selection', () => {
+  it('merges the lists of all shards into the exact top K, ties to the lower latent', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 10_000 }), (seed) => {
+        const p = problem(seed);
+        const found: reference.Entry[] = [];
+        for (let b = 0; b < p.B; b++)
+          for (let j = p.rowStart[b * p.S]!; j < p.rowStart[(b + 1) * p.S]!; j++)
+            found.push({ row: b, latent: p.latents[j]!, value: p.kept[j]! });
+        const key = (e: reference.Entry) => e.row * 1e6 + e.latent;
+        const expected = reference.topK(p.pre, p.B, p.F, p.K).sort((a, b) => key(a) - key(b));
+        expect(found.sort((a, b) => key(a) - key(b))).toEqual(expected);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('gives every group its own shards of the same selection', () => {
+    const p = problem(3);
+    const parts: number[] = [];
+    for (const first of [0, 2]) {
+      const own = p.arena.i32(2 * p.B * p.K);
+      own.set(p.indices.subarray(first * p.B * p.K, (first + 2) * p.B * p.K));
+      const start = p.arena.i32(p.B * 2 + 1);
+      const latents = p.arena.i32(p.B * p.K);
+      const kept = p.arena.f32(p.B * p.K);
+      const n = p.kernels.mergeTopK(
+        at(p.values), at(own), p.S, p.B, p.K, first, 2, p.Fs, at(p.heads), at(start), at(latents), at(kept),
+      );
+      for (let j = 0; j < n; j++) parts.push(latents[j]! + first * p.Fs);
+    }
+    expect(parts.sort((a, b) => a - b)).toEqual([...p.latents.subarray(0, p.n)].sort((a, b) => a - b));
+  });
+
+  it('keeps exactly the k largest dead latents over two groups, ties to the lower latent', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 10_000 }), fc.integer({ min: 1, max: 20 }), (seed, k) => {
+        const { arena, kernels } = setup(1);
+        const rng = createRng(seed);
+        const [B, n] = [9, 16];
+        const groups = [0, 1].map(() => fill(arena.f32(B * n), rng));
+        for (const g of groups) for (let j = 0; j < g.length; j += 3) g[j] = 0.5;
+        const hidden = arena.i32(n);
+        hidden[4] = -1;
+        const joined = new Float32Array(B * 2 * n);
+        for (let b = 0; b < B; b++)
+          groups.forEach((g, which) => {
+            for (let c = 0; c < n; c++) joined[b * 2 * n + which * n + c] = c === 4 ? -1 : g[b * n + c]!;
+          });
+        const counts = arena.i32(B);
+        for (const g of groups) kernels.auxPrepare(at(g), at(hidden), B, n, at(counts));
+        const threshold = arena.i32(B);
+        const room = arena.i32(1);
+        const columns = arena.i32(n).map((_, c) => c);
+        const ids = arena.i32(n);
+        ids.set(columns);
+        const latents = arena.i32(64);
+        const values = arena.f32(64);
+        const total = arena.i32(B);
+        const expected = reference.topK(joined, B, 2 * n, k);
+        for (let b = 0; b < B; b++) {
+          // The k-th positive value itself as threshold, with room for the equals that still belong.
+          const chosen = expected.filter((e) => e.row === b);
+          const bits = chosen.length < k ? 0 : new Int32Array(Float32Array.of(chosen.at(-1)!.value).buffer)[0]!;
+          threshold[b] = bits;
+        }
+        for (const g of groups) kernels.countAbove(at(g), at(threshold), B, n, at(total));
+        const found: reference.Entry[] = [];
+        for (let b = 0; b < B; b++) {
+          room[0] = k - total[b]!;
+          groups.forEach((g, which) => {
+            const m = kernels.auxCollect(
+              at(g) + b * n * 4, n, threshold[b]!, at(room), at(ids), at(latents), at(values), 0,
+            );
+            for (let j = 0; j < m; j++) found.push({ row: b, latent: which * n + latents[j]!, value: values[j]! });
+          });
+          const positive = [...joined.subarray(b * 2 * n, (b + 1) * 2 * n)].filter((v) => v > 0).length;
+          expect(counts[b]).toBe(positive);
+        }
+        const key = (e: reference.Entry) => e.row * 1e6 + e.latent;
+        expect(found.sort((a, b) => key(a) - key(b))).toEqual(expected.sort((a, b) => key(a) - key(b)));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('turns entries by row into entries by latent and loses none', () => {
+    const p = problem(5);
+    const latentStart = p.arena.i32(p.F + 1);
+    const rows = p.arena.i32(p.n);
+    const sorted = p.arena.f32(p.n);
+    p.kernels.transposeEntries(
+      at(p.rowStart), at(p.latents), at(p.kept), p.B, p.S, p.F, at(latentStart), at(p.arena.i32(p.F)), at(rows), at(sorted),
+    );
+    const found: reference.Entry[] = [];
+    for (let i = 0; i < p.F; i++)
+      for (let j = latentStart[i]!; j < latentStart[i + 1]!; j++)
+        found.push({ row: rows[j]!, latent: i, value: sorted[j]! });
+    const expected = reference.topK(p.pre, p.B, p.F, p.K).sort((a, b) => a.latent - b.latent || a.row - b.row);
+    expect(found).toEqual(expected);
+  });
+});
+
+describe('decode', () => {
+  it('equals the plain sum, for 1, 2 and 4 shards', () => {
+    for (const S of [1, 2, 4]) {
+      const p = problem(11, { S });
+      const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
+      const out = p.arena.f32(p.B * p.D);
+      p.kernels.decodeRows(
+        at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(p.arena.f32(S * p.D)), at(out), p.B, S, p.D,
+      );
+      const expected = reference.decode(reference.topK(p.pre, p.B, p.F, p.K), W_dec, p.B, p.D);
+      expect(distance(out, expected)).toBeLessThan(2e-6);
+    }
+  });
+
+  it('is bit-identical when two groups decode half of the shards each and the halves are added', () => {
+    const p = problem(12);
+    const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
+    const whole = p.arena.f32(p.B * p.D);
+    const leaves = p.arena.f32(p.S * p.D);
+    p.kernels.decodeRows(at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(leaves), at(whole), p.B, p.S, p.D);
+    const halves = [0, 2].map((first) => {
+      const own = p.arena.i32(2 * p.B * p.K);
+      own.set(p.indices.subarray(first * p.B * p.K, (first + 2) * p.B * p.K));
+      const start = p.arena.i32(p.B * 2 + 1);
+      const latents = p.arena.i32(p.B * p.K);
+      const kept = p.arena.f32(p.B * p.K);
+      p.kernels.mergeTopK(
+        at(p.values), at(own), p.S, p.B, p.K, first, 2, p.Fs, at(p.heads), at(start), at(latents), at(kept),
+      );
+      const out = p.arena.f32(p.B * p.D);
+      const W = at(W_dec) + first * p.Fs * p.D * 4;
+      p.kernels.decodeRows(at(start), at(latents), at(kept), W, at(leaves), at(out), p.B, 2, p.D);
+      return out;
+    });
+    p.kernels.sumRows(at(halves[0]!), at(halves[1]!), p.B * p.D);
+    expect([...halves[0]!]).toEqual([...whole]);
+  });
+});
+
+describe('dense helpers', () => {
+  it('centre, rowError, columnSums and squaredSum equal plain loops', () => {
+    const { arena, kernels } = setup(1);
+    const rng = createRng(2);
+    const [B, D] = [7, 12];
+    const x = fill(arena.f32(B * D), rng);
+    const bias = fill(arena.f32(D), rng);
+    const out = arena.f32(B * D);
+    kernels.centre(at(x), at(bias), 1.5, at(out), B, D);
+    expect(distance(out, x.map((v, j) => 1.5 * v - bias[j % D]!))).toBeLessThan(1e-6);
+    const error = arena.f32(B * D);
+    const squared = arena.f64(B);
+    kernels.rowError(at(x), at(out), at(error), at(squared), B, D);
+    const rows = Array.from({ length: B }, (_, b) =>
+      Array.from({ length: D }, (_, d) => (x[b * D + d]! - out[b * D + d]!) ** 2).reduce((a, v) => a + v),
+    );
+    expect(distance(squared, rows)).toBeLessThan(1e-6);
+    const sums = arena.f64(D);
+    kernels.columnSums(at(x), at(sums), B, D);
+    expect(distance(sums, Array.from({ length: D }, (_, d) => x.reduce((a, v, j) => a + (j % D === d ? v : 0), 0)))).toBeLessThan(1e-12);
+    expect(kernels.squaredSum(at(x), B, D)).toBeCloseTo(x.reduce((a, v) => a + v * v, 0), 4);
+  });
+});
+
+describe('backward', () => {
+  it('the reference gradients equal central finite differences of the loss', () => {
+    const rng = createRng(21);
+    const [B, D, F, K, g] = [6, 5, 9, 3, 0.7];
+    const normals = (n: number) => Float64Array.from({ length: n }, () => rng.normal());
+    const x = normals(B * D);
+    const p = { W_enc: normals(F * D), W_dec: normals(F * D), b_enc: normals(F), b_dec: normals(D) };
+    const centred = () => x.map((v, j) => v - p.b_dec[j % D]!);
+    const forward = () => {
+      const xc = centred();
+      const pre = new Float64Array(B * F);
+      for (let b = 0; b < B; b++)
+        for (let i = 0; i < F; i++) {
+          pre[b * F + i] = p.b_enc[i]!;
+          for (let d = 0; d < D; d++) pre[b * F + i]! += xc[b * D + d]! * p.W_enc[i * D + d]!;
+        }
+      const entries = reference.topK(pre, B, F, K);
+      const out = reference.decode(entries, p.W_dec, B, D);
+      return { entries, xc, error: xc.map((v, j) => v - out[j]!) };
+    };
+    const loss = () => (g / 2) * forward().error.reduce((a, e) => a + e * e, 0);
+    const { entries, xc, error } = forward();
+    const analytic = reference.gradients(entries, g, xc, error, p.W_enc, p.W_dec, F, D);
+    // b_dec also shifts the reconstruction: - g sum_b e_b.
+    for (let j = 0; j < error.length; j++) analytic.b_dec[j % D]! -= g * error[j]!;
+    for (const name of ['W_enc', 'W_dec', 'b_enc', 'b_dec'] as const) {
+      for (let j = 0; j < p[name].length; j++) {
+        const h = 1e-6;
+        const kept = p[name][j]!;
+        p[name][j] = kept + h;
+        const up = loss();
+        p[name][j] = kept - h;
+        const down = loss();
+        p[name][j] = kept;
+        expect(Math.abs((up - down) / (2 * h) - analytic[name][j]!)).toBeLessThan(1e-5 * (1 + Math.abs(analytic[name][j]!)));
+      }
+    }
+  });
+
+  it('updateLatents equals gradients, projection, Adam and renormalisation done apart', () => {
+    const p = problem(31);
+    const { arena, kernels, rng, B, D, F } = p;
+    const [g, t, lr] = [0.03, 3, 1e-2];
+    const matrix = () => fill(arena.f32(F * D), rng);
+    const x = fill(arena.f32(B * D), rng);
+    const error = fill(arena.f32(B * D), rng);
+    const [W_enc, mEnc, vEnc, W_dec, mDec, vDec] = [matrix(), matrix(), matrix(), matrix(), matrix(), matrix()];
+    const [b_enc, mBias, vBias] = [fill(arena.f32(F), rng), fill(arena.f32(F), rng), fill(arena.f32(F), rng)];
+    for (const v of [vEnc, vDec, vBias]) for (let j = 0; j < v.length; j++) v[j] = 1e-3 * v[j]! ** 2;
+    for (const m of [mEnc, mDec, mBias]) for (let j = 0; j < m.length; j++) m[j]! *= 1e-2;
+    const unit = Float64Array.from(W_dec);
+    reference.normaliseInPlace(unit, F, D);
+    W_dec.set(unit);
+    const copy = (v: Float32Array) => Float64Array.from(v);
+    const expected = { W_enc: copy(W_enc), W_dec: copy(W_dec), b_enc: copy(b_enc) };
+    const moments = [copy(mEnc), copy(vEnc), copy(mDec), copy(vDec), copy(mBias), copy(vBias)] as const;
+    const grads = reference.gradients(reference.topK(p.pre, B, F, p.K), g, x, error, W_enc, W_dec, F, D);
+    reference.projectInPlace(grads.W_dec, W_dec, F, D);
+    const adam = { lr, beta1: 0.9, beta2: 0.999, eps: 6.25e-10, t };
+    reference.adamInPlace(expected.W_enc, moments[0], moments[1], grads.W_enc, adam);
+    reference.adamInPlace(expected.W_dec, moments[2], moments[3], grads.W_dec, adam);
+    reference.adamInPlace(expected.b_enc, moments[4], moments[5], grads.b_enc, adam);
+    reference.normaliseInPlace(expected.W_dec, F, D);
+
+    const latentStart = arena.i32(F + 1);
+    const rows = arena.i32(p.n);
+    const sorted = arena.f32(p.n);
+    kernels.transposeEntries(
+      at(p.rowStart), at(p.latents), at(p.kept), B, p.S, F, at(latentStart), at(arena.i32(F)), at(rows), at(sorted),
+    );
+    const biasGradient = arena.f32(D);
+    kernels.updateLatents(
+      0, F, D, g, at(x), at(error), g, at(error), at(arena.u8(F)), at(latentStart), at(rows), at(sorted),
+      at(W_enc), at(mEnc), at(vEnc), at(W_dec), at(mDec), at(vDec), at(b_enc), at(mBias), at(vBias),
+      at(biasGradient), at(arena.f32(2 * D)),
+      lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,
+    );
+    expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
+    expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);
+    expect(distance(b_enc, expected.b_enc)).toBeLessThan(1e-5);
+    expect(distance(biasGradient, grads.b_dec)).toBeLessThan(1e-5);
+  });
+});
