@@ -1,0 +1,94 @@
+/** A graph as the bytes of an ONNX file. Weights stay outside, named by file and byte offset. */
+import onnxProto from 'onnx-proto';
+import { OPSET } from './builder.ts';
+import {
+  type AttributeValue,
+  type ExternalData,
+  type Graph,
+  ONNX_TYPES,
+  type Value,
+  type ValueInfo,
+} from './types.ts';
+
+const { onnx } = onnxProto;
+
+/** The IR version that goes with opset 20. */
+const IR_VERSION = 9;
+
+const isExternal = (data: Uint8Array | ExternalData): data is ExternalData => !(data instanceof Uint8Array);
+
+function encodeAttribute(name: string, value: AttributeValue) {
+  const { AttributeType } = onnx.AttributeProto;
+  if (typeof value === 'string')
+    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
+  if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}
+
+const encodeValueInfo = (name: Value, { type, dims }: ValueInfo) => ({
+  name,
+  type: {
+    tensorType: {
+      elemType: ONNX_TYPES[type],
+      shape: { dim: dims.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
+    },
+  },
+});
+
+/**
+ * Serializes a graph.
+ *
+ * @param outputs values to return; element type float32 unless `outputTypes` says otherwise, shapes are left to the engine
+ * @param files how each weight file is called in the graph, by index: the `location` that the engine looks up
+ */
+export function encodeModel(
+  graph: Graph,
+  outputs: readonly Value[],
+  files: readonly string[] = [],
+  outputTypes: ReadonlyMap<Value, ValueInfo['type']> = new Map(),
+): Uint8Array {
+  const domains = new Set(graph.nodes.map((node) => node.domain));
+  domains.add('');
+  const initializer = [...graph.initializers].map(([name, { type, dims, data }]) => {
+    const tensor = { name, dataType: ONNX_TYPES[type], dims: [...dims] };
+    if (!isExternal(data)) return { ...tensor, rawData: data };
+    const location = files[data.file];
+    if (location === undefined)
+      throw new Error(
+        `Initialiser ${name} lies in weight file ${data.file}, and only ${files.length} were given`,
+      );
+    return {
+      ...tensor,
+      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+      externalData: [
+        { key: 'location', value: location },
+        { key: 'offset', value: String(data.offset) },
+        { key: 'length', value: String(data.length) },
+      ],
+    };
+  });
+  return onnx.ModelProto.encode({
+    irVersion: IR_VERSION,
+    producerName: 'saekit',
+    opsetImport: [...domains].map((domain) => ({ domain, version: domain === '' ? OPSET : 1 })),
+    graph: {
+      name: 'saekit',
+      node: graph.nodes.map((node) => ({
+        opType: node.op,
+        domain: node.domain,
+        // The first output's name also names the node, so that the engine's errors point at something.
+        name: node.outputs[0] ?? node.op,
+        input: [...node.inputs],
+        output: [...node.outputs],
+        attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
+      })),
+      input: [...graph.inputs].map(([name, info]) => encodeValueInfo(name, info)),
+      output: outputs.map((name) => ({
+        name,
+        type: { tensorType: { elemType: ONNX_TYPES[outputTypes.get(name) ?? 'float32'] } },
+      })),
+      initializer,
+    },
+  }).finish();
+}

@@ -1,0 +1,5 @@
+export * from './builder.ts';
+export * from './cut.ts';
+export * from './encode.ts';
+export * from './session.ts';
+export * from './types.ts';
