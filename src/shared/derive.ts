@@ -10,6 +10,7 @@
  * Bytes: weights, gradients and two Adam moments of both matrices, 4 x (2 F D) x 4, beside the stated buffers.
  */
 import type { TrainConfig } from './config.ts';
+import { UsageError } from './errors.ts';
 
 /** What has to be known of the model before anything is allocated. */
 export type ModelShape = {
@@ -62,22 +63,22 @@ export function defaultAuxk(D: number, F: number): number {
  * Fills in what the config leaves open.
  *
  * @param cores logical processors of this machine, for the number of worker threads
- * @throws RangeError when K exceeds F, when fewer tokens than one step are asked for, or when the schedule does not fit
+ * @throws UsageError when K exceeds F, when fewer tokens than one step are asked for, or when the schedule does not fit
  * @example
  * deriveSettings(trainConfigSchema.parse({ model: 'demo/model', data: ['corpus.txt'] }), { D: 192, layers: 4, contextLength: 256 }, 2).lr // 4e-4
  */
 export function deriveSettings(config: TrainConfig, model: ModelShape, cores: number): DerivedSettings {
   const { latents: F, k: K, batchTokens: B, tokens } = config;
   if (K > F)
-    throw new RangeError(
+    throw new UsageError(
       `k is ${K} but there are only ${F} latents: at most ${F} can be active. Lower --k or raise --latents.`,
     );
   if (tokens < B)
-    throw new RangeError(
+    throw new UsageError(
       `tokens is ${tokens}, less than one step of ${B}. Raise --tokens or lower --batch-tokens.`,
     );
   if (config.contextLength !== undefined && config.contextLength > model.contextLength)
-    throw new RangeError(
+    throw new UsageError(
       `contextLength is ${config.contextLength} but the model reads at most ${model.contextLength} positions. Lower --context-length.`,
     );
   const totalSteps = Math.floor(tokens / B);
@@ -85,7 +86,7 @@ export function deriveSettings(config: TrainConfig, model: ModelShape, cores: nu
   const warmupSteps = steps(config.warmupTokens ?? 0.05 * tokens);
   const decaySteps = steps(config.decayTokens ?? 0.2 * tokens);
   if (warmupSteps + decaySteps > totalSteps)
-    throw new RangeError(
+    throw new UsageError(
       `Warm-up (${warmupSteps} steps) and decay (${decaySteps}) exceed the run (${totalSteps} steps). Lower --warmup-tokens or --decay-tokens.`,
     );
   const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));

@@ -1,0 +1,57 @@
+/** What every command gets: where to write, how it looks, and a signal that Ctrl-C raises. */
+import type { Command } from 'commander';
+import { createStyle, type Style } from './output/style.ts';
+
+export type Context = {
+  readonly style: Style;
+  /** Results, for a person or, with --json, for a machine. */
+  print(text: string): void;
+  /** Progress and remarks; never part of a result. */
+  note(text: string): void;
+  /** Raw writes to the terminal, for the live block. */
+  write(text: string): void;
+  /** With --json, one value on standard output and everything else on standard error. */
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** Options that every command has. */
+export function addCommonFlags(command: Command): Command {
+  return command
+    .option('--json', 'Print one JSON value on standard output, everything else on standard error.')
+    .option('--debug', 'Print the stack of an error.');
+}
+
+/**
+ * Runs `action` with a context. The first Ctrl-C asks it to stop at the next step and save; a second one ends the
+ * process as if nothing had caught it.
+ */
+export async function withContext<T>(
+  options: { readonly json?: boolean },
+  action: (context: Context) => Promise<T>,
+): Promise<T> {
+  const json = options.json === true;
+  const stream = json ? process.stderr : process.stdout;
+  const controller = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => {
+    process.stderr.write('\nStopping after this step and saving. Press Ctrl-C again to stop at once.\n');
+    controller.abort(signal);
+    process.removeListener('SIGINT', interrupt);
+    process.removeListener('SIGTERM', interrupt);
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  try {
+    return await action({
+      json,
+      style: createStyle(stream, process.env),
+      print: (text) => void process.stdout.write(`${text}\n`),
+      note: (text) => void stream.write(`${text}\n`),
+      write: (text) => void stream.write(text),
+      signal: controller.signal,
+    });
+  } finally {
+    process.removeListener('SIGINT', interrupt);
+    process.removeListener('SIGTERM', interrupt);
+  }
+}

@@ -1,0 +1,44 @@
+import type { StageTimes } from '../harvest/types.ts';
+import type { ModelInfo } from '../models/types.ts';
+import type { TrainConfig } from '../shared/config.ts';
+import type { ByteBudget, DerivedSettings } from '../shared/derive.ts';
+
+/** What training will do and hold, known before anything large is allocated. */
+export type TrainPlan = {
+  readonly config: TrainConfig;
+  readonly settings: DerivedSettings;
+  readonly model: ModelInfo;
+  /** D, the width at the hook. */
+  readonly D: number;
+  readonly budget: ByteBudget;
+  readonly folder: string;
+};
+
+/** How far training is, after one step. */
+export type TrainProgress = {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly tokens: number;
+  readonly loss: number;
+  readonly fvu: number;
+  readonly l0: number;
+  readonly dead: number;
+  readonly latents: number;
+  readonly lr: number;
+  readonly tokensPerSecond: number;
+  readonly secondsLeft: number;
+  readonly epochs: number;
+  /** Where the wall time went so far. */
+  readonly stages: StageTimes;
+};
+
+/** A latent's strongest passage in a fixed probe text, as training goes on. */
+export type Snippet = {
+  readonly latent: number;
+  /** Share of probe tokens that it fires on. */
+  readonly density: number;
+  readonly maximum: number;
+  readonly tokens: readonly string[];
+  readonly activations: readonly number[];
+  readonly peak: number;
+};
