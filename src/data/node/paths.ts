@@ -1,0 +1,86 @@
+/** Which files a list of paths means. */
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { nearestNames } from '../../shared/nearest.ts';
+
+export type DataFile = { readonly path: string; readonly kind: 'text' | 'jsonl'; readonly gzip: boolean };
+
+/** Endings that are taken from a folder; a file named outright may have any ending and is read as text. */
+const KNOWN = /\.(txt|md|text|jsonl|ndjson)(\.gz)?$/i;
+
+function kindOf(path: string): DataFile {
+  const gzip = /\.gz$/i.test(path);
+  const plain = gzip ? path.slice(0, -3) : path;
+  if (/\.json$/i.test(plain)) {
+    throw new Error(
+      `${path}: one JSON file is not a list of documents. Write one object per line and name it .jsonl.`,
+    );
+  }
+  return { path, kind: /\.(jsonl|ndjson)$/i.test(plain) ? 'jsonl' : 'text', gzip };
+}
+
+async function missing(path: string): Promise<Error> {
+  const folder = dirname(path);
+  const names = await readdir(folder).catch(() => undefined);
+  if (!names) return new Error(`${path}: no such file, and no folder ${folder} either`);
+  const near = nearestNames(basename(path), names);
+  const hint =
+    near.length > 0
+      ? ` Did you mean ${near.map((name) => join(folder, name)).join(' or ')}?`
+      : ` The folder has ${names.length === 0 ? 'no files' : `${names.slice(0, 5).join(', ')}${names.length > 5 ? `, and ${names.length - 5} more` : ''}`}.`;
+  return new Error(`${path}: no such file or folder.${hint}`);
+}
+
+async function walk(folder: string, seen: Set<string>, found: string[], others: string[]): Promise<void> {
+  const real = await realpath(folder);
+  if (seen.has(real)) return;
+  seen.add(real);
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
+  for (const name of names) {
+    const path = join(folder, name);
+    const info = await stat(path).catch(() => undefined);
+    if (info?.isDirectory()) await walk(path, seen, found, others);
+    else if (info?.isFile()) (KNOWN.test(name) ? found : others).push(path);
+  }
+}
+
+/**
+ * The data files that paths of files and folders mean, folders searched to the bottom, in a stable order, each file once.
+ *
+ * @throws when a path is missing (with the nearest names) or a folder holds no data file (naming what it holds)
+ */
+export async function findDataFiles(paths: readonly string[]): Promise<DataFile[]> {
+  if (paths.length === 0)
+    throw new Error('No data was named. Give text or JSONL files, or folders that hold them.');
+  const files: DataFile[] = [];
+  for (const path of paths) {
+    const info = await stat(path).catch(() => undefined);
+    if (!info) throw await missing(path);
+    if (!info.isDirectory()) {
+      files.push(kindOf(path));
+      continue;
+    }
+    const found: string[] = [];
+    const others: string[] = [];
+    await walk(path, new Set(), found, others);
+    if (found.length === 0) {
+      const seen =
+        others.length > 0
+          ? `it holds ${others
+              .slice(0, 5)
+              .map((p) => basename(p))
+              .join(', ')}`
+          : 'it is empty';
+      throw new Error(
+        `${path}: no data files; ${seen}. Taken from a folder are .txt, .md, .jsonl and .ndjson, each also as .gz.`,
+      );
+    }
+    files.push(...found.map(kindOf));
+  }
+  const unique = new Map<string, DataFile>();
+  for (const file of files) {
+    const real = await realpath(file.path);
+    if (!unique.has(real)) unique.set(real, file);
+  }
+  return [...unique.values()];
+}

@@ -1,0 +1,112 @@
+/**
+ * Which characters of a text each token stands for, found from the tokenizer's `decode` alone.
+ *
+ * Tokens are laid along the text from left to right. A token whose own decoding stands at the current place takes it;
+ * white space that the tokenizer swallowed (the SentencePiece leading space) goes to the token after it. Tokens that
+ * hold parts of one character (byte-level and byte-fallback vocabularies split Cyrillic, emoji, …) are joined until
+ * they decode to text that stands there, and each of them gets the whole stretch. Where the tokenizer changed the text
+ * (lower case, Unicode normalisation) the tokens get the stretch up to the next place that fits.
+ */
+import type { Tokenizer } from '../models/types.ts';
+
+/** A character has at most 4 bytes, a byte-level token may end inside one: groups beyond this are no split character. */
+const MAX_GROUP = 12;
+/** How far ahead a changed stretch of text is searched for its end, in characters. */
+const MAX_SKIP = 64;
+
+const whitespace = /\s/;
+
+/** Place in `text` where `piece` stands, at `at` or after white space there; -1 when it does not. */
+function placeOf(text: string, piece: string, at: number): number {
+  if (text.startsWith(piece, at)) return at;
+  let place = at;
+  while (place < text.length && whitespace.test(text[place]!)) place++;
+  return place > at && text.startsWith(piece, place) ? place : -1;
+}
+
+/**
+ * Character offsets of tokens: token i stands for text [starts[i], ends[i]) in UTF-16 units. Starts never decrease.
+ *
+ * @param ids tokens of `text` without BOS, as `tokenizer.encode(text)` returns them
+ * @param pieces decoding of single ids, kept between calls because decoding is slow
+ */
+export function tokenOffsets(
+  text: string,
+  ids: readonly number[],
+  tokenizer: Pick<Tokenizer, 'decode'>,
+  pieces: Map<number, string> = new Map(),
+): { starts: Int32Array; ends: Int32Array } {
+  const starts = new Int32Array(ids.length);
+  const ends = new Int32Array(ids.length);
+  const decodeOne = (id: number): string => {
+    let piece = pieces.get(id);
+    if (piece === undefined) {
+      piece = tokenizer.decode([id]);
+      pieces.set(id, piece);
+    }
+    return piece;
+  };
+  const give = (from: number, to: number, start: number, end: number): void => {
+    starts.fill(start, from, to);
+    ends.fill(end, from, to);
+  };
+
+  let at = 0;
+  let i = 0;
+  while (i < ids.length) {
+    const piece = decodeOne(ids[i]!);
+    let place = placeOf(text, piece, at);
+    if (place >= 0) {
+      const from = i++;
+      // A replacement character in the text may itself be split: take all tokens that leave the decoding as it is.
+      if (piece.includes('\ufffd'))
+        while (i < ids.length && tokenizer.decode(ids.slice(from, i + 1)) === piece) i++;
+      // Swallowed white space belongs to this token: [at, ...), not [place, ...).
+      give(from, i, at, place + piece.length);
+      at = place + piece.length;
+      continue;
+    }
+    const trimmed = piece.trimStart();
+    if (trimmed !== piece && trimmed !== '' && text.startsWith(trimmed, at)) {
+      // A space that the tokenizer put before the text.
+      give(i, i + 1, at, at + trimmed.length);
+      at += trimmed.length;
+      i++;
+      continue;
+    }
+    let joined = 0;
+    for (let n = 2; n <= MAX_GROUP && i + n <= ids.length; n++) {
+      const group = tokenizer.decode(ids.slice(i, i + n));
+      place = placeOf(text, group, at);
+      if (place >= 0 && group !== '') {
+        give(i, i + n, at, place + group.length);
+        at = place + group.length;
+        joined = n;
+        break;
+      }
+    }
+    if (joined > 0) {
+      i += joined;
+      continue;
+    }
+    // The text was changed here: find the nearest later token that stands a little further on.
+    let resumed = false;
+    for (let n = 1; n <= MAX_GROUP && i + n < ids.length && !resumed; n++) {
+      const later = decodeOne(ids[i + n]!).trim();
+      const found = later.length > 0 ? text.indexOf(later, at) : -1;
+      if (found >= 0 && found - at <= MAX_SKIP) {
+        give(i, i + n, at, found);
+        at = found;
+        i += n;
+        resumed = true;
+      }
+    }
+    if (!resumed) {
+      const end = Math.min(at + piece.length, text.length);
+      give(i, i + 1, at, end);
+      at = end;
+      i++;
+    }
+  }
+  return { starts, ends };
+}

@@ -1,0 +1,60 @@
+/** A labelled stretch of a document: UTF-16 offsets into its text, half-open. Spans may nest. */
+export type Span = {
+  readonly start: number;
+  readonly end: number;
+  readonly label: string;
+  readonly value?: string;
+};
+
+/** One document: the unit of shuffling, of the held-out split, and of attention context. */
+export type Document = {
+  /** The JSONL `id` field, or `file:line`, or `file#section`. */
+  readonly id: string;
+  readonly text: string;
+  /** Every other field of the JSONL line, plus `file`. */
+  readonly meta: Readonly<Record<string, unknown>>;
+  readonly register?: string;
+  readonly spans?: readonly Span[];
+};
+
+/** Documents that can be read by index in any order; a file, a split of many files, or memory. */
+export type DocumentSet = {
+  /** What to call it in messages: `training data`, `held-out data`. */
+  readonly name: string;
+  readonly count: number;
+  /** Identifies the content: a cursor of one set is refused by another. */
+  readonly fingerprint: string;
+  get(index: number): Promise<Document>;
+};
+
+/**
+ * Where a pass over the data stands, taken between two rows: everything that is needed to continue. Plain JSON.
+ * Token ids in flight are not stored: the document is tokenized again and its first `offset` tokens are skipped.
+ */
+export type DataCursor = {
+  /** Passes over the data that are complete. */
+  readonly epoch: number;
+  /** Place in this epoch's order of documents. */
+  readonly position: number;
+  /** Tokens of that document that earlier rows hold. */
+  readonly offset: number;
+  /** Data, order and row length that the cursor belongs to. */
+  readonly fingerprint: string;
+};
+
+/** R packed rows of T positions; all arrays are [R,T] row-major. */
+export type PackedRows = {
+  readonly R: number;
+  readonly T: number;
+  readonly ids: Int32Array;
+  /** 1 for tokens, 0 for the padding after the last document of a finite pass. */
+  readonly mask: Uint8Array;
+  /** Index of the document in its set; -1 for padding. */
+  readonly documents: Int32Array;
+  /**
+   * Characters [starts, ends) of the document's text that the token stands for, in UTF-16 units; empty for BOS. All -1
+   * unless offsets were asked for.
+   */
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+};
