@@ -92,9 +92,57 @@ export const trainConfigSchema = z.strictObject({
     .positive()
     .optional()
     .describe('Save the state this often. Default: a tenth of `tokens`.'),
+  evalTokens: z
+    .int()
+    .nonnegative()
+    .default(100_000)
+    .describe('Held-out tokens measured at the end, 0 for none; `saekit eval` measures more.'),
 });
 
 /** What a person may write. */
 export type TrainConfigInput = z.input<typeof trainConfigSchema>;
 /** What the trainer reads: defaults filled in, derived fields still optional. */
 export type TrainConfig = z.output<typeof trainConfigSchema>;
+
+/** `saekit eval`: measures a finished SAE and its controls on held-out text. */
+export const evalConfigSchema = z.strictObject({
+  $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
+  sae: z.string().describe('Run folder or SAE folder (cfg.json, sae_weights.safetensors).'),
+  model: z.string().optional().describe('Model folder. Default: the one the run was trained on.'),
+  hook: z.string().optional().describe('Where the SAE reads. Default: as the SAE folder says.'),
+  data: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('Text or JSONL files; their held-out part is measured. Default: those of the run.'),
+  heldout: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('Files measured whole, instead of a held-out part.'),
+  textField: z
+    .string()
+    .optional()
+    .describe('JSONL field that holds the text. Default: as in the run, else "text".'),
+  contextLength: z.int().positive().optional().describe('T, positions per sequence. Default: as in the run.'),
+  maxTokens: z
+    .int()
+    .positive()
+    .default(500_000)
+    .describe('Held-out tokens to measure; fewer than 500,000 make `dead` an upper bound.'),
+  ceTokens: z.int().positive().default(65_536).describe('Of these, predictions behind the cross-entropies.'),
+  klTokens: z
+    .int()
+    .nonnegative()
+    .default(16_384)
+    .describe('Of these, predictions behind KL: every logit is read.'),
+  controls: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Also train a frozen-decoder SAE of the same budget and measure it; takes as long as the training did.',
+    ),
+  seed: z.int().nonnegative().default(0).describe('Seeds the order of documents and the bootstrap.'),
+});
+export type EvalConfigInput = z.input<typeof evalConfigSchema>;
+export type EvalConfig = z.output<typeof evalConfigSchema>;
