@@ -1,0 +1,64 @@
+/**
+ * Mean and covariance of a stream of rows, for the mean-ablation and PCA controls.
+ *
+ *     x̄ = Σ x_b / n,   C = Σ (x_b − x̄)(x_b − x̄)^T / n     [D,D]
+ *
+ * Batches are merged as in Chan, Golub & LeVeque (1979): for a batch of n_b rows with mean x̄_b and scatter S_b about it, δ = x̄_b − x̄,
+ *     S ← S + S_b + δ δ^T n n_b / (n + n_b),   x̄ ← x̄ + δ n_b / (n + n_b)
+ * in float64.
+ */
+
+export type Moments = {
+  readonly D: number;
+  /** Rows taken so far. */
+  readonly n: number;
+  /** Takes B rows x [B,D]. */
+  add(x: Float32Array, B: number): void;
+  /** [D] */
+  mean(): Float64Array;
+  /** Population covariance, row-major [D,D]. */
+  covariance(): Float64Array;
+};
+
+/** Starts empty moments for rows of width D. */
+export function createMoments(D: number): Moments {
+  const centre = new Float64Array(D);
+  const scatter = new Float64Array(D * D);
+  let n = 0;
+  return {
+    D,
+    get n() {
+      return n;
+    },
+    add(x, B) {
+      if (B === 0) return;
+      const batch = new Float64Array(D);
+      for (let b = 0; b < B; b++) for (let d = 0; d < D; d++) batch[d]! += x[b * D + d]! / B;
+      const row = new Float64Array(D);
+      for (let b = 0; b < B; b++) {
+        for (let d = 0; d < D; d++) row[d] = x[b * D + d]! - batch[d]!;
+        addOuter(scatter, row, 1, D);
+      }
+      const delta = batch.map((v, d) => v - centre[d]!);
+      addOuter(scatter, delta, (n * B) / (n + B), D);
+      for (let d = 0; d < D; d++) centre[d]! += (delta[d]! * B) / (n + B);
+      n += B;
+    },
+    mean: () => centre.slice(),
+    covariance() {
+      const full = new Float64Array(D * D);
+      for (let i = 0; i < D; i++)
+        for (let j = 0; j <= i; j++) full[i * D + j] = full[j * D + i] = scatter[i * D + j]! / n;
+      return full;
+    },
+  };
+}
+
+/** S += scale · v v^T, lower triangle only. */
+function addOuter(scatter: Float64Array, v: Float64Array, scale: number, D: number): void {
+  for (let i = 0; i < D; i++) {
+    const left = v[i]! * scale;
+    const from = i * D;
+    for (let j = 0; j <= i; j++) scatter[from + j]! += left * v[j]!;
+  }
+}

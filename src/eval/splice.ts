@@ -1,0 +1,14 @@
+/**
+ * The splice: the model continues from a hook with other activations at the measured positions, its own everywhere else.
+ *
+ *     h'[i] = x̂_r at measured position i = positions[r],  h[i] elsewhere (special tokens, excluded first positions, padding)
+ */
+import type { Tensor } from '../models/types.ts';
+
+/** A copy of the activations [B,T,D] with xhat [N,D] at the given flat positions [N]. */
+export function spliceRows(activations: Tensor, positions: Int32Array, xhat: Float32Array): Tensor {
+  const D = activations.dims.at(-1)!;
+  const data = activations.data.slice();
+  for (let r = 0; r < positions.length; r++) data.set(xhat.subarray(r * D, (r + 1) * D), positions[r]! * D);
+  return { data, dims: activations.dims };
+}

@@ -1,0 +1,64 @@
+/** The result as a plain text table: one row per metric, one column per candidate, intervals below the values. */
+import type { CandidateResult, EvalResult, Interval } from '../shared/eval.ts';
+
+type Row = {
+  label: string;
+  better: '↓' | '↑' | ' ';
+  digits: number;
+  read: (c: CandidateResult) => Interval | undefined;
+  percent?: boolean;
+};
+
+const metricRows: readonly Row[] = [
+  { label: 'FVU', better: '↓', digits: 4, read: (c) => c.fvu },
+  { label: 'cosine', better: '↑', digits: 4, read: (c) => c.cosine },
+  { label: 'L0', better: ' ', digits: 1, read: (c) => c.latents?.l0 },
+  { label: 'delta CE (nats)', better: '↓', digits: 4, read: (c) => c.deltaCe },
+  { label: 'recovered vs zero', better: '↑', digits: 1, read: (c) => c.recoveredZero, percent: true },
+  { label: 'recovered vs mean', better: '↑', digits: 1, read: (c) => c.recoveredMean, percent: true },
+  { label: 'KL (nats)', better: '↓', digits: 4, read: (c) => c.kl },
+  { label: 'dead', better: '↓', digits: 1, read: (c) => c.latents?.deadShare, percent: true },
+  { label: 'single-token', better: '↓', digits: 1, read: (c) => c.latents?.singleToken, percent: true },
+];
+
+function show(value: number | null, { digits, percent }: Row): string {
+  if (value === null) return 'n/a';
+  return percent ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits);
+}
+
+/**
+ * Formats an evaluation for a terminal or a log; no colours, so that the caller may add them.
+ *
+ * @example process.stdout.write(`${formatEvalTable(result)}\n`);
+ */
+export function formatEvalTable(result: EvalResult): string {
+  const { candidates, cleanCe, zeroCe, meanCe } = result;
+  const cells: string[][] = [['', ...candidates.map(({ name }) => name)]];
+  for (const row of metricRows) {
+    const intervals = candidates.map(row.read);
+    if (intervals.every((i) => i === undefined)) continue;
+    cells.push([
+      `${row.label} ${row.better}`.trimEnd(),
+      ...intervals.map((i) => (i === undefined ? '–' : show(i.value, row))),
+    ]);
+    cells.push([
+      '',
+      ...intervals.map((i) =>
+        i === undefined || i.value === null ? '' : `${show(i.low, row)} .. ${show(i.high, row)}`,
+      ),
+    ]);
+  }
+  const widths = cells[0]!.map((_, c) => Math.max(...cells.map((line) => line[c]!.length)));
+  const lines = cells.map((line) =>
+    line
+      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!)))
+      .join('   ')
+      .trimEnd(),
+  );
+  const nats = (i: Interval) => (i.value === null ? 'n/a' : i.value.toFixed(3));
+  const head = [
+    `${result.model.name}  ${result.hook}  ${result.rows.toLocaleString('en')} held-out tokens, cross-entropy on ${result.ceTokens.toLocaleString('en')}`,
+    `cross-entropy: clean ${nats(cleanCe)}, zero-ablated ${nats(zeroCe)}, mean-ablated ${nats(meanCe)} nats`,
+  ];
+  return [...head, '', ...lines, '', ...result.notes.map((note) => `  ${note}`)].join('\n');
+}
