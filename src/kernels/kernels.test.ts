@@ -26,33 +26,38 @@ function distance(a: ArrayLike<number>, b: ArrayLike<number>) {
   return worst / Math.sqrt(squared / b.length + 1e-30);
 }
 
-/** A random problem as the trainer lays it out: entries by row (in S shards) and by latent. */
-function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4 } = {}) {
+/** A random problem, selected as the trainer does it: `groups` groups of S / groups shards stream tiles into heaps. */
+function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 1 } = {}) {
   const { arena, kernels } = setup();
   const rng = createRng(seed);
-  const pre = new Float32Array(B * F);
-  fill(pre, rng);
+  const pre = fill(new Float32Array(B * F), rng);
   // Ties, so that their order is tested too.
   for (let j = 0; j < pre.length; j += 7) pre[j] = 0.75;
   const Fs = F / S;
-  const values = arena.f32(S * B * K);
-  const indices = arena.i32(S * B * K);
-  for (let s = 0; s < S; s++) {
-    for (let b = 0; b < B; b++) {
-      const shard = Array.from({ length: Fs }, (_, i) => ({ i, v: pre[b * F + s * Fs + i]! }));
-      shard.sort((p, q) => q.v - p.v || p.i - q.i);
-      for (let k = 0; k < K; k++) {
-        values[(s * B + b) * K + k] = shard[k]!.v;
-        indices[(s * B + b) * K + k] = shard[k]!.i;
-      }
+  const own = S / groups;
+  const values = arena.f32(groups * B * K);
+  const heapLatents = Array.from({ length: groups }, () => arena.i32(B * K));
+  const tile = arena.f32(B * Fs);
+  heapLatents.forEach((latents, g) => {
+    const heap = at(values) + g * B * K * 4;
+    for (let s = 0; s < own; s++) {
+      for (let b = 0; b < B; b++)
+        for (let i = 0; i < Fs; i++) tile[b * Fs + i] = pre[b * F + (g * own + s) * Fs + i]!;
+      kernels.selectTile(at(tile), B, Fs, s * Fs, heap, at(latents), K);
     }
-  }
-  const rowStart = arena.i32(B * S + 1);
-  const latents = arena.i32(B * K);
-  const kept = arena.f32(B * K);
-  const heads = arena.i32(S);
-  const n = kernels.mergeTopK(at(values), at(indices), S, B, K, 0, S, Fs, at(heads), at(rowStart), at(latents), at(kept));
-  return { arena, kernels, rng, B, D, F, K, S, Fs, pre, values, indices, rowStart, latents, kept, heads, n };
+    kernels.sortHeaps(heap, at(latents), B, K);
+  });
+  const entries = heapLatents.map((latents, g) => {
+    const rowStart = arena.i32(B * own + 1);
+    const chosen = arena.i32(B * K);
+    const kept = arena.f32(B * K);
+    const heads = arena.i32(groups);
+    const n = kernels.mergeTopK(
+      at(values), groups, B, K, g, at(latents), own, Fs, at(heads), at(rowStart), at(chosen), at(kept),
+    );
+    return { rowStart, latents: chosen, kept, n };
+  });
+  return { arena, kernels, rng, B, D, F, K, S, Fs, own, pre, entries, ...entries[0]! };
 }
 
 describe('selection', () => {
@@ -72,21 +77,26 @@ describe('selection', () => {
     );
   });
 
-  it('gives every group its own shards of the same selection', () => {
-    const p = problem(3);
-    const parts: number[] = [];
-    for (const first of [0, 2]) {
-      const own = p.arena.i32(2 * p.B * p.K);
-      own.set(p.indices.subarray(first * p.B * p.K, (first + 2) * p.B * p.K));
-      const start = p.arena.i32(p.B * 2 + 1);
-      const latents = p.arena.i32(p.B * p.K);
-      const kept = p.arena.f32(p.B * p.K);
-      const n = p.kernels.mergeTopK(
-        at(p.values), at(own), p.S, p.B, p.K, first, 2, p.Fs, at(p.heads), at(start), at(latents), at(kept),
-      );
-      for (let j = 0; j < n; j++) parts.push(latents[j]! + first * p.Fs);
-    }
-    expect(parts.sort((a, b) => a - b)).toEqual([...p.latents.subarray(0, p.n)].sort((a, b) => a - b));
+  it('gives two groups together the same winners, each its own', () => {
+    const p = problem(3, { groups: 2 });
+    const found = p.entries.flatMap(({ rowStart, latents, kept }, g) =>
+      Array.from({ length: p.B }, (_, row) =>
+        Array.from({ length: rowStart[(row + 1) * p.own]! - rowStart[row * p.own]! }, (_, k) => {
+          const j = rowStart[row * p.own]! + k;
+          return { row, latent: latents[j]! + g * (p.F / 2), value: kept[j]! };
+        }),
+      ).flat(),
+    );
+    const key = (e: reference.Entry) => e.row * 1e6 + e.latent;
+    const expected = reference.topK(p.pre, p.B, p.F, p.K).sort((a, b) => key(a) - key(b));
+    expect(found.sort((a, b) => key(a) - key(b))).toEqual(expected);
+  });
+
+  it('keeps what there is when K exceeds the latents of a shard, and never what is not positive', () => {
+    const p = problem(4, { F: 8, S: 4, K: 6, groups: 2 });
+    const expected = reference.topK(p.pre, p.B, p.F, p.K);
+    expect(p.entries[0]!.n + p.entries[1]!.n).toBe(expected.length);
+    expect(expected.length).toBeLessThan(p.B * p.K);
   });
 
   it('keeps exactly the k largest dead latents over two groups, ties to the lower latent', () => {
@@ -173,26 +183,24 @@ describe('decode', () => {
   });
 
   it('is bit-identical when two groups decode half of the shards each and the halves are added', () => {
-    const p = problem(12);
-    const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
-    const whole = p.arena.f32(p.B * p.D);
-    const leaves = p.arena.f32(p.S * p.D);
-    p.kernels.decodeRows(at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(leaves), at(whole), p.B, p.S, p.D);
-    const halves = [0, 2].map((first) => {
-      const own = p.arena.i32(2 * p.B * p.K);
-      own.set(p.indices.subarray(first * p.B * p.K, (first + 2) * p.B * p.K));
-      const start = p.arena.i32(p.B * 2 + 1);
-      const latents = p.arena.i32(p.B * p.K);
-      const kept = p.arena.f32(p.B * p.K);
-      p.kernels.mergeTopK(
-        at(p.values), at(own), p.S, p.B, p.K, first, 2, p.Fs, at(p.heads), at(start), at(latents), at(kept),
-      );
+    const one = problem(12);
+    const two = problem(12, { groups: 2 });
+    const weights = fill(new Float32Array(one.F * one.D), createRng(1));
+    const run = (p: typeof one, g: number) => {
+      const e = p.entries[g]!;
+      const W_dec = p.arena.f32(p.F * p.D);
+      W_dec.set(weights);
       const out = p.arena.f32(p.B * p.D);
-      const W = at(W_dec) + first * p.Fs * p.D * 4;
-      p.kernels.decodeRows(at(start), at(latents), at(kept), W, at(leaves), at(out), p.B, 2, p.D);
+      const W = at(W_dec) + g * p.own * p.Fs * p.D * 4;
+      const leaves = p.arena.f32(p.own * p.D);
+      p.kernels.decodeRows(
+        at(e.rowStart), at(e.latents), at(e.kept), W, at(leaves), at(out), p.B, p.own, p.D,
+      );
       return out;
-    });
-    p.kernels.sumRows(at(halves[0]!), at(halves[1]!), p.B * p.D);
+    };
+    const whole = run(one, 0);
+    const halves = [run(two, 0), run(two, 1)];
+    two.kernels.sumRows(at(halves[0]!), at(halves[1]!), two.B * two.D);
     expect([...halves[0]!]).toEqual([...whole]);
   });
 });
@@ -293,7 +301,7 @@ describe('backward', () => {
     );
     const biasGradient = arena.f32(D);
     kernels.updateLatents(
-      0, F, D, g, at(x), at(error), g, at(error), at(arena.u8(F)), at(latentStart), at(rows), at(sorted),
+      0, F, D, at(x), g, at(error), g, at(error), at(arena.u8(F)), at(latentStart), at(rows), at(sorted), at(latentStart), at(rows), at(sorted),
       at(W_enc), at(mEnc), at(vEnc), at(W_dec), at(mDec), at(vDec), at(b_enc), at(mBias), at(vBias),
       at(biasGradient), at(arena.f32(2 * D)),
       lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,

@@ -1,11 +1,98 @@
+// Selection: the K largest pre-activations of every row, exactly; ties go to the lower latent. z = ReLU(TopK(.)), so nothing
+// that is <= 0 is ever taken.
+//
+// A group keeps, per row, a heap of its K best so far, worst at the root, while tiles of pre-activations stream past;
+// the groups' sorted heaps are then merged. Since latents stream in ascending order, an equal value comes later and is
+// not better: `>` is the whole tie rule within a group, and the lower group wins between groups.
+
 /**
- * Exact global top K from every shard's own top K. values [S,B,K] of ALL shards, each row sorted descending; ties go
- * to the lower shard, and within a shard to the lower latent, which is the order the shard lists already have.
- * Writes the entries of shards [first, first+own) by row and returns how many. A value <= 0 is dropped: z = ReLU(.).
- * indices [own,B,K] are shard-local; latents come out local to the group (shard offset added).
+ * Streams a tile pre [rows,width] past the heaps of its rows: heapValues, heapLatents [rows,K], zero at the beginning.
+ * Column c is latent firstLatent + c.
+ */
+export function selectTile(
+  pre: usize, rows: u32, width: u32, firstLatent: u32, heapValues: usize, heapLatents: usize, K: u32,
+): void {
+  const bytes: usize = <usize>width << 2;
+  const blocks: usize = bytes & ~63;
+  for (let r: u32 = 0; r < rows; r++) {
+    const row = pre + <usize>r * bytes;
+    const values = heapValues + (<usize>(r * K) << 2);
+    const latents = heapLatents + (<usize>(r * K) << 2);
+    let worst = load<f32>(values);
+    let t = f32x4.splat(worst);
+    let p: usize = 0;
+    for (; p < blocks; p += 64) {
+      const best = f32x4.max(
+        f32x4.max(v128.load(row + p), v128.load(row + p, 16)), f32x4.max(v128.load(row + p, 32), v128.load(row + p, 48)),
+      );
+      if (!v128.any_true(f32x4.gt(best, t))) continue;
+      for (let q = p; q < p + 64; q += 4) {
+        const v = load<f32>(row + q);
+        if (v > worst) {
+          replaceWorst(values, latents, K, v, firstLatent + <u32>(q >> 2));
+          worst = load<f32>(values);
+        }
+      }
+      t = f32x4.splat(worst);
+    }
+    for (; p < bytes; p += 4) {
+      const v = load<f32>(row + p);
+      if (v > worst) {
+        replaceWorst(values, latents, K, v, firstLatent + <u32>(p >> 2));
+        worst = load<f32>(values);
+      }
+    }
+  }
+}
+
+/** Puts (value, latent) in the place of the root and lets it sink. Of two equal values the higher latent is worse. */
+function replaceWorst(values: usize, latents: usize, K: u32, value: f32, latent: u32): void {
+  let at: u32 = 0;
+  for (;;) {
+    let child: u32 = 2 * at + 1;
+    if (child >= K) break;
+    let v = load<f32>(values + (<usize>child << 2));
+    let l = load<u32>(latents + (<usize>child << 2));
+    if (child + 1 < K) {
+      const w = load<f32>(values + (<usize>child << 2), 4);
+      const m = load<u32>(latents + (<usize>child << 2), 4);
+      if (w < v || (w == v && m > l)) {
+        child++;
+        v = w;
+        l = m;
+      }
+    }
+    if (value < v || (value == v && latent > l)) break;
+    store<f32>(values + (<usize>at << 2), v);
+    store<u32>(latents + (<usize>at << 2), l);
+    at = child;
+  }
+  store<f32>(values + (<usize>at << 2), value);
+  store<u32>(latents + (<usize>at << 2), latent);
+}
+
+/** Turns every row's heap into a list, best first. */
+export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u32): void {
+  for (let r: u32 = 0; r < rows; r++) {
+    const values = heapValues + (<usize>(r * K) << 2);
+    const latents = heapLatents + (<usize>(r * K) << 2);
+    for (let size = K - 1; size > 0; size--) {
+      const v = load<f32>(values);
+      const l = load<u32>(latents);
+      const last = <usize>size << 2;
+      replaceWorst(values, latents, size, load<f32>(values + last), load<u32>(latents + last));
+      store<f32>(values + last, v);
+      store<u32>(latents + last, l);
+    }
+  }
+}
+
+/**
+ * The exact global top K from the lists of all groups: values [groups,B,K], best first. Writes this group's winners by
+ * row and shard (latents local to the group, best first within a shard) and returns how many there are.
  */
 export function mergeTopK(
-  values: usize, indices: usize, S: u32, B: u32, K: u32, first: u32, own: u32, shardLatents: u32,
+  values: usize, groups: u32, B: u32, K: u32, group: u32, ownLatents: usize, own: u32, shardLatents: u32,
   heads: usize, rowStart: usize, latents: usize, kept: usize,
 ): u32 {
   const plane: usize = <usize>B * <usize>K;
@@ -13,36 +100,49 @@ export function mergeTopK(
   store<u32>(rowStart, 0);
   for (let b: u32 = 0; b < B; b++) {
     const row: usize = <usize>b * <usize>K;
-    memory.fill(heads, 0, <usize>S << 2);
+    memory.fill(heads, 0, <usize>groups << 2);
     for (let taken: u32 = 0; taken < K; taken++) {
       let best: f32 = 0;
       let from: i32 = -1;
-      for (let s: u32 = 0; s < S; s++) {
-        const head = load<u32>(heads + (<usize>s << 2));
+      for (let g: u32 = 0; g < groups; g++) {
+        const head = load<u32>(heads + (<usize>g << 2));
         if (head >= K) continue;
-        const v = load<f32>(values + ((<usize>s * plane + row + <usize>head) << 2));
+        const v = load<f32>(values + ((<usize>g * plane + row + <usize>head) << 2));
         if (v > best) {
           best = v;
-          from = s;
+          from = g;
         }
       }
       if (from < 0) break; // nothing positive is left
       const at = heads + (<usize>from << 2);
       store<u32>(at, load<u32>(at) + 1);
     }
+    const count = load<u32>(heads + (<usize>group << 2));
+    const source = values + ((<usize>group * plane + row) << 2);
+    const sourceLatent = ownLatents + (row << 2);
     for (let s: u32 = 0; s < own; s++) {
-      const count = load<u32>(heads + (<usize>(first + s) << 2));
-      const source: usize = <usize>(first + s) * plane + row;
-      const sourceIndex: usize = <usize>s * plane + row;
       for (let k: u32 = 0; k < count; k++) {
-        store<u32>(latents + (<usize>n << 2), load<u32>(indices + ((sourceIndex + <usize>k) << 2)) + s * shardLatents);
-        store<f32>(kept + (<usize>n << 2), load<f32>(values + ((source + <usize>k) << 2)));
+        const latent = load<u32>(sourceLatent + (<usize>k << 2));
+        if (latent / shardLatents != s) continue;
+        store<u32>(latents + (<usize>n << 2), latent);
+        store<f32>(kept + (<usize>n << 2), load<f32>(source + (<usize>k << 2)));
         n++;
       }
       store<u32>(rowStart + (<usize>(b * own + s + 1) << 2), n);
     }
   }
   return n;
+}
+
+/** out [rows,n] = the columns of pre [rows,width] named by columns [n] (their place in the tile). */
+export function gatherColumns(pre: usize, rows: u32, width: u32, columns: usize, n: u32, out: usize): void {
+  for (let r: u32 = 0; r < rows; r++) {
+    const row = pre + (<usize>(r * width) << 2);
+    for (let c: u32 = 0; c < n; c++) {
+      store<f32>(out, load<f32>(row + (<usize>load<u32>(columns + (<usize>c << 2)) << 2)));
+      out += 4;
+    }
+  }
 }
 
 /**

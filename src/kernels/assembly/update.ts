@@ -11,14 +11,15 @@ import { axpy, dot, horizontalSum } from './simd';
 
 /**
  * One optimizer step for latents [start, end) of one shard.
- * xCentred, error [B,D]; latentStart/rows/values the entries by latent; weights and moments [F,D], b_enc and moments [F].
+ * xCentred [B,D]. A latent with isAux[i] is dead: it learns from the AuxK residual and entries, the others from error.
+ * latentStart/rows/values: entries by latent; weights and moments [F,D], b_enc and moments [F].
  * biasGradient [D] collects the encoder's share of dL/db_dec. gradients is scratch [2,D].
  * stepSize = lr / (1 - beta1^t); secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder,
  * bit 1 encoder, bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
  */
 export function updateLatents(
-  start: u32, end: u32, D: u32, g: f32, xCentred: usize, error: usize, auxG: f32, auxError: usize, isAux: usize,
-  latentStart: usize, rows: usize, values: usize,
+  start: u32, end: u32, D: u32, xCentred: usize, g: f32, error: usize, auxG: f32, auxError: usize, isAux: usize,
+  latentStart: usize, rows: usize, values: usize, auxLatentStart: usize, auxRows: usize, auxValues: usize,
   W_enc: usize, mEnc: usize, vEnc: usize, W_dec: usize, mDec: usize, vDec: usize, b_enc: usize, mBias: usize, vBias: usize,
   biasGradient: usize, gradients: usize, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32, freeze: u32, W_start: usize,
 ): void {
@@ -29,14 +30,17 @@ export function updateLatents(
     const offset = <usize>i * bytes;
     const wDec = W_dec + offset;
     const wEnc = W_enc + offset;
-    const at = latentStart + (<usize>i << 2);
+    const aux = load<u8>(isAux + i) != 0;
+    const at = (aux ? auxLatentStart : latentStart) + (<usize>i << 2);
     const first = load<u32>(at);
     const last = load<u32>(at, 4);
-    const aux = load<u8>(isAux + i) != 0;
     let sum: f32 = 0;
     memory.fill(gradients, 0, bytes << 1);
     if (last > first) {
-      sum = gradient(first, last, rows, values, aux ? auxError : error, xCentred, wDec, gDec, gEnc, aux ? auxG : g, bytes);
+      sum = gradient(
+        first, last, aux ? auxRows : rows, aux ? auxValues : values, aux ? auxError : error, xCentred,
+        wDec, gDec, gEnc, aux ? auxG : g, bytes,
+      );
       axpy(-sum, wEnc, biasGradient, D);
     }
     if (!(freeze & 1)) {
