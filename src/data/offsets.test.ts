@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { byteTokenizer, wordTokenizer } from './fake-tokenizers.test-support.ts';
+import { byteTokenizer, wordTokenizer } from '../../test/support/tokenizers.ts';
 import { tokenOffsets } from './offsets.ts';
 
 const pieces = (text: string, tokenizer = byteTokenizer): string[] => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { byteTokenizer } from '../../test/support/tokenizers.ts';
 import { memoryDocuments } from './documents.ts';
-import { byteTokenizer } from './fake-tokenizers.test-support.ts';
 import { type PackOptions, packRows } from './pack.ts';
 import type { PackedRows } from './types.ts';
 

@@ -1,5 +1,5 @@
 /** Small tokenizers with a known inverse, for tests: what matters here is where tokens begin and end. */
-import type { Tokenizer } from '../models/types.ts';
+import type { Tokenizer } from '../../src/models/types.ts';
 
 const encoder = new TextEncoder();
 const strict = (ids: readonly number[], bytesOf: (id: number) => number[]): string =>

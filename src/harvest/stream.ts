@@ -1,0 +1,212 @@
+/**
+ * Model + packed rows + hook -> shuffled rows of activations.
+ *
+ *     packed rows [R,T] -> model cut at the hook -> h [R,T,D] -> keep -> shuffle buffer -> batches [B,D]
+ *
+ * Kept are positions that hold a token (never padding), that are not special tokens (BOS, EOS, …: their activations are huge
+ * and the same everywhere), and that are not among the first `excludeFirst` positions of their row. The model always
+ * runs on R = `batchSequences` full rows, except for the last rows of finite data: no ragged batches.
+ *
+ * State for a bit-exact resume: the cursor of the data, the generator, and the rows in the buffer and in the queue before it. The
+ * model is deterministic, so the stream goes on with the same bits.
+ */
+import type { DataCursor, RowSource } from '../data/index.ts';
+import type { Model } from '../models/types.ts';
+import { nearestNames } from '../shared/nearest.ts';
+import { createRng, type RngState } from '../shared/rng.ts';
+import { allFinite, nonFinite } from './non-finite.ts';
+import { createShuffleBuffer, type RowQueue } from './shuffle.ts';
+import type { ActivationRows, ActivationStream } from './types.ts';
+
+export type ActivationStreamOptions = {
+  readonly model: Pick<Model, 'info' | 'hooks' | 'tokenizer' | 'run'>;
+  readonly hook: string;
+  /** Packed rows; endless for training. */
+  readonly rows: RowSource;
+  /** N of the shuffle buffer; 0 gives the rows in the order of the text. */
+  readonly shuffleTokens?: number;
+  readonly seed?: number | string;
+  /** Leaves out BOS and the tokenizer's special ids. */
+  readonly excludeSpecial?: boolean;
+  /** Leaves out the first N positions of every packed row. */
+  readonly excludeFirst?: number;
+  /** Sequences per model run. */
+  readonly batchSequences?: number;
+};
+
+/** The part of a stream's state that is plain JSON; `state` and `restore` add the arrays. */
+export type StreamPosition = {
+  readonly cursor: DataCursor;
+  readonly rng: RngState;
+  readonly tokensSeen: number;
+};
+export type StreamArrays = Map<string, Float32Array | Int32Array>;
+
+/** An activation stream that can be stopped and continued. */
+export type ResumableStream = ActivationStream & {
+  /**
+   * Everything for a bit-exact continuation: pass `position.cursor` to `packRows` and both to `restore` of a new stream.
+   * The arrays are views of the live buffers: write them before the next call of `next`.
+   */
+  state(): { position: StreamPosition; arrays: StreamArrays };
+  restore(position: StreamPosition, arrays: StreamArrays): void;
+};
+
+function widthOf(model: ActivationStreamOptions['model'], hook: string): number {
+  const info = model.hooks.find(({ name }) => name === hook);
+  if (!info) {
+    const names = model.hooks.map(({ name }) => name);
+    const near = nearestNames(hook, names);
+    throw new Error(
+      `${model.info.name} has no hook ${hook}. ${near.length > 0 ? `Nearest: ${near.join(', ')}.` : `It has ${names.slice(0, 6).join(', ')}, …`}`,
+    );
+  }
+  if (info.dims.length !== 3) {
+    const usable = model.hooks.filter(({ dims }) => dims.length === 3).map(({ name }) => name);
+    throw new Error(
+      `Hook ${hook} gives [${info.dims.join(',')}]; an SAE needs one vector per token, [B,T,D]. Nearest that do: ${nearestNames(hook, usable).join(', ') || usable.slice(0, 4).join(', ')}.`,
+    );
+  }
+  return info.width;
+}
+
+/**
+ * Opens a stream of shuffled activation rows.
+ *
+ * @throws when the hook is unknown (nearest names) or gives no [B,T,D], when nothing would be left to train on. `next`
+ *   throws NonFiniteActivations on NaN or Infinity, naming hook, document and likely cause
+ * @example
+ * const stream = createActivationStream({ model, hook: 'blocks.3.hook_resid_post', rows: packRows({ … }) });
+ * const batch = await stream.next(4096); // { x: [4096, D], tokens: [4096], … }
+ */
+export function createActivationStream(options: ActivationStreamOptions): ResumableStream {
+  const { model, hook, rows, shuffleTokens = 131_072, seed = 0 } = options;
+  const { excludeSpecial = true, excludeFirst = 0, batchSequences = 8 } = options;
+  const D = widthOf(model, hook);
+  const { T } = rows;
+  if (excludeFirst >= T)
+    throw new RangeError(
+      `excludeFirst ${excludeFirst} leaves nothing of rows of ${T} positions; it must be smaller than the context length`,
+    );
+  const special = new Set(excludeSpecial ? model.tokenizer?.specialIds : []);
+  if (excludeSpecial && model.info.bosTokenId !== undefined) special.add(model.info.bosTokenId);
+
+  const rng = createRng(`${seed}/shuffle`);
+  const buffer = createShuffleBuffer(shuffleTokens, D, rng);
+  const stages = { data: 0, model: 0, sae: 0 };
+  // Reused for every batch: kept rows are moved together here.
+  const room = batchSequences * T;
+  const queue: RowQueue = { x: new Float32Array(room * D), tokens: new Int32Array(room), count: 0, next: 0 };
+  let tokensSeen = 0;
+  let ended = false;
+  /** Epoch at which rows were last kept: a whole epoch without any is an endless loop. */
+  let epochOfLastRow = rows.epochs;
+
+  /** Runs the model on the next rows and refills the queue, which must be empty. */
+  async function refill(): Promise<void> {
+    const started = performance.now();
+    const packed = await rows.next(batchSequences);
+    const packedAt = performance.now();
+    stages.data += packedAt - started;
+    queue.count = 0;
+    queue.next = 0;
+    if (!packed) {
+      ended = true;
+      return;
+    }
+    const { ids, mask, R } = packed;
+    const { cache } = await model.run({ ids, mask, B: R, T }, { hooks: [hook] });
+    const h = cache[hook];
+    if (!h || h.data.length !== R * T * D) {
+      throw new Error(
+        `${model.info.name} returned ${h ? `[${h.dims.join(',')}]` : 'nothing'} for ${hook}, expected [${R},${T},${D}]`,
+      );
+    }
+    for (let i = 0; i < R * T; i++) {
+      if (mask[i] === 0 || i % T < excludeFirst || special.has(ids[i]!)) continue;
+      const from = i * D;
+      if (!allFinite(h.data, from, from + D)) {
+        let bad = 0;
+        for (let j = 0; j < R * T; j++) if (!allFinite(h.data, j * D, (j + 1) * D)) bad++;
+        const document = (await rows.documents.get(packed.documents[i]!)).id;
+        const shareBad = bad / (R * T);
+        throw nonFinite(h.data, from, from + D, { hook, document, position: i % T, tokensSeen, shareBad });
+      }
+      queue.x.set(h.data.subarray(from, from + D), queue.count * D);
+      queue.tokens[queue.count++] = ids[i]!;
+    }
+    stages.model += performance.now() - packedAt;
+    tokensSeen += queue.count;
+    if (queue.count > 0) epochOfLastRow = rows.epochs;
+    else if (rows.epochs > epochOfLastRow + 1) {
+      throw new Error(
+        `A whole pass over the ${rows.documents.name} (${rows.documents.count} documents) left no token to train on: all documents are too short for excludeFirst ${excludeFirst}, or hold special tokens only. Lower excludeFirst or add text.`,
+      );
+    }
+  }
+
+  async function ensureQueue(): Promise<boolean> {
+    while (queue.next >= queue.count && !ended) await refill();
+    return queue.next < queue.count;
+  }
+
+  return {
+    D,
+    stages,
+    get tokensSeen() {
+      return tokensSeen;
+    },
+    get epochs() {
+      return rows.epochs;
+    },
+    async next(B): Promise<ActivationRows | undefined> {
+      while (buffer.filled < buffer.capacity && (await ensureQueue())) buffer.fill(queue);
+      const x = new Float32Array(B * D);
+      const tokens = new Int32Array(B);
+      for (let b = 0; b < B; b++) {
+        const fresh = await ensureQueue();
+        if (buffer.filled > 0) buffer.draw(queue, x, tokens, b);
+        else if (fresh) {
+          x.set(queue.x.subarray(queue.next * D, (queue.next + 1) * D), b * D);
+          tokens[b] = queue.tokens[queue.next++]!;
+        } else return undefined;
+      }
+      return { x, B, D, tokens };
+    },
+    state() {
+      const held = buffer.rows();
+      return {
+        position: { cursor: rows.cursor(), rng: rng.state(), tokensSeen },
+        arrays: new Map<string, Float32Array | Int32Array>([
+          ['buffer.x', held.x],
+          ['buffer.tokens', held.tokens],
+          ['queue.x', queue.x.subarray(queue.next * D, queue.count * D)],
+          ['queue.tokens', queue.tokens.subarray(queue.next, queue.count)],
+        ]),
+      };
+    },
+    restore(position, arrays) {
+      const take = <A extends Float32Array | Int32Array>(name: string, type: new (n: number) => A): A => {
+        const array = arrays.get(name);
+        if (!(array instanceof type)) throw new Error(`The saved stream has no ${type.name} ${name}`);
+        return array;
+      };
+      const queueTokens = take('queue.tokens', Int32Array);
+      const queueX = take('queue.x', Float32Array);
+      if (queueTokens.length > room || queueX.length !== queueTokens.length * D) {
+        throw new Error(
+          `The saved stream has ${queueTokens.length} rows waiting (${queueX.length} numbers); this one has room for ${room} of width ${D}. Resume with the same context length and batchSequences.`,
+        );
+      }
+      buffer.restore(take('buffer.x', Float32Array), take('buffer.tokens', Int32Array));
+      queue.x.set(queueX);
+      queue.tokens.set(queueTokens);
+      queue.count = queueTokens.length;
+      queue.next = 0;
+      rng.restore(position.rng);
+      tokensSeen = position.tokensSeen;
+      ended = false;
+    },
+    async close() {},
+  };
+}
