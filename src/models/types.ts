@@ -4,8 +4,9 @@
 export type Tensor = { readonly data: Float32Array; readonly dims: readonly number[] };
 
 /**
- * A batch of token ids [B,T], right-padded. `mask` is 1 for real tokens, 0 for padding.
- * Padded rows give the same activations at real positions as the single sequences do.
+ * A batch of token ids [B,T]. `mask` is 1 for real tokens, 0 for padding, normally on the right; padding on the left
+ * works too (positions count real tokens only). Padded rows give the same activations at real positions as the single
+ * sequences do; what stands at padded positions has no meaning.
  */
 export type TokenBatch = {
   readonly ids: Int32Array;
@@ -14,10 +15,12 @@ export type TokenBatch = {
   readonly T: number;
 };
 
+export type ModelFamily = 'llama' | 'gpt2';
+
 export type ModelInfo = {
   /** Folder name or id the user gave. */
   readonly name: string;
-  readonly family: 'llama' | 'gpt2';
+  readonly family: ModelFamily;
   readonly D: number;
   readonly layers: number;
   readonly heads: number;
@@ -26,6 +29,8 @@ export type ModelInfo = {
   readonly V: number;
   readonly contextLength: number;
   readonly bosTokenId: number | undefined;
+  /** Generation stops at any of these. */
+  readonly eosTokenIds: readonly number[];
   readonly parameters: number;
   /** sha256 over config.json and the weight files' headers and sizes; identifies a model in run.json. */
   readonly hash: string;
@@ -44,10 +49,13 @@ export type Tokenizer = {
   readonly specialIds: ReadonlySet<number>;
 };
 
-/** Directions added to the residual stream at one hook: h <- h + sum_j strengths[j] * directions[j]. */
+/**
+ * Directions added at one hook, at every position: h <- h + sum_j strengths[j] * directions[j]. The value cached at that
+ * hook is the steered one.
+ */
 export type SteerEdit = {
   readonly hook: string;
-  /** [m,D] row-major */
+  /** [m,D] row-major; m = 0 changes nothing and uses the same session */
   readonly directions: Float32Array;
   /** [m] in the units of the directions */
   readonly strengths: Float32Array;
@@ -64,6 +72,12 @@ export type RunResult = {
   readonly cache: Readonly<Record<string, Tensor>>;
   /** [B,T,V] when asked for */
   readonly logits: Tensor | undefined;
+};
+
+export type LossOptions = {
+  /** Continue from these activations [B,T,width] at `hook` instead of the model's own. */
+  readonly from?: { readonly hook: string; readonly activations: Tensor };
+  readonly steer?: SteerEdit;
 };
 
 export type GenerateOptions = {
@@ -88,8 +102,14 @@ export type Model = {
     hooks: string | readonly string[],
     options?: { logits?: boolean },
   ): Promise<RunResult & { batch: TokenBatch }>;
-  /** Continues the model from `hook` with activations [B,T,D] in place of its own: the SAE splice. */
+  /** Continues the model from `hook` with activations [B,T,width] in place of its own: the SAE splice. Logits [B,T,V]. */
   runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor>;
+  /**
+   * Next-token loss in nats, [B,T-1]: entry (b,t) is -ln p(ids[b,t+1] | ids[b,..t]), 0 where token t or t+1 is padding.
+   * Logits never leave the engine and are made in row tiles, so a large vocabulary costs no memory.
+   */
+  lossPerToken(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
+  /** The continuation of `prompt`, without it; ends at an end token, at `maxNewTokens` or at the model's context. */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
   close(): Promise<void>;
 };

@@ -1,0 +1,154 @@
+/**
+ * Parts that the families share. Inside a graph the residual stream is [N,D] with N = B T rows, so that every product is
+ * one Gemm with the weights as they lie in the file; heads are split off with the batch shape only inside attention.
+ *
+ *     scores[b,h,i,j] = scale q[b,h,i] . k[b,g(h),j]     g(h) = floor(h kvHeads / heads)
+ *     pattern = softmax(scores + bias)                   bias = 0 where j <= i and token j is real, else -1e30
+ *     z[b,i,h] = sum_j pattern[b,h,i,j] v[b,g(h),j]
+ */
+import { type GraphBuilder, ONNX_TYPES, type Value } from '../../graph/index.ts';
+import type { ModelWeights } from '../hf-folder.ts';
+import type { Activation, TransformerSpec } from './spec.ts';
+
+/** Graph inputs, by name. The runtime feeds those that survive the cut. */
+export const INPUTS = {
+  /** int32 [B,T] */
+  ids: 'ids',
+  /** bool [M,T], M = 1 when no row is padded */
+  mask: 'mask',
+  /** int32 [T]: 0, 1, 2, ... */
+  index: 'index',
+  /** int32 [B,T], learned positions only */
+  positions: 'positions',
+  /** int64 [4]: B, T, -1, headDim */
+  headShape: 'head_shape',
+  /** float32 [P,T,1,headDim/2], rotary positions only */
+  cos: 'cos',
+  sin: 'sin',
+  /** int32 [N,1]: the next token of every row, for the loss */
+  targets: 'targets',
+} as const;
+
+/** Values that are not hooks but can be fetched. */
+export const LOGITS = 'logits';
+export const LOSS = 'loss';
+
+/** Far below any score, and finite: a padded row without a single real token before it must not become NaN. */
+const MASKED = -1e30;
+
+const ELEMENT = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+
+/** Puts a weight into the graph by reference. Half-precision weights are followed by a Cast, which the engine folds. */
+export function createWeightReader(g: GraphBuilder, weights: ModelWeights) {
+  const known = new Map<string, Value>();
+
+  function stored(name: string, shape: readonly number[]): { value: Value; half: boolean } {
+    const tensor = weights.find(name, shape);
+    if (tensor.dtype !== 'F32' && tensor.dtype !== 'F16' && tensor.dtype !== 'BF16') {
+      throw new Error(`Tensor ${name} is ${tensor.dtype}; weights are read as F32, F16 or BF16`);
+    }
+    const key = `stored ${name}`;
+    const value =
+      known.get(key) ??
+      g.external(name, ELEMENT[tensor.dtype], shape, {
+        file: tensor.file,
+        offset: tensor.start,
+        length: tensor.end - tensor.start,
+      });
+    known.set(key, value);
+    return { value, half: tensor.dtype !== 'F32' };
+  }
+
+  return {
+    /** The weight as float32. */
+    float(name: string, shape: readonly number[]): Value {
+      const { value, half } = stored(name, shape);
+      if (!half) return value;
+      const cast = known.get(name) ?? g.cast(value, ONNX_TYPES.float32);
+      known.set(name, cast);
+      return cast;
+    },
+    /** Rows of an embedding table as float32; a half-precision table is converted after the look-up. */
+    rows(name: string, shape: readonly number[], indices: Value): Value {
+      const { value, half } = stored(name, shape);
+      const rows = g.gather(value, indices);
+      return half ? g.cast(rows, ONNX_TYPES.float32) : rows;
+    },
+  };
+}
+
+export type WeightReader = ReturnType<typeof createWeightReader>;
+
+/** Declares the graph's inputs; the cut drops those that are not needed. */
+export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {
+  g.input(INPUTS.ids, 'int32', ['B', 'T']);
+  g.input(INPUTS.mask, 'bool', ['M', 'T']);
+  g.input(INPUTS.index, 'int32', ['T']);
+  g.input(INPUTS.headShape, 'int64', [4]);
+  g.input(INPUTS.targets, 'int32', ['N', 1]);
+  if (spec.rope) {
+    g.input(INPUTS.cos, 'float32', ['P', 'T', 1, spec.headDim / 2]);
+    g.input(INPUTS.sin, 'float32', ['P', 'T', 1, spec.headDim / 2]);
+  } else g.input(INPUTS.positions, 'int32', ['B', 'T']);
+}
+
+/** The additive bias [M,1,T,T] that hides later and padded tokens; shared by all layers. */
+export function attentionBias(g: GraphBuilder): Value {
+  const causal = g.op('GreaterOrEqual', [g.unsqueeze(INPUTS.index, [1]), g.unsqueeze(INPUTS.index, [0])]);
+  const visible = g.op('And', [g.named('attention_real', g.unsqueeze(INPUTS.mask, [1, 2])), causal]);
+  return g.where(visible, g.scalar(0), g.scalar(MASKED));
+}
+
+/** Rotates [B,T,H,d] by the angles of cos, sin [P,T,1,d/2]. */
+export function rotate(g: GraphBuilder, x: Value, { rope, headDim: d }: TransformerSpec): Value {
+  if (!rope) return x;
+  const half = rope.layout === 'half';
+  const a = half ? g.slice(x, 0, d / 2, 3) : g.slice(x, 0, d, 3, 2);
+  const b = half ? g.slice(x, d / 2, d, 3) : g.slice(x, 1, d, 3, 2);
+  const first = g.sub(g.mul(a, INPUTS.cos), g.mul(b, INPUTS.sin));
+  const second = g.add(g.mul(b, INPUTS.cos), g.mul(a, INPUTS.sin));
+  if (half) return g.concat([first, second], 3);
+  const paired = g.concat([g.unsqueeze(first, [4]), g.unsqueeze(second, [4])], 4);
+  return g.reshape(paired, [0, 0, 0, d]);
+}
+
+/**
+ * Attention of one layer, from projected q [N,H d], k and v [N,kvHeads d] to z [N,H d].
+ * Names blocks.L.attn.hook_pattern and hook_z.
+ */
+export function attention(
+  g: GraphBuilder,
+  spec: TransformerSpec,
+  layer: number,
+  { q, k, v }: { q: Value; k: Value; v: Value },
+  bias: Value,
+): Value {
+  const { heads, kvHeads, headDim } = spec;
+  const split = (x: Value) => g.reshape(x, INPUTS.headShape);
+  const queries = g.transpose(rotate(g, split(q), spec), [0, 2, 1, 3]);
+  const keys = g.transpose(rotate(g, split(k), spec), [0, 2, 3, 1]);
+  const values = g.transpose(split(v), [0, 2, 1, 3]);
+  // Query heads that share a key head are stacked along the rows, so keys are never repeated.
+  const stack = (x: Value) => (heads === kvHeads ? x : g.reshape(x, [0, kvHeads, -1, 0]));
+  const unstack = (x: Value, last: number) => (heads === kvHeads ? x : g.reshape(x, [0, heads, -1, last]));
+  const named = g.named(`blocks.${layer}.attn/queries`, queries);
+  const products = g.matMul(stack(named), keys);
+  const scores = g.mul(unstack(products, 0), g.scalar(spec.attentionScales[layer]!));
+  const pattern = g.named(`blocks.${layer}.attn.hook_pattern`, g.softmax(g.add(scores, bias)));
+  const mixed = unstack(g.matMul(stack(pattern), values), headDim);
+  const z = g.named(`blocks.${layer}.attn.hook_z`, g.transpose(mixed, [0, 2, 1, 3]));
+  return g.reshape(z, [-1, heads * headDim]);
+}
+
+/** An activation function, elementwise. */
+export function activate(g: GraphBuilder, x: Value, activation: Activation): Value {
+  if (activation === 'silu') return g.mul(x, g.sigmoid(x));
+  if (activation === 'relu') return g.relu(x);
+  return g.gelu(x, activation === 'gelu' ? 'none' : 'tanh');
+}
+
+/** Logits [N,V] and the loss of every row [N,1]: -log softmax(logits)[target]. */
+export function unembed(g: GraphBuilder, normalized: Value, head: Value): void {
+  const logits = g.named(LOGITS, g.gemm(normalized, head, undefined, { transB: true }));
+  g.named(LOSS, g.op('Neg', [g.gatherElements(g.logSoftmax(logits), INPUTS.targets, 1)]));
+}

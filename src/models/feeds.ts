@@ -1,0 +1,85 @@
+/** Graph inputs of one batch, made only when the cut graph still has them. */
+import { STEER_DIRECTIONS, STEER_STRENGTHS } from '../graph/index.ts';
+import type { Ort } from '../platform/index.ts';
+import { INPUTS } from './families/blocks.ts';
+import type { TransformerSpec } from './families/spec.ts';
+import { ropeTables } from './rope.ts';
+import type { Feeds } from './sessions.ts';
+import type { SteerEdit, TokenBatch } from './types.ts';
+
+/** Positions [B,T] count real tokens: 0 at the first one, whatever padding stands before it. */
+export function positionsOf({ mask, B, T }: TokenBatch): Int32Array {
+  const positions = new Int32Array(B * T);
+  for (let b = 0; b < B; b++) {
+    let next = 0;
+    for (let i = b * T; i < (b + 1) * T; i++) {
+      positions[i] = Math.max(0, next - 1 + mask[i]!);
+      next += mask[i]!;
+    }
+  }
+  return positions;
+}
+
+/** True when every row's padding stands on the right, so that token t has position t. */
+function isRightPadded({ mask, B, T }: TokenBatch): boolean {
+  for (let b = 0; b < B; b++)
+    for (let i = b * T + 1; i < (b + 1) * T; i++) if (mask[i]! > mask[i - 1]!) return false;
+  return true;
+}
+
+const rowLengths = ({ mask, B, T }: TokenBatch): number[] =>
+  Array.from({ length: B }, (_, b) => mask.subarray(b * T, (b + 1) * T).reduce((sum, m) => sum + m, 0));
+
+export function batchFeeds(batch: TokenBatch, spec: TransformerSpec, { Tensor }: Ort): Feeds {
+  const { ids, mask, B, T } = batch;
+  const arange = () => Int32Array.from({ length: T }, (_, t) => t);
+  let tables: { cos: Float32Array; sin: Float32Array; P: number } | undefined;
+
+  function rope() {
+    if (tables || !spec.rope) return tables!;
+    const lengths = rowLengths(batch);
+    // One table serves all rows, unless a row's angles depend on its own length or padding.
+    const { scaling } = spec.rope;
+    const own = scaling.type === 'dynamic' && lengths.some((length) => length > scaling.originalContext);
+    const shared = !own && isRightPadded(batch);
+    const positions = shared ? arange() : positionsOf(batch);
+    tables = { ...ropeTables(spec.rope, spec.headDim, positions, shared ? [T] : lengths), P: shared ? 1 : B };
+    return tables;
+  }
+
+  const angles = (name: 'cos' | 'sin') => () => {
+    const table = rope();
+    return new Tensor('float32', table[name], [table.P, T, 1, spec.headDim / 2]);
+  };
+  return {
+    [INPUTS.ids]: () => new Tensor('int32', ids, [B, T]),
+    [INPUTS.mask]: () =>
+      mask.includes(0)
+        ? new Tensor('bool', mask, [B, T])
+        : new Tensor('bool', new Uint8Array(T).fill(1), [1, T]),
+    [INPUTS.index]: () => new Tensor('int32', arange(), [T]),
+    [INPUTS.positions]: () => new Tensor('int32', positionsOf(batch), [B, T]),
+    [INPUTS.headShape]: () =>
+      new Tensor('int64', BigInt64Array.of(BigInt(B), BigInt(T), -1n, BigInt(spec.headDim)), [4]),
+    [INPUTS.cos]: angles('cos'),
+    [INPUTS.sin]: angles('sin'),
+  };
+}
+
+/** Feeds of the steering input. Throws when the sizes do not fit the hook's width. */
+export function steerFeeds(
+  { hook, directions, strengths }: SteerEdit,
+  width: number,
+  { Tensor }: Ort,
+): Feeds {
+  const m = strengths.length;
+  if (directions.length !== m * width) {
+    throw new Error(
+      `Steering at ${hook}: ${m} strengths and ${directions.length} direction elements; expected ${m} x ${width} = ${m * width}`,
+    );
+  }
+  return {
+    [STEER_STRENGTHS]: () => new Tensor('float32', strengths, [1, m]),
+    [STEER_DIRECTIONS]: () => new Tensor('float32', directions, [m, width]),
+  };
+}

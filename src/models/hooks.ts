@@ -1,0 +1,57 @@
+/**
+ * Hook names, TransformerLens's own (SAELens files carry them). Hook values are those of the unprocessed model: no folded
+ * LayerNorm, no centred weights (TransformerLens `from_pretrained_no_processing`).
+ *
+ *     hook_embed [B,T,D]                      hook_pos_embed [B,T,D], learned positions only
+ *     blocks.L.hook_resid_pre/mid/post [B,T,D]  blocks.L.hook_attn_out, hook_mlp_out [B,T,D]
+ *     blocks.L.attn.hook_pattern [B,H,T,T]    blocks.L.attn.hook_z [B,T,H,headDim]
+ *     blocks.L.mlp.hook_post [B,T,M]          after the activation (times the gate's other half, where there is a gate)
+ */
+import { nearestNames } from './nearest.ts';
+import type { HookInfo, TokenBatch } from './types.ts';
+
+type HookShape = {
+  readonly layers: number;
+  readonly D: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly mlpWidth: number;
+  readonly learnedPositions: boolean;
+};
+
+/** All hooks of a model, in the order in which they are computed. */
+export function listHooks({ layers, D, heads, headDim, mlpWidth, learnedPositions }: HookShape): HookInfo[] {
+  const residual = (name: string): HookInfo => ({ name, dims: ['B', 'T', 'D'], width: D });
+  const hooks = [residual('hook_embed')];
+  if (learnedPositions) hooks.push(residual('hook_pos_embed'));
+  for (let layer = 0; layer < layers; layer++) {
+    const block = `blocks.${layer}`;
+    hooks.push(
+      residual(`${block}.hook_resid_pre`),
+      { name: `${block}.attn.hook_pattern`, dims: ['B', String(heads), 'T', 'T'], width: 0 },
+      { name: `${block}.attn.hook_z`, dims: ['B', 'T', String(heads), String(headDim)], width: headDim },
+      residual(`${block}.hook_attn_out`),
+      residual(`${block}.hook_resid_mid`),
+      { name: `${block}.mlp.hook_post`, dims: ['B', 'T', String(mlpWidth)], width: mlpWidth },
+      residual(`${block}.hook_mlp_out`),
+      residual(`${block}.hook_resid_post`),
+    );
+  }
+  return hooks;
+}
+
+/** Finds a hook. Throws for an unknown name and offers the nearest. */
+export function findHook(hooks: readonly HookInfo[], name: string): HookInfo {
+  const hook = hooks.find((candidate) => candidate.name === name);
+  if (hook) return hook;
+  const near = nearestNames(
+    name,
+    hooks.map((candidate) => candidate.name),
+  );
+  throw new Error(`The model has no hook ${JSON.stringify(name)}. Nearest: ${near.join(', ')}.`);
+}
+
+/** The dimensions of a hook for one batch, letters filled in. */
+export function hookDims(hook: HookInfo, { B, T }: TokenBatch): number[] {
+  return hook.dims.map((dim) => (dim === 'B' ? B : dim === 'T' ? T : dim === 'D' ? hook.width : Number(dim)));
+}

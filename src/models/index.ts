@@ -1,0 +1,4 @@
+export { padBatch } from './batch.ts';
+export { type OpenModelOptions, openModel } from './open.ts';
+export { createTokenizer } from './tokenizer.ts';
+export type * from './types.ts';

@@ -1,0 +1,213 @@
+/**
+ * A model that runs: its graph, the sessions cut from it, and what is computed around them.
+ *
+ * Next-token loss goes in two parts, the body up to the last residual and the head over row tiles, so that [N,V] logits
+ * never leave the engine nor exist whole.
+ */
+import type { ValueInfo } from '../graph/index.ts';
+import { getPlatform } from '../platform/index.ts';
+import { checkBatch, padBatch } from './batch.ts';
+import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
+import type { TransformerSpec } from './families/spec.ts';
+import { batchFeeds, steerFeeds } from './feeds.ts';
+import { generateIds } from './generate.ts';
+import { findHook, hookDims } from './hooks.ts';
+import type { createSessions, Feeds, Purpose } from './sessions.ts';
+import type {
+  HookInfo,
+  LossOptions,
+  Model,
+  ModelInfo,
+  RunOptions,
+  RunResult,
+  SteerEdit,
+  Tensor,
+  TokenBatch,
+  Tokenizer,
+} from './types.ts';
+
+/** Logit elements of one head tile: 16 MB, so that softmax runs in cache-sized pieces. */
+const TILE_ELEMENTS = 4 * 1024 * 1024;
+
+export type RuntimeParts = {
+  readonly spec: TransformerSpec;
+  readonly info: ModelInfo;
+  readonly hooks: readonly HookInfo[];
+  readonly tokenizer: Tokenizer | undefined;
+  readonly sessions: ReturnType<typeof createSessions>;
+  readonly closeFiles: () => Promise<void>;
+};
+
+/** Copies a fetched tensor under dims of our own: inside the graph rows are flat. */
+function toTensor(value: { data: unknown } | undefined, dims: readonly number[]): Tensor {
+  return { data: value?.data as Float32Array, dims };
+}
+
+export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFiles }: RuntimeParts): Model {
+  const { ort } = getPlatform();
+  const last = `blocks.${spec.layers - 1}.hook_resid_post`;
+
+  function steering(steer: SteerEdit | undefined): { purpose: Pick<Purpose, 'steer'>; feeds: Feeds } {
+    if (!steer) return { purpose: {}, feeds: {} };
+    const { name, dims, width } = findHook(hooks, steer.hook);
+    if (dims.length !== 3)
+      throw new Error(`Steering adds to [B,T,width] hooks; ${name} is [${dims.join(',')}]`);
+    return { purpose: { steer: { hook: name, width } }, feeds: steerFeeds(steer, width, ort) };
+  }
+
+  /** The purpose and feed that put `activations` in place of a hook's own value. */
+  function splice(
+    name: string,
+    activations: Tensor,
+    batch: TokenBatch,
+  ): { purpose: Pick<Purpose, 'from'>; feeds: Feeds } {
+    const hook = findHook(hooks, name);
+    const dims = hookDims(hook, batch);
+    const size = dims.reduce((product, n) => product * n, 1);
+    const same = activations.dims.length === dims.length && activations.dims.every((n, i) => n === dims[i]);
+    if (!same || activations.data.length !== size) {
+      throw new Error(
+        `Activations for ${name} are [${activations.dims.join(', ')}] with ${activations.data.length} elements, expected [${dims.join(', ')}]`,
+      );
+    }
+    const flat = hook.dims.length === 3;
+    const info: ValueInfo = {
+      type: 'float32',
+      dims: flat ? ['N', hook.width] : hook.dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
+    };
+    return {
+      purpose: { from: { hook: name, info } },
+      feeds: {
+        [name]: () =>
+          new ort.Tensor('float32', activations.data, flat ? [batch.B * batch.T, hook.width] : dims),
+      },
+    };
+  }
+
+  async function run(
+    batch: TokenBatch,
+    { hooks: wanted = [], logits = false, steer }: RunOptions,
+  ): Promise<RunResult> {
+    checkBatch(batch, spec.V, info.contextLength);
+    const found = [...new Set(wanted)].map((name) => findHook(hooks, name));
+    if (found.length === 0 && !logits)
+      throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
+    const { purpose, feeds } = steering(steer);
+    const outputs = [...found.map(({ name }) => name), ...(logits ? [LOGITS] : [])];
+    const values = await sessions.run({ outputs, ...purpose }, { ...batchFeeds(batch, spec, ort), ...feeds });
+    return {
+      cache: Object.fromEntries(
+        found.map((hook) => [hook.name, toTensor(values[hook.name], hookDims(hook, batch))]),
+      ),
+      logits: logits ? toTensor(values[LOGITS], [batch.B, batch.T, spec.V]) : undefined,
+    };
+  }
+
+  async function runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor> {
+    checkBatch(batch, spec.V, info.contextLength);
+    const { purpose, feeds } = splice(hook, activations, batch);
+    const values = await sessions.run(
+      { outputs: [LOGITS], ...purpose },
+      { ...batchFeeds(batch, spec, ort), ...feeds },
+    );
+    return toTensor(values[LOGITS], [batch.B, batch.T, spec.V]);
+  }
+
+  /** The last residual [N,D]: what the head reads. */
+  async function lastResidual(batch: TokenBatch, { from, steer }: LossOptions): Promise<Float32Array> {
+    checkBatch(batch, spec.V, info.contextLength);
+    const spliced = from && splice(from.hook, from.activations, batch);
+    if (spliced && from.hook === last && !steer) return from.activations.data;
+    const steered = steering(steer);
+    const values = await sessions.run(
+      { outputs: [last], ...spliced?.purpose, ...steered.purpose },
+      { ...batchFeeds(batch, spec, ort), ...spliced?.feeds, ...steered.feeds },
+    );
+    return values[last]?.data as Float32Array;
+  }
+
+  const headInput: NonNullable<Purpose['from']> = {
+    hook: last,
+    info: { type: 'float32', dims: ['N', spec.D] },
+  };
+
+  async function lossPerToken(batch: TokenBatch, options: LossOptions = {}): Promise<Tensor> {
+    const { B, T, ids, mask } = batch;
+    const residual = await lastResidual(batch, options);
+    const rows: number[] = [];
+    for (let b = 0; b < B; b++)
+      for (let i = b * T; i < (b + 1) * T - 1; i++) if (mask[i] && mask[i + 1]) rows.push(i);
+    const losses = new Float32Array(B * (T - 1));
+    const tile = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
+    for (let start = 0; start < rows.length; start += tile) {
+      const part = rows.slice(start, start + tile);
+      const inputs = new Float32Array(part.length * spec.D);
+      part.forEach((row, r) => {
+        inputs.set(residual.subarray(row * spec.D, (row + 1) * spec.D), r * spec.D);
+      });
+      const targets = Int32Array.from(part, (row) => ids[row + 1]!);
+      const values = await sessions.run(
+        { outputs: [LOSS], from: headInput },
+        {
+          [last]: () => new ort.Tensor('float32', inputs, [part.length, spec.D]),
+          [INPUTS.targets]: () => new ort.Tensor('int32', targets, [part.length, 1]),
+        },
+      );
+      const data = values[LOSS]?.data as Float32Array;
+      part.forEach((row, r) => {
+        losses[Math.floor(row / T) * (T - 1) + (row % T)] = data[r]!;
+      });
+    }
+    return { data: losses, dims: [B, T - 1] };
+  }
+
+  /** Logits [V] after the last token of one sequence; the head runs on one row only. */
+  async function nextLogits(ids: readonly number[], steer: SteerEdit | undefined): Promise<Float32Array> {
+    const batch = padBatch([ids]);
+    const residual = await lastResidual(batch, steer ? { steer } : {});
+    const row = residual.subarray((batch.T - 1) * spec.D, batch.T * spec.D);
+    const feed = { [last]: () => new ort.Tensor('float32', row, [1, spec.D]) };
+    const values = await sessions.run({ outputs: [LOGITS], from: headInput }, feed);
+    return values[LOGITS]?.data as Float32Array;
+  }
+
+  function needTokenizer(): Tokenizer {
+    if (!tokenizer)
+      throw new Error(`${info.name} has no tokenizer.json; pass token ids to run() instead of text`);
+    return tokenizer;
+  }
+
+  return {
+    info,
+    hooks,
+    tokenizer,
+    run,
+    async runWithCache(text, wanted, { logits = false } = {}) {
+      const texts = typeof text === 'string' ? [text] : text;
+      const batch = padBatch(texts.map((t) => needTokenizer().encode(t, { bos: true })));
+      const result = await run(batch, { hooks: typeof wanted === 'string' ? [wanted] : wanted, logits });
+      return { ...result, batch };
+    },
+    runFrom,
+    lossPerToken,
+    async generate(prompt, options = {}) {
+      const t = needTokenizer();
+      const ids = t.encode(prompt, { bos: true });
+      if (ids.length === 0)
+        throw new Error(
+          'The prompt has no tokens, and the model has no beginning-of-sequence token to start from',
+        );
+      const all = await generateIds(ids, (sequence) => nextLogits(sequence, options.steer), {
+        ...options,
+        endIds: info.eosTokenIds,
+        contextLength: info.contextLength,
+      });
+      // Decoded together: a token's text may depend on what stands before it.
+      return t.decode(all).slice(t.decode(ids).length);
+    },
+    async close() {
+      await sessions.close();
+      await closeFiles();
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * The sessions of one model, each a graph cut to one purpose. A session holds its own copy of the weights it needs, so
+ * only the most recently used are kept.
+ */
+import type { InferenceSession } from 'onnxruntime-common';
+import {
+  createSession,
+  cutGraph,
+  type Graph,
+  spliceSteering,
+  type Value,
+  type ValueInfo,
+} from '../graph/index.ts';
+import type { ByteSource, Ort } from '../platform/index.ts';
+
+/** Evaluation with splices uses five; above that, reopening costs less than the memory. */
+const MAX_SESSIONS = 6;
+
+export type Purpose = {
+  readonly outputs: readonly Value[];
+  /** A hook whose value is given instead of computed. */
+  readonly from?: { readonly hook: Value; readonly info: ValueInfo };
+  readonly steer?: { readonly hook: Value; readonly width: number };
+};
+
+export type Feeds = Readonly<Record<string, () => InstanceType<Ort['Tensor']>>>;
+
+type Slot = {
+  session: Promise<InferenceSession>;
+  inputs: readonly string[];
+  running: number;
+  retired: boolean;
+};
+
+/** The graph for a purpose: steering spliced in, replaced values turned into inputs, everything unneeded cut away. */
+export function graphFor(graph: Graph, { outputs, from, steer }: Purpose): Graph {
+  const steered = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
+  return cutGraph(steered, outputs, from ? new Map([[from.hook, from.info]]) : undefined);
+}
+
+export function createSessions(
+  graph: Graph,
+  weightFiles: readonly ByteSource[],
+  options: { threads?: number; mapped?: boolean },
+) {
+  const slots = new Map<string, Slot>();
+  let closed = false;
+
+  const release = (slot: Slot) => slot.session.then((session) => session.release()).catch(() => undefined);
+
+  /** Releases now, or after the run in progress. */
+  async function retire(key: string): Promise<void> {
+    const slot = slots.get(key);
+    if (!slot) return;
+    slots.delete(key);
+    slot.retired = true;
+    if (slot.running === 0) await release(slot);
+  }
+
+  function slotFor(purpose: Purpose): Slot {
+    const key = JSON.stringify([
+      [...purpose.outputs].sort(),
+      purpose.from?.hook ?? '',
+      purpose.steer?.hook ?? '',
+    ]);
+    let slot = slots.get(key);
+    if (slot) slots.delete(key);
+    else {
+      const cut = graphFor(graph, purpose);
+      slot = {
+        session: createSession(cut, [...purpose.outputs].sort(), { ...options, weightFiles }),
+        inputs: [...cut.inputs.keys()],
+        running: 0,
+        retired: false,
+      };
+      // A session that failed to open must not be found again.
+      slot.session.catch(() => slots.delete(key));
+    }
+    slots.set(key, slot);
+    while (slots.size > MAX_SESSIONS) void retire(slots.keys().next().value!);
+    return slot;
+  }
+
+  return {
+    /** Runs the graph for a purpose; only feeds that survived its cut are made. */
+    async run(purpose: Purpose, feeds: Feeds): Promise<InferenceSession.OnnxValueMapType> {
+      if (closed) throw new Error('The model was closed');
+      const slot = slotFor(purpose);
+      slot.running++;
+      try {
+        const session = await slot.session;
+        const values = slot.inputs.map((name) => {
+          const feed = feeds[name];
+          if (!feed) throw new Error(`The graph for ${purpose.outputs.join(', ')} needs an input ${name}`);
+          return [name, feed()] as const;
+        });
+        return await session.run(Object.fromEntries(values));
+      } finally {
+        slot.running--;
+        if (slot.retired && slot.running === 0) await release(slot);
+      }
+    },
+    async close(): Promise<void> {
+      closed = true;
+      await Promise.all([...slots.keys()].map(retire));
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * tokenizer.json -> ids and back, through @huggingface/tokenizers, and the text of single tokens for display.
+ * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
+ */
+import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import type { Tokenizer } from './types.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * GPT-2's printable stand-ins for bytes: printable Latin-1 stands for itself, the other 68 bytes for code points from
+ * 256 on, in order. Returns stand-in -> byte.
+ */
+function byteLevelAlphabet(): Map<string, number> {
+  const alphabet = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    alphabet.set(String.fromCodePoint(printable ? byte : next++), byte);
+  }
+  return alphabet;
+}
+
+/** Whether a part of tokenizer.json is, or contains, a component of this type. */
+function contains(component: unknown, type: string): boolean {
+  if (typeof component !== 'object' || component === null) return false;
+  if ((component as Json).type === type) return true;
+  const parts = (component as Json).decoders ?? (component as Json).pretokenizers;
+  return Array.isArray(parts) && parts.some((part) => contains(part, type));
+}
+
+const tokenText = (token: unknown): string | undefined => {
+  if (typeof token === 'string') return token;
+  if (typeof token === 'object' && token !== null) {
+    const { content } = token as { content?: unknown };
+    if (typeof content === 'string') return content;
+  }
+  return undefined;
+};
+
+/**
+ * Builds a tokenizer.
+ *
+ * @param json tokenizer.json, parsed
+ * @param config tokenizer_config.json, parsed, or {}
+ * @param bosTokenId the model's beginning-of-sequence id, when config.json names one; tokenizer_config.json's wins
+ * @throws when tokenizer.json is not one that the library understands
+ */
+export function createTokenizer(
+  json: Json,
+  config: Json,
+  bosTokenId?: number,
+): Tokenizer & { bosTokenId: number | undefined } {
+  const inner = new HfTokenizer(json, config);
+  const bosText = tokenText(config.bos_token);
+  const bos = (bosText === undefined ? undefined : inner.token_to_id(bosText)) ?? bosTokenId;
+  const specialIds = new Set<number>();
+  const addedIds = new Set<number>();
+  for (const [id, token] of inner.get_added_tokens_decoder()) {
+    addedIds.add(id);
+    if (token.special) specialIds.add(id);
+  }
+  let vocabularySize = 0;
+  for (const id of inner.get_vocab(true).values()) vocabularySize = Math.max(vocabularySize, id + 1);
+  const alphabet = contains(json.decoder, 'ByteLevel') ? byteLevelAlphabet() : undefined;
+
+  function display(id: number): string {
+    const token = inner.id_to_token(id);
+    if (token === undefined) return `[${id}]`;
+    if (addedIds.has(id)) return token;
+    if (alphabet) {
+      const bytes = Uint8Array.from([...token], (character) => alphabet.get(character) ?? 0x3f);
+      return new TextDecoder().decode(bytes);
+    }
+    const byte = /^<0x([0-9A-F]{2})>$/.exec(token);
+    if (byte) {
+      const value = Number.parseInt(byte[1]!, 16);
+      return value < 128 ? String.fromCharCode(value) : '\ufffd';
+    }
+    return token.replaceAll('\u2581', ' ');
+  }
+
+  return {
+    bosTokenId: bos,
+    encode(text, options = {}) {
+      const ids = text === '' ? [] : inner.encode(text, { add_special_tokens: false }).ids;
+      return options.bos && bos !== undefined ? [bos, ...ids] : ids;
+    },
+    decode: (ids) =>
+      ids.length === 0
+        ? ''
+        : inner.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    tokenStrings: (ids) => ids.map(display),
+    vocabularySize,
+    specialIds,
+  };
+}
