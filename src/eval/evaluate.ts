@@ -11,16 +11,13 @@
 import type { PackedRows } from '../data/types.ts';
 import type { Tensor } from '../models/types.ts';
 import { type EvalResult, evalResultSchema, evalSchemaVersion } from '../shared/eval.ts';
-import { rowCosine } from './cosine.ts';
-import { createScatter, squaredError } from './fvu.ts';
-import { rowL0 } from './l0.ts';
-import { klDivergence, logSumExp } from './next-token.ts';
+import { measureLosses } from './measure-losses.ts';
+import { measureRows } from './measure-rows.ts';
+import { createMeasures } from './measures.ts';
 import { measuredPositions, type PositionRules, scoredPositions } from './positions.ts';
 import { summarize } from './result.ts';
-import { createTokenTally } from './single-token.ts';
 import { spliceRows } from './splice.ts';
 import type { Candidate, EvalModel, ObservedRows } from './types.ts';
-import { createUnitTable } from './unit-table.ts';
 
 export type EvaluateProgress = { readonly rows: number; readonly maxRows: number; readonly ceTokens: number };
 
@@ -46,7 +43,7 @@ export type EvaluateOptions = PositionRules & {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: EvaluateProgress) => void;
   /** Sees every batch of measured rows; how the feature index rides along. */
-  readonly observe?: (rows: ObservedRows) => void;
+  readonly observe?: (rows: ObservedRows) => void | Promise<void>;
 };
 
 /**
@@ -54,7 +51,7 @@ export type EvaluateOptions = PositionRules & {
  *
  * @throws Error when there is no row to measure, a width does not fit, or a reconstruction or loss is not finite (names the candidate)
  * @example
- * const result = await evaluate({ model, hook, batches, mean, candidates: [saeCandidate('SAE', sae, { encode, decode }), pcaCandidate(pca)] });
+ * const result = await evaluate({ model, hook, batches, mean, candidates: [saeCandidate('SAE', sae), pcaCandidate(pca)] });
  * console.log(formatEvalTable(result));
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
@@ -89,8 +86,9 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     if (N === 0) continue;
 
     const batch = { ids, mask, B: R, T };
-    const scored = ceCount < ceTokens ? scoredPositions(packed, positions) : undefined;
-    const clean = await model.run(batch, { hooks: [hook], logits: scored !== undefined });
+    const withCe = ceCount < ceTokens;
+    const withKl = withCe && klCount < klTokens;
+    const clean = await model.run(batch, { hooks: [hook], logits: withKl });
     const activations = clean.cache[hook];
     if (activations === undefined)
       throw new Error(`evaluate: the model returned no activations for hook ${hook}.`);
@@ -99,25 +97,43 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
         `evaluate: hook ${hook} is ${activations.dims.at(-1)} wide, the mean has ${D} entries; fit it at the same hook.`,
       );
     }
-    const work: Work = {
-      ...{ packed, positions, activations, x: gatherRows(activations, positions) },
-      unitOf: (i) => (resample === 'documents' ? documents[i]! : firstSequence + Math.floor(i / T)),
-    };
-    const { reconstructions, code } = await measureRows(measures, candidates, work, rows);
+    const x = gatherRows(activations, positions);
+    const unitOf = (i: number) =>
+      resample === 'documents' ? documents[i]! : firstSequence + Math.floor(i / T);
+    const { reconstructions, code } = await measureRows(
+      measures,
+      candidates,
+      { packed, positions, x, unitOf },
+      rows,
+    );
     rows += N;
-    observe?.({ packed, positions, x: work.x, code });
+    await observe?.({ packed, positions, x, code });
 
-    if (scored !== undefined && clean.logits !== undefined) {
-      const splice = (xhat: Float32Array) =>
-        model.runFrom(hook, spliceRows(activations, positions, xhat), batch);
-      const meanRows = new Float32Array(N * D);
-      for (let r = 0; r < N; r++) meanRows.set(mean, r * D);
-      const withKl = klCount < klTokens;
-      await measureLosses(measures, work, scored, withKl, clean.logits, [
-        { name: 'zero ablation', run: () => splice(new Float32Array(N * D)) },
-        { name: 'mean ablation', run: () => splice(meanRows) },
-        ...reconstructions.map((xhat, c) => ({ name: candidates[c]!.name, run: () => splice(xhat) })),
-      ]);
+    if (withCe) {
+      const scored = scoredPositions(packed, positions);
+      const constantRows = (row: ArrayLike<number>) =>
+        Float32Array.from({ length: N * D }, (_, i) => row[i % D]!);
+      await measureLosses(measures, model, {
+        ...{ hook, batch, scored, unitOf },
+        clean: { activations, logits: clean.logits },
+        splices: [
+          {
+            name: 'zero ablation',
+            kl: false,
+            activations: () => spliceRows(activations, positions, new Float32Array(N * D)),
+          },
+          {
+            name: 'mean ablation',
+            kl: false,
+            activations: () => spliceRows(activations, positions, constantRows(mean)),
+          },
+          ...reconstructions.map((xhat, c) => ({
+            name: candidates[c]!.name,
+            kl: withKl,
+            activations: () => spliceRows(activations, positions, xhat),
+          })),
+        ],
+      });
       ceCount += scored.length;
       if (withKl) klCount += scored.length;
     }
@@ -151,116 +167,11 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
   } satisfies EvalResult);
 }
 
-/** One batch on its way through the measurements. */
-type Work = {
-  readonly packed: PackedRows;
-  readonly positions: Int32Array;
-  /** [R,T,D] */
-  readonly activations: Tensor;
-  /** [N,D] */
-  readonly x: Float32Array;
-  /** Bootstrap unit of a flat position. */
-  readonly unitOf: (position: number) => number;
-};
-
-type Measures = ReturnType<typeof createMeasures>;
-
-/** Columns: rows [n, scatter, then squared error, cosine, l0 each]; ce [n, clean, zero, mean, then each]; kl [n, then each]. */
-function createMeasures(candidates: readonly Candidate[], D: number) {
-  return {
-    rows: createUnitTable(2 + 3 * candidates.length),
-    ce: createUnitTable(4 + candidates.length),
-    kl: createUnitTable(1 + candidates.length),
-    scatter: createScatter(D),
-    tallies: candidates.map(({ latents }) => (latents === undefined ? undefined : createTokenTally(latents))),
-  };
-}
-
 function checkNames(candidates: readonly Candidate[]): void {
   const names = candidates.map(({ name }) => name);
   if (names.length === 0) throw new Error('evaluate: no candidates; give at least one SAE or control.');
   if (new Set(names).size < names.length)
     throw new Error(`evaluate: two candidates share a name (${names.join(', ')}); rename one.`);
-}
-
-/** FVU, cosine, L0 and firings of every candidate; returns what the splice and the observer need. */
-async function measureRows(
-  { rows, scatter, tallies }: Measures,
-  candidates: readonly Candidate[],
-  work: Work,
-  before: number,
-) {
-  const { x, positions, packed, unitOf } = work;
-  const N = positions.length;
-  const D = x.length / N;
-  const units = Int32Array.from(positions, (i) => rows.indexOf(unitOf(i)));
-  for (const u of units) rows.addAt(u, 0, 1);
-  scatter.add(x, units, N);
-  const reconstructions: Float32Array[] = [];
-  let firstCode: ObservedRows['code'];
-  for (const [c, { name, reconstruct }] of candidates.entries()) {
-    const { xhat, code } = await reconstruct(x, N);
-    if (xhat.length !== N * D)
-      throw new Error(`evaluate: ${name} returned ${xhat.length} numbers for ${N} rows of width ${D}.`);
-    const tally = tallies[c];
-    if (code !== undefined && tally === undefined)
-      throw new Error(`evaluate: ${name} returned a code; set its number of latents.`);
-    for (let r = 0; r < N; r++) {
-      const error = squaredError(x, xhat, r, D);
-      if (!Number.isFinite(error))
-        throw new Error(`evaluate: ${name} or its input is not finite at measured row ${before + r}.`);
-      rows.addAt(units[r]!, 2 + 3 * c, error);
-      rows.addAt(units[r]!, 3 + 3 * c, rowCosine(x, xhat, r, D));
-      if (code === undefined || tally === undefined) continue;
-      rows.addAt(units[r]!, 4 + 3 * c, rowL0(code, r));
-      const token = packed.ids[positions[r]!]!;
-      for (let k = r * code.K; k < (r + 1) * code.K; k++)
-        if (code.values[k]! > 0) tally.add(code.indices[k]!, token);
-    }
-    reconstructions.push(xhat);
-    firstCode ??= code;
-  }
-  return { reconstructions, code: firstCode };
-}
-
-/** Cross-entropies of the clean run and of every splice (zero, mean, then the candidates), and KL of the candidates. */
-async function measureLosses(
-  { ce, kl }: Measures,
-  { packed: { ids, T }, unitOf }: Work,
-  scored: Int32Array,
-  withKl: boolean,
-  clean: Tensor,
-  splices: readonly { name: string; run: () => Promise<Tensor> }[],
-): Promise<void> {
-  const V = clean.dims.at(-1)!;
-  const ceUnits = Int32Array.from(scored, (i) => ce.indexOf(unitOf(i)));
-  const klUnits = withKl ? Int32Array.from(scored, (i) => kl.indexOf(unitOf(i))) : undefined;
-  for (const u of ceUnits) ce.addAt(u, 0, 1);
-  for (const u of klUnits ?? []) kl.addAt(u, 0, 1);
-
-  const addLosses = (column: number, { data }: Tensor, name: string) =>
-    Float64Array.from(scored, (i, s) => {
-      const norm = logSumExp(data, i * V, V);
-      const loss = norm - data[i * V + ids[i + 1]!]!;
-      if (!Number.isFinite(loss))
-        throw new Error(`evaluate: the loss of ${name} is not finite at position ${i % T} of a sequence.`);
-      ce.addAt(ceUnits[s]!, column, loss);
-      return norm;
-    });
-
-  const cleanNorms = addLosses(1, clean, 'the model');
-  for (const [p, { name, run }] of splices.entries()) {
-    const logits = await run();
-    const norms = addLosses(2 + p, logits, name);
-    if (klUnits === undefined || p < 2) continue;
-    for (const [s, i] of scored.entries()) {
-      kl.addAt(
-        klUnits[s]!,
-        p - 1,
-        klDivergence(clean.data, cleanNorms[s]!, logits.data, norms[s]!, i * V, V),
-      );
-    }
-  }
 }
 
 /** Rows [N,D] of activations [B,T,D] at flat positions [N]. */
