@@ -37,7 +37,9 @@ export function createArena(bytes: number): Arena {
     const at = top;
     top += alignedBytes(elements, size);
     if (top > memory.buffer.byteLength)
-      throw new Error(`Arena of ${memory.buffer.byteLength} bytes is full: ${elements * size} more were asked for.`);
+      throw new Error(
+        `Arena of ${memory.buffer.byteLength} bytes is full: ${elements * size} more were asked for.`,
+      );
     return at;
   }
   return {

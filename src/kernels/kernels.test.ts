@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRng, type Rng } from '../shared/rng.ts';
-import { createArena, pointer as at } from './arena.ts';
+import { pointer as at, createArena } from './arena.ts';
 import { createKernels } from './kernels.ts';
 import * as reference from './reference.ts';
 
@@ -53,7 +53,18 @@ function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 
     const kept = arena.f32(B * K);
     const heads = arena.i32(groups);
     const n = kernels.mergeTopK(
-      at(values), groups, B, K, g, at(latents), own, Fs, at(heads), at(rowStart), at(chosen), at(kept),
+      at(values),
+      groups,
+      B,
+      K,
+      g,
+      at(latents),
+      own,
+      Fs,
+      at(heads),
+      at(rowStart),
+      at(chosen),
+      at(kept),
     );
     return { rowStart, latents: chosen, kept, n };
   });
@@ -128,7 +139,8 @@ describe('selection', () => {
         for (let b = 0; b < B; b++) {
           // The k-th positive value itself as threshold, with room for the equals that still belong.
           const chosen = expected.filter((e) => e.row === b);
-          const bits = chosen.length < k ? 0 : new Int32Array(Float32Array.of(chosen.at(-1)!.value).buffer)[0]!;
+          const bits =
+            chosen.length < k ? 0 : new Int32Array(Float32Array.of(chosen.at(-1)!.value).buffer)[0]!;
           threshold[b] = bits;
         }
         for (const g of groups) kernels.countAbove(at(g), at(threshold), B, n, at(total));
@@ -137,9 +149,17 @@ describe('selection', () => {
           room[0] = k - total[b]!;
           groups.forEach((g, which) => {
             const m = kernels.auxCollect(
-              at(g) + b * n * 4, n, threshold[b]!, at(room), at(ids), at(latents), at(values), 0,
+              at(g) + b * n * 4,
+              n,
+              threshold[b]!,
+              at(room),
+              at(ids),
+              at(latents),
+              at(values),
+              0,
             );
-            for (let j = 0; j < m; j++) found.push({ row: b, latent: which * n + latents[j]!, value: values[j]! });
+            for (let j = 0; j < m; j++)
+              found.push({ row: b, latent: which * n + latents[j]!, value: values[j]! });
           });
           const positive = [...joined.subarray(b * 2 * n, (b + 1) * 2 * n)].filter((v) => v > 0).length;
           expect(counts[b]).toBe(positive);
@@ -157,13 +177,24 @@ describe('selection', () => {
     const rows = p.arena.i32(p.n);
     const sorted = p.arena.f32(p.n);
     p.kernels.transposeEntries(
-      at(p.rowStart), at(p.latents), at(p.kept), p.B, p.S, p.F, at(latentStart), at(p.arena.i32(p.F)), at(rows), at(sorted),
+      at(p.rowStart),
+      at(p.latents),
+      at(p.kept),
+      p.B,
+      p.S,
+      p.F,
+      at(latentStart),
+      at(p.arena.i32(p.F)),
+      at(rows),
+      at(sorted),
     );
     const found: reference.Entry[] = [];
     for (let i = 0; i < p.F; i++)
       for (let j = latentStart[i]!; j < latentStart[i + 1]!; j++)
         found.push({ row: rows[j]!, latent: i, value: sorted[j]! });
-    const expected = reference.topK(p.pre, p.B, p.F, p.K).sort((a, b) => a.latent - b.latent || a.row - b.row);
+    const expected = reference
+      .topK(p.pre, p.B, p.F, p.K)
+      .sort((a, b) => a.latent - b.latent || a.row - b.row);
     expect(found).toEqual(expected);
   });
 });
@@ -175,7 +206,15 @@ describe('decode', () => {
       const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
       const out = p.arena.f32(p.B * p.D);
       p.kernels.decodeRows(
-        at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(p.arena.f32(S * p.D)), at(out), p.B, S, p.D,
+        at(p.rowStart),
+        at(p.latents),
+        at(p.kept),
+        at(W_dec),
+        at(p.arena.f32(S * p.D)),
+        at(out),
+        p.B,
+        S,
+        p.D,
       );
       const expected = reference.decode(reference.topK(p.pre, p.B, p.F, p.K), W_dec, p.B, p.D);
       expect(distance(out, expected)).toBeLessThan(2e-6);
@@ -194,7 +233,15 @@ describe('decode', () => {
       const W = at(W_dec) + g * p.own * p.Fs * p.D * 4;
       const leaves = p.arena.f32(p.own * p.D);
       p.kernels.decodeRows(
-        at(e.rowStart), at(e.latents), at(e.kept), W, at(leaves), at(out), p.B, p.own, p.D,
+        at(e.rowStart),
+        at(e.latents),
+        at(e.kept),
+        W,
+        at(leaves),
+        at(out),
+        p.B,
+        p.own,
+        p.D,
       );
       return out;
     };
@@ -214,7 +261,12 @@ describe('dense helpers', () => {
     const bias = fill(arena.f32(D), rng);
     const out = arena.f32(B * D);
     kernels.centre(at(x), at(bias), 1.5, at(out), B, D);
-    expect(distance(out, x.map((v, j) => 1.5 * v - bias[j % D]!))).toBeLessThan(1e-6);
+    expect(
+      distance(
+        out,
+        x.map((v, j) => 1.5 * v - bias[j % D]!),
+      ),
+    ).toBeLessThan(1e-6);
     const error = arena.f32(B * D);
     const squared = arena.f64(B);
     kernels.rowError(at(x), at(out), at(error), at(squared), B, D);
@@ -224,8 +276,16 @@ describe('dense helpers', () => {
     expect(distance(squared, rows)).toBeLessThan(1e-6);
     const sums = arena.f64(D);
     kernels.columnSums(at(x), at(sums), B, D);
-    expect(distance(sums, Array.from({ length: D }, (_, d) => x.reduce((a, v, j) => a + (j % D === d ? v : 0), 0)))).toBeLessThan(1e-12);
-    expect(kernels.squaredSum(at(x), B, D)).toBeCloseTo(x.reduce((a, v) => a + v * v, 0), 4);
+    expect(
+      distance(
+        sums,
+        Array.from({ length: D }, (_, d) => x.reduce((a, v, j) => a + (j % D === d ? v : 0), 0)),
+      ),
+    ).toBeLessThan(1e-12);
+    expect(kernels.squaredSum(at(x), B, D)).toBeCloseTo(
+      x.reduce((a, v) => a + v * v, 0),
+      4,
+    );
   });
 });
 
@@ -263,7 +323,9 @@ describe('backward', () => {
         p[name][j] = kept - h;
         const down = loss();
         p[name][j] = kept;
-        expect(Math.abs((up - down) / (2 * h) - analytic[name][j]!)).toBeLessThan(1e-5 * (1 + Math.abs(analytic[name][j]!)));
+        expect(Math.abs((up - down) / (2 * h) - analytic[name][j]!)).toBeLessThan(
+          1e-5 * (1 + Math.abs(analytic[name][j]!)),
+        );
       }
     }
   });
@@ -275,7 +337,14 @@ describe('backward', () => {
     const matrix = () => fill(arena.f32(F * D), rng);
     const x = fill(arena.f32(B * D), rng);
     const error = fill(arena.f32(B * D), rng);
-    const [W_enc, mEnc, vEnc, W_dec, mDec, vDec] = [matrix(), matrix(), matrix(), matrix(), matrix(), matrix()];
+    const [W_enc, mEnc, vEnc, W_dec, mDec, vDec] = [
+      matrix(),
+      matrix(),
+      matrix(),
+      matrix(),
+      matrix(),
+      matrix(),
+    ];
     const [b_enc, mBias, vBias] = [fill(arena.f32(F), rng), fill(arena.f32(F), rng), fill(arena.f32(F), rng)];
     for (const v of [vEnc, vDec, vBias]) for (let j = 0; j < v.length; j++) v[j] = 1e-3 * v[j]! ** 2;
     for (const m of [mEnc, mDec, mBias]) for (let j = 0; j < m.length; j++) m[j]! *= 1e-2;
@@ -297,14 +366,52 @@ describe('backward', () => {
     const rows = arena.i32(p.n);
     const sorted = arena.f32(p.n);
     kernels.transposeEntries(
-      at(p.rowStart), at(p.latents), at(p.kept), B, p.S, F, at(latentStart), at(arena.i32(F)), at(rows), at(sorted),
+      at(p.rowStart),
+      at(p.latents),
+      at(p.kept),
+      B,
+      p.S,
+      F,
+      at(latentStart),
+      at(arena.i32(F)),
+      at(rows),
+      at(sorted),
     );
     const biasGradient = arena.f32(D);
     kernels.updateLatents(
-      0, F, D, at(x), g, at(error), g, at(error), at(arena.u8(F)), at(latentStart), at(rows), at(sorted), at(latentStart), at(rows), at(sorted),
-      at(W_enc), at(mEnc), at(vEnc), at(W_dec), at(mDec), at(vDec), at(b_enc), at(mBias), at(vBias),
-      at(biasGradient), at(arena.f32(2 * D)),
-      lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,
+      0,
+      F,
+      D,
+      at(x),
+      g,
+      at(error),
+      g,
+      at(error),
+      at(arena.u8(F)),
+      at(latentStart),
+      at(rows),
+      at(sorted),
+      at(latentStart),
+      at(rows),
+      at(sorted),
+      at(W_enc),
+      at(mEnc),
+      at(vEnc),
+      at(W_dec),
+      at(mDec),
+      at(vDec),
+      at(b_enc),
+      at(mBias),
+      at(vBias),
+      at(biasGradient),
+      at(arena.f32(2 * D)),
+      lr / (1 - 0.9 ** t),
+      1 / Math.sqrt(1 - 0.999 ** t),
+      0.9,
+      0.999,
+      6.25e-10,
+      0,
+      0,
     );
     expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
     expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);

@@ -18,7 +18,12 @@ export function topK(pre: ArrayLike<number>, B: number, F: number, K: number): E
 }
 
 /** out [B,D] = sum over entries of value * W_dec[latent]. */
-export function decode(entries: readonly Entry[], W_dec: ArrayLike<number>, B: number, D: number): Float64Array {
+export function decode(
+  entries: readonly Entry[],
+  W_dec: ArrayLike<number>,
+  B: number,
+  D: number,
+): Float64Array {
   const out = new Float64Array(B * D);
   for (const { row, latent, value } of entries)
     for (let d = 0; d < D; d++) out[row * D + d]! += value * W_dec[latent * D + d]!;

@@ -56,8 +56,8 @@ export type Trainer = {
   /** Times each latent fired since the start [F], in rows. */
   firingCounts(): Promise<Float64Array>;
   /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. */
-  state(): Promise<Map<string, Float32Array | Int32Array>>;
-  restore(state: Map<string, Float32Array | Int32Array>): Promise<void>;
+  state(): Promise<Map<string, Float32Array | Int32Array | Float64Array>>;
+  restore(state: Map<string, Float32Array | Int32Array | Float64Array>): Promise<void>;
   /** Bytes this trainer holds, by purpose, as printed before anything is allocated. */
   readonly budget: Readonly<Record<string, number>>;
   close(): Promise<void>;

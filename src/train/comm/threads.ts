@@ -38,7 +38,9 @@ export function threadComm(space: SharedSpace, rank: number): Comm {
       Atomics.store(state, 0, 0);
       Atomics.add(state, 1, 1);
       Atomics.notify(state, 1);
-    } else while (Atomics.load(state, 1) === generation && !Atomics.load(state, 2)) Atomics.wait(state, 1, generation, 1000);
+    } else
+      while (Atomics.load(state, 1) === generation && !Atomics.load(state, 2))
+        Atomics.wait(state, 1, generation, 1000);
     if (Atomics.load(state, 2)) throw new Error('Another worker of this training run failed.');
   }
 
@@ -47,7 +49,8 @@ export function threadComm(space: SharedSpace, rank: number): Comm {
     const buffer = space.slots[slot];
     const n = like.length;
     const capacity = (buffer?.byteLength ?? 0) / (banks * size * 4);
-    if (!buffer || capacity < n) throw new Error(`Slot ${slot} holds ${capacity} elements a rank, ${n} are needed.`);
+    if (!buffer || capacity < n)
+      throw new Error(`Slot ${slot} holds ${capacity} elements a rank, ${n} are needed.`);
     const bank = turn.get(slot) ?? 0;
     turn.set(slot, 1 - bank);
     const View = like.constructor as new (b: SharedArrayBuffer, o: number, n: number) => T;

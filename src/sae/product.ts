@@ -1,0 +1,41 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import { createGraphBuilder, createSession } from '../graph/index.ts';
+import { getPlatform } from '../platform/index.ts';
+
+/**
+ * The one dense product of a sparse autoencoder, pre [rows,F] = x [rows,D] W^T + b, for latent-major W [F,D], in ONNX
+ * Runtime, written straight into the caller's memory. Rows come in tiles: [B,F] as a whole is never made.
+ *
+ * Measured (2 cores, D 768): tiles of 512 rows over 2,048 latents run fastest; the output then stays in the cache.
+ */
+export type Product = {
+  /** All arrays are views the caller owns; nothing is kept. */
+  run(x: Float32Array, W: Float32Array, b: Float32Array, pre: Float32Array, D: number): Promise<void>;
+  close(): Promise<void>;
+};
+
+export const rowTile = 512;
+export const latentTile = 2048;
+
+export async function createProduct(threads: number): Promise<Product> {
+  const g = createGraphBuilder();
+  g.input('x', 'float32', ['rows', 'D']);
+  g.input('W', 'float32', ['F', 'D']);
+  g.input('b', 'float32', ['F']);
+  g.named('pre', g.gemm('x', 'W', 'b', { transB: true }));
+  const session = await createSession(g.graph, ['pre'], { threads });
+  const tensor = (data: Float32Array, dims: number[]): Tensor =>
+    new (getPlatform().ort.Tensor)('float32', data, dims);
+  return {
+    async run(x, W, b, pre, D) {
+      const [rows, F] = [x.length / D, b.length];
+      const feeds: InferenceSession.FeedsType = {
+        x: tensor(x, [rows, D]),
+        W: tensor(W, [F, D]),
+        b: tensor(b, [F]),
+      };
+      await session.run(feeds, { pre: tensor(pre, [rows, F]) });
+    },
+    close: () => session.release(),
+  };
+}

@@ -1,0 +1,34 @@
+import { sharedBytes } from './comm/threads.ts';
+import type { SlotSizes } from './comm/types.ts';
+import { groupBytes, layout } from './group.ts';
+import type { TrainerConfig } from './types.ts';
+
+/** Longest message of every slot, elements per rank. */
+export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
+  const { D, own } = layout(config, ranks);
+  return {
+    heapValues: config.B * config.K,
+    partial: config.B * D,
+    auxCount: config.auxk > 0 ? config.B : 0,
+    auxCompeting: 1,
+    counts: 2,
+    biasGradients: own * D,
+  };
+}
+
+/** Bytes that a trainer will hold, by purpose, known before anything is allocated. */
+export function trainerBudget(config: TrainerConfig, ranks: number): Record<string, number> {
+  const group = groupBytes(config, ranks);
+  return {
+    'weights and Adam moments': ranks * group.state,
+    'batch buffers': ranks * group.batch + 4 * config.B * config.D,
+    'between workers': ranks > 1 ? sharedBytes(ranks, slotSizes(config, ranks)) : 0,
+  };
+}
+
+/** Ranks that `workers` threads make: the largest power of two that is not more, and that divides the shards. */
+export function rankCount({ workers, shards }: Pick<TrainerConfig, 'workers' | 'shards'>): number {
+  let ranks = 1;
+  while (ranks * 2 <= workers && shards % (ranks * 2) === 0) ranks *= 2;
+  return ranks;
+}

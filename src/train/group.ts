@@ -1,0 +1,167 @@
+import { alignedBytes, createArena } from '../kernels/arena.ts';
+import { createKernels } from '../kernels/kernels.ts';
+import { rowTile } from '../sae/product.ts';
+import type { TrainerConfig } from './types.ts';
+
+/** How many dead latents may compete for AuxK in one step, per k_aux; when more are dead, they take turns. */
+const competitorsPerAuxk = 16;
+
+/** The sizes of one rank's part: `own` of the S shards, F = own * shardLatents latents. */
+export type Layout = {
+  /** D padded to a multiple of 4 with zeros, which stay zero. */
+  readonly D: number;
+  readonly shardLatents: number;
+  readonly own: number;
+  readonly F: number;
+  /** Dead latents of one shard that may compete for AuxK in a step, a multiple of 4; 0 without AuxK. */
+  readonly auxColumns: number;
+};
+
+export function layout(config: TrainerConfig, ranks: number): Layout {
+  const shardLatents = config.F / config.shards;
+  const own = config.shards / ranks;
+  const columns = Math.min(shardLatents, Math.ceil((competitorsPerAuxk * config.auxk) / config.shards));
+  return {
+    D: Math.ceil(config.D / 4) * 4,
+    shardLatents,
+    own,
+    F: own * shardLatents,
+    auxColumns: config.auxk > 0 ? Math.ceil(columns / 4) * 4 : 0,
+  };
+}
+
+/** Weights and Adam moments: what a checkpoint holds. Elements of each. */
+function stateArrays(config: TrainerConfig, ranks: number) {
+  const { D, F } = layout(config, ranks);
+  return {
+    W_enc: F * D,
+    W_dec: F * D,
+    b_enc: F,
+    mEnc: F * D,
+    vEnc: F * D,
+    mDec: F * D,
+    vDec: F * D,
+    mBias: F,
+    vBias: F,
+    /** Where the decoder started, for the soft-frozen control. */
+    W_start: config.freeze === 'soft' ? F * D : 0,
+  };
+}
+
+/** float32 work space of a step. Entries of a sparse code: (latent, value) by row, (row, value) by latent. */
+function floatArrays(config: TrainerConfig, ranks: number) {
+  const { D, own, shardLatents, auxColumns } = layout(config, ranks);
+  const { B, K } = config;
+  const aux = auxColumns > 0;
+  return {
+    /** The batch, scaled and centred: s x - b_dec [B,D]. */
+    x: B * D,
+    /** This rank's part of a reconstruction, then the sum over ranks [B,D]. */
+    partial: B * D,
+    /** e = x - z W_dec [B,D]. */
+    error: B * D,
+    /** e - z_aux W_dec [B,D]. */
+    auxError: aux ? B * D : 0,
+    /** One tile of pre-activations [rowTile, shardLatents]. */
+    pre: Math.min(B, rowTile) * shardLatents,
+    /** Every rank's best K of every row [ranks,B,K]. */
+    heapValues: ranks * B * K,
+    rowValue: B * K,
+    latentValue: B * K,
+    /** Pre-activations of dead latents [own][B,auxColumns]. */
+    auxPre: own * B * auxColumns,
+    auxRowValue: auxEntries(config, ranks),
+    auxLatentValue: auxEntries(config, ranks),
+    leaves: own * D,
+    gradients: 2 * D,
+    /** The encoder's share of dL/db_dec by shard [own,D]. */
+    biasGradients: own * D,
+    b_dec: D,
+  };
+}
+
+/** int32 work space of a step. */
+function intArrays(config: TrainerConfig, ranks: number) {
+  const { F, own, auxColumns } = layout(config, ranks);
+  const { B, K } = config;
+  const aux = auxColumns > 0;
+  return {
+    heapLatent: B * K,
+    rowStart: B * own + 1,
+    rowLatent: B * K,
+    latentStart: F + 1,
+    latentRow: B * K,
+    /** Of every competing dead latent: its column in the tile, its latent, and ~0 if it must not compete. */
+    auxColumn: own * auxColumns,
+    auxLatent: own * auxColumns,
+    auxHidden: own * auxColumns,
+    auxThreshold: aux ? B : 0,
+    auxCount: aux ? B : 0,
+    auxRoom: 1,
+    auxRowStart: aux ? B * own + 1 : 0,
+    auxRowLatent: auxEntries(config, ranks),
+    auxLatentStart: F + 1,
+    auxLatentRow: auxEntries(config, ranks),
+    /** Bytes of a Uint8Array [F]: 1 where a latent learns from AuxK in this step. */
+    isAux: Math.ceil(F / 4),
+    cursor: F,
+    heads: ranks,
+  };
+}
+
+function auxEntries(config: TrainerConfig, ranks: number): number {
+  const { own, auxColumns } = layout(config, ranks);
+  return config.B * Math.min(config.auxk, own * auxColumns);
+}
+
+function doubleArrays(config: TrainerConfig, ranks: number) {
+  const { D } = layout(config, ranks);
+  return { squared: config.B, sums: D };
+}
+
+const bytesOf = (lengths: Record<string, number>, size: number) =>
+  Object.values(lengths).reduce((sum, n) => sum + alignedBytes(n, size), 0);
+
+/** Bytes of one group's memory: weights with moments, and everything that serves a batch. */
+export function groupBytes(config: TrainerConfig, ranks: number): { state: number; batch: number } {
+  return {
+    state: bytesOf(stateArrays(config, ranks), 4),
+    batch:
+      bytesOf(floatArrays(config, ranks), 4) +
+      bytesOf(intArrays(config, ranks), 4) +
+      bytesOf(doubleArrays(config, ranks), 8),
+  };
+}
+
+/** A rank's latents and work space, in one WebAssembly memory. */
+export type Group = ReturnType<typeof createGroup>;
+
+/** Allocates it all. Throws when it does not fit one WebAssembly memory (4 GiB). */
+export function createGroup(config: TrainerConfig, rank: number, ranks: number) {
+  const { state, batch } = groupBytes(config, ranks);
+  const arena = createArena(state + batch);
+  const allocate = <Lengths extends Record<string, number>, View>(
+    lengths: Lengths,
+    make: (n: number) => View,
+  ) =>
+    Object.fromEntries(Object.entries(lengths).map(([name, n]) => [name, make(n)])) as {
+      [name in keyof Lengths]: View;
+    };
+  const sizes = layout(config, ranks);
+  return {
+    ...sizes,
+    rank,
+    kernels: createKernels(arena.memory),
+    weights: allocate(stateArrays(config, ranks), arena.f32),
+    ...allocate(floatArrays(config, ranks), arena.f32),
+    ...allocate(intArrays(config, ranks), arena.i32),
+    ...allocate(doubleArrays(config, ranks), arena.f64),
+    /** Adam moments of b_dec, equal on every rank. */
+    mBDec: new Float32Array(sizes.D),
+    vBDec: new Float32Array(sizes.D),
+    /** Steps since each latent last fired. */
+    sinceFired: new Int32Array(sizes.F),
+    /** Rows on which each latent fired since the start. */
+    fired: new Float64Array(sizes.F),
+  };
+}

@@ -1,0 +1,4 @@
+export { rankCount, trainerBudget } from './budget.ts';
+export { learningRate } from './schedule.ts';
+export { createTrainer, TrainingDiverged } from './trainer.ts';
+export type { StepMetrics, Trainer, TrainerConfig } from './types.ts';

@@ -1,0 +1,248 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import '../platform/node.ts';
+import { readSafetensors } from '../formats/index.ts';
+import { openFile } from '../platform/node.ts';
+import { createRng } from '../shared/rng.ts';
+import { geometricMedian, initialParameters } from './init.ts';
+import { createTrainer, TrainingDiverged } from './trainer.ts';
+import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
+
+const golden = new URL('../../test/golden/train/', import.meta.url);
+type Case = {
+  config: Omit<TrainerConfig, 'adam' | 'seed' | 'shards' | 'workers'> & {
+    beta1: number;
+    beta2: number;
+    eps: number;
+  };
+  inputScale: number;
+  mseScale: number;
+};
+type Golden = {
+  init: { inputScale: number; mseScale: number; encoderScale: number };
+  cases: Record<string, Case & { steps: (StepMetrics & { auxActive: number })[] }>;
+  curve: Case & Record<'loss' | 'fvu' | 'auxLoss' | 'dead', number[]>;
+};
+const cases = JSON.parse(readFileSync(new URL('cases.json', golden), 'utf8')) as Golden;
+
+type Arrays = Record<string, Float32Array>;
+async function load(name: string): Promise<Arrays> {
+  const source = await openFile(fileURLToPath(new URL(`${name}.safetensors`, golden)));
+  const file = await readSafetensors(source);
+  const arrays: Record<string, unknown> = {};
+  for (const key of file.tensors.keys()) arrays[key] = await file.read(key);
+  await source.close?.();
+  return arrays as Arrays;
+}
+
+/** A trainer that stands where the PyTorch recipe starts. */
+async function start({ config, inputScale, mseScale }: Case, init: Arrays, workers = 0): Promise<Trainer> {
+  const { beta1, beta2, eps, ...rest } = config;
+  const trainer = await createTrainer({ ...rest, adam: { beta1, beta2, eps }, seed: 0, shards: 8, workers });
+  const { F, D } = config;
+  const zeros = (n: number) => new Float32Array(n);
+  await trainer.restore(
+    new Map<string, Float32Array | Int32Array | Float64Array>([
+      ['W_enc', init['init.W_enc']!],
+      ['W_dec', init['init.W_dec']!],
+      ['b_enc', init['init.b_enc'] ?? zeros(F)],
+      ['b_dec', init['init.b_dec']!],
+      ['sinceFired', Int32Array.from(init['init.steps_since_fired'] ?? zeros(F))],
+      ...(config.freeze === 'soft' ? ([['W_start', init['init.W_dec']!]] as const) : []),
+      ['mBDec', zeros(D)],
+      ['scalars', Float64Array.of(0, inputScale, mseScale)],
+    ]),
+  );
+  return trainer;
+}
+
+/** |a - b| / |b| */
+function relative(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < b.length; i++) {
+    difference += (a[i]! - b[i]!) ** 2;
+    norm += b[i]! ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
+
+describe('against the PyTorch recipe', () => {
+  let inputs: Arrays;
+  beforeAll(async () => {
+    inputs = await load('inputs');
+  });
+
+  for (const [name, reference] of Object.entries(cases.cases))
+    it(`${name}: parameters agree to 1e-5 after 1, 10 and 12 steps, losses at every step`, async () => {
+      const expected = await load(name);
+      const trainer = await start(reference, expected);
+      const { B, D } = reference.config;
+      for (const [i, want] of reference.steps.entries()) {
+        const got = await trainer.train(inputs.x!.slice(i * B * D, (i + 1) * B * D));
+        for (const key of ['loss', 'fvu', 'l0', 'auxLoss', 'lr'] as const)
+          expect(Math.abs(got[key] - want[key]), `${key} at step ${i}`).toBeLessThanOrEqual(
+            2e-5 * (1 + Math.abs(want[key])),
+          );
+        expect(got.dead).toBe(want.dead);
+        if (![1, 10, 12].includes(i + 1)) continue;
+        const state = await trainer.state();
+        for (const parameter of ['W_enc', 'W_dec', 'b_enc', 'b_dec'])
+          expect(
+            relative(state.get(parameter)!, expected[`step${i + 1}.${parameter}`]!),
+            `${parameter} after ${i + 1}`,
+          ).toBeLessThan(1e-5);
+        expect([...state.get('sinceFired')!]).toEqual([...expected[`step${i + 1}.steps_since_fired`]!]);
+      }
+      await trainer.close();
+    });
+
+  it('the loss stays within 2 % of its curve over 300 steps', async () => {
+    const curve = await load('curve');
+    const trainer = await start(cases.curve, curve);
+    const { B, D } = cases.curve.config;
+    const rows = curve.data!.length / D;
+    for (let t = 0; t < cases.curve.loss.length; t++) {
+      const x = new Float32Array(B * D);
+      for (let i = 0; i < B; i++) {
+        const row = ((t * B + i) % rows) * D;
+        x.set(curve.data!.subarray(row, row + D), i * D);
+      }
+      const { loss } = await trainer.train(x);
+      expect(Math.abs(loss / cases.curve.loss[t]! - 1), `step ${t}`).toBeLessThan(0.02);
+    }
+    await trainer.close();
+  });
+
+  it('initialisation finds the same scales and geometric median', async () => {
+    const { config } = cases.cases.plain!;
+    const { beta1, beta2, eps, ...rest } = config;
+    const full = { ...rest, adam: { beta1, beta2, eps }, seed: 0, shards: 8, workers: 0 };
+    const { scales, b_dec, W_dec, W_enc } = await initialParameters(full, inputs.sample!);
+    expect(scales.inputScale).toBeCloseTo(cases.init.inputScale, 6);
+    expect(scales.mseScale).toBeCloseTo(cases.init.mseScale, 5);
+    expect(relative(b_dec, inputs['init.b_dec_converged']!)).toBeLessThan(1e-4);
+    for (let i = 0; i < config.F; i++)
+      expect(Math.hypot(...W_dec.subarray(i * config.D, (i + 1) * config.D))).toBeCloseTo(1, 6);
+    // Other random directions than PyTorch's, the same kind: the scale that makes norms match is near the golden's.
+    expect(W_enc[0]! / W_dec[0]! / cases.init.encoderScale).toBeGreaterThan(0.9);
+    expect(W_enc[0]! / W_dec[0]! / cases.init.encoderScale).toBeLessThan(1.1);
+  });
+});
+
+it('the geometric median of a right triangle is its Fermat point', () => {
+  const [a, b] = geometricMedian(Float32Array.from([0, 0, 1, 0, 0, 1]), 2);
+  expect(a).toBeCloseTo((3 - Math.sqrt(3)) / 6, 3);
+  expect(b).toBeCloseTo((3 - Math.sqrt(3)) / 6, 3);
+});
+
+const small: TrainerConfig = {
+  D: 22, // not a multiple of 4: rows are padded
+  F: 64,
+  K: 4,
+  B: 96,
+  totalSteps: 200,
+  lr: 3e-3,
+  warmupSteps: 10,
+  decaySteps: 40,
+  adam: { beta1: 0.9, beta2: 0.999, eps: 6.25e-10 },
+  auxk: 6,
+  auxkCoefficient: 1 / 32,
+  deadSteps: 3,
+  freeze: 'none',
+  seed: 5,
+  shards: 8,
+  workers: 0,
+};
+
+/** Sparse combinations of 40 directions, with a few latents' worth of rare ones. */
+function batches(config: TrainerConfig, n: number, seed = 1): Float32Array[] {
+  const rng = createRng(seed);
+  const features = Array.from({ length: 40 }, () =>
+    Float32Array.from({ length: config.D }, () => rng.normal()),
+  );
+  return Array.from({ length: n }, () => {
+    const x = new Float32Array(config.B * config.D);
+    for (let b = 0; b < config.B; b++)
+      for (let k = 0; k < 3; k++) {
+        const feature = features[Math.floor(40 * rng.uniform() ** 2)]!;
+        const size = 0.5 + rng.uniform();
+        for (let d = 0; d < config.D; d++) x[b * config.D + d]! += size * feature[d]!;
+      }
+    return x;
+  });
+}
+
+async function train(
+  config: TrainerConfig,
+  steps: number,
+): Promise<{ state: Map<string, ArrayLike<number>>; last: StepMetrics }> {
+  const trainer = await createTrainer(config);
+  const data = batches(config, steps);
+  await trainer.initialize(data[0]!);
+  let last: StepMetrics | undefined;
+  for (const x of data) last = await trainer.train(x);
+  const state = await trainer.state();
+  await trainer.close();
+  return { state, last: last! };
+}
+
+describe('workers', () => {
+  it('200 steps on the calling thread, 1, 2 and 4 workers end in bit-identical states, AuxK active', async () => {
+    const one = await train(small, 200);
+    expect(one.last.auxLoss).toBeGreaterThan(0);
+    for (const workers of [1, 2, 4]) {
+      const many = await train({ ...small, workers }, 200);
+      expect(many.last).toEqual(one.last);
+      for (const [name, array] of one.state)
+        expect(many.state.get(name), `${name}, ${workers} workers`).toEqual(array);
+    }
+  });
+
+  it('a state taken in the middle continues bit for bit on another number of workers', async () => {
+    const whole = await train(small, 60);
+    const data = batches(small, 60);
+    const first = await createTrainer({ ...small, workers: 2 });
+    await first.initialize(data[0]!);
+    for (const x of data.slice(0, 31)) await first.train(x);
+    const state = await first.state();
+    await first.close();
+    const second = await createTrainer({ ...small, workers: 4 });
+    await second.restore(state);
+    for (const x of data.slice(31)) await second.train(x);
+    for (const [name, array] of await second.state()) expect(array, name).toEqual(whole.state.get(name));
+    await second.close();
+  });
+});
+
+describe('what can go wrong', () => {
+  it('a NaN in the batch stops the step, names the row, and leaves the state alone', async () => {
+    for (const workers of [0, 2]) {
+      const trainer = await createTrainer({ ...small, workers });
+      const [a, b] = batches(small, 2);
+      await trainer.initialize(a!);
+      await trainer.train(a!);
+      const before = await trainer.state();
+      const broken = b!.slice();
+      broken[7 * small.D + 3] = Number.NaN;
+      await expect(trainer.train(broken)).rejects.toThrow(/step 1.*row 7.*NaN at position 3/);
+      await expect(trainer.train(broken)).rejects.toBeInstanceOf(TrainingDiverged);
+      expect(await trainer.state()).toEqual(before);
+      expect((await trainer.train(b!)).step).toBe(2);
+      await trainer.close();
+    }
+  });
+
+  it('sizes that do not fit are refused with what to do', async () => {
+    await expect(createTrainer({ ...small, K: 65 })).rejects.toThrow(/K = 65.*F = 64/);
+    await expect(createTrainer({ ...small, F: 60 })).rejects.toThrow(/60.*8 shards.*multiple/);
+    const trainer = await createTrainer(small);
+    await expect(trainer.train(new Float32Array(small.B * small.D))).rejects.toThrow(/initialize/);
+    await expect(trainer.initialize(new Float32Array(44).fill(1))).rejects.toThrow(/nothing to learn/);
+    await expect(trainer.initialize(new Float32Array(44).fill(Number.NaN))).rejects.toThrow(/row 0 .*NaN/);
+    await trainer.initialize(batches(small, 1)[0]!);
+    await expect(trainer.train(new Float32Array(5))).rejects.toThrow(/96 rows of width 22/);
+    await trainer.close();
+  });
+});
