@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { trainConfigSchema } from './config.ts';
+
+/** Raised when a reader of the older file would misunderstand the newer one. */
+export const runSchemaVersion = 1;
+
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+
+/** What a result depends on besides the config. */
+export const provenanceSchema = z.strictObject({
+  model: z.strictObject({
+    name: z.string(),
+    family: z.string(),
+    hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
+    parameters: z.int().nonnegative(),
+  }),
+  data: z
+    .array(
+      z.strictObject({
+        path: z.string(),
+        bytes: z.int().nonnegative(),
+        sha256: z.string().describe('Of the file as it lies on disk, compressed or not.'),
+        documents: z.int().nonnegative(),
+      }),
+    )
+    .describe('Every data file, held-out files included.'),
+  split: z.string().describe('How documents were divided into training and held-out, in words.'),
+  saekit: z.string(),
+  node: z.string(),
+  engine: z.string().describe('ONNX Runtime package and version.'),
+  machine: z.string().describe('Operating system, processor architecture, hardware threads.'),
+});
+export type Provenance = z.output<typeof provenanceSchema>;
+
+/** run.json: what was run, on what, and what came out. */
+export const runSchema = z.strictObject({
+  schemaVersion: z.literal(runSchemaVersion),
+  status: z
+    .enum(['running', 'interrupted', 'failed', 'finished'])
+    .describe('`running` without a live lock means that the process died.'),
+  config: trainConfigSchema.describe('As the person gave it, defaults filled in.'),
+  resolved: z.record(z.string(), scalar).describe('Derived settings: hook, lr, steps, …'),
+  seeds: z.record(z.string(), z.union([z.string(), z.number()])).describe('Every seed that was used.'),
+  provenance: provenanceSchema,
+  started: z.iso.datetime().describe('UTC.'),
+  finished: z.iso.datetime().optional().describe('UTC; when the run ended, however it ended.'),
+  step: z.int().nonnegative().describe('Optimizer steps done.'),
+  metrics: z
+    .record(z.string(), scalar)
+    .optional()
+    .describe('Final metrics, from the last line of metrics.jsonl.'),
+});
+export type Run = z.output<typeof runSchema>;
+
+/** One line of metrics.jsonl: `step` and any numbers beside it. */
+export type MetricsLine = { readonly step: number } & Readonly<
+  Record<string, number | string | boolean | null>
+>;

@@ -1,0 +1,126 @@
+/**
+ * checkpoints/step-N/: state.safetensors (arrays) and state.json (everything else), written under another name and
+ * renamed as one folder, so that step-N is there whole or not at all. The last two are kept.
+ */
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Dtype, readSafetensors, type TensorInput, writeSafetensors } from '../formats/index.ts';
+import { openFile } from '../platform/node.ts';
+import { type Disk, disk, explainFull, syncFolder, writeFlushed } from './atomic.ts';
+import type { Checkpoint, CheckpointArray } from './types.ts';
+
+const KEEP = 2;
+const SCHEMA_VERSION = 1;
+const ARRAYS = 'state.safetensors';
+const JSON_FILE = 'state.json';
+
+function dtypeOf(array: CheckpointArray): Dtype {
+  if (array instanceof Float32Array) return 'F32';
+  if (array instanceof Int32Array) return 'I32';
+  if (array instanceof Float64Array) return 'F64';
+  return array instanceof Uint32Array ? 'U32' : 'U8';
+}
+
+/** Steps that have a checkpoint in a `checkpoints` folder, ascending; none when there is no such folder. */
+export async function listCheckpoints(folder: string): Promise<number[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names
+    .map((name) => /^step-(\d+)$/.exec(name)?.[1])
+    .filter((digits) => digits !== undefined)
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Removes what a crash left half written. Only for the holder of the run folder's lock. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith('.tmp-')) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/**
+ * Writes a checkpoint and removes all but the last two.
+ *
+ * @throws StorageFull on a full disk, with the bytes needed and what stays usable
+ */
+export async function writeCheckpoint(
+  folder: string,
+  { step, arrays, json }: Checkpoint,
+  on: Disk = disk,
+): Promise<string> {
+  const tensors = new Map<string, TensorInput>();
+  for (const [name, data] of arrays) tensors.set(name, { dtype: dtypeOf(data), shape: [data.length], data });
+  const chunks = writeSafetensors(tensors);
+  const arrayBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const text = new TextEncoder().encode(
+    `${JSON.stringify({ schemaVersion: SCHEMA_VERSION, step, ...json }, null, 1)}\n`,
+  );
+
+  const final = join(folder, `step-${step}`);
+  const temporary = join(folder, `.tmp-step-${step}`);
+  const before = await listCheckpoints(folder);
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
+    await writeFlushed(join(temporary, ARRAYS), chunks, arrayBytes, on);
+    await writeFlushed(join(temporary, JSON_FILE), [text], text.length, on);
+    await syncFolder(temporary);
+    if (before.includes(step)) {
+      // A folder cannot replace one that is not empty: move the old one away first.
+      const old = join(folder, `.tmp-old-step-${step}`);
+      await rename(final, old);
+      await on.rename(temporary, final);
+      await rm(old, { recursive: true, force: true });
+    } else await on.rename(temporary, final);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    const last = before.at(-1);
+    const intact =
+      last === undefined ? 'There is no earlier checkpoint.' : `The checkpoint of step ${last} is intact.`;
+    const what = `the checkpoint of step ${step}`;
+    throw await explainFull(error, { path: final, what, needed: arrayBytes + text.length, intact });
+  }
+  await syncFolder(folder);
+  const kept = await listCheckpoints(folder);
+  for (const old of kept.filter((n) => n < step).slice(0, -(KEEP - 1))) {
+    await rm(join(folder, `step-${old}`), { recursive: true, force: true });
+  }
+  return final;
+}
+
+/**
+ * Reads a checkpoint, the last one unless `step` says otherwise.
+ *
+ * @throws when there is none, or it is damaged (says which others there are)
+ */
+export async function readCheckpoint(folder: string, step?: number): Promise<Checkpoint> {
+  const steps = await listCheckpoints(folder);
+  const wanted = step ?? steps.at(-1);
+  if (wanted === undefined || !steps.includes(wanted)) {
+    throw new Error(
+      `${folder}: no checkpoint${wanted === undefined ? '' : ` of step ${wanted}`}. ${steps.length === 0 ? 'There is none to resume from; start the run again.' : `There are those of steps ${steps.join(', ')}.`}`,
+    );
+  }
+  const path = join(folder, `step-${wanted}`);
+  try {
+    const { schemaVersion, step: saved, ...json } = JSON.parse(await readFile(join(path, JSON_FILE), 'utf8'));
+    if (schemaVersion !== SCHEMA_VERSION)
+      throw new Error(`schema version ${schemaVersion}, this saekit reads ${SCHEMA_VERSION}`);
+    if (saved !== wanted) throw new Error(`${JSON_FILE} is of step ${saved}`);
+    const source = await openFile(join(path, ARRAYS));
+    try {
+      const file = await readSafetensors(source, join(path, ARRAYS));
+      const arrays = new Map<string, CheckpointArray>();
+      for (const name of file.tensors.keys()) arrays.set(name, (await file.read(name)) as CheckpointArray);
+      return { step: wanted, arrays, json };
+    } finally {
+      await source.close?.();
+    }
+  } catch (error) {
+    const others = steps.filter((n) => n !== wanted);
+    throw new Error(
+      `${path}: damaged checkpoint (${(error as Error).message}). ${others.length > 0 ? `Remove the folder to resume from step ${others.at(-1)}.` : 'There is no other; start the run again.'}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * A run folder, locked while it is written:
+ *
+ *     cfg.json  sae_weights.safetensors   the SAE in SAELens's format
+ *     run.json                            config, seeds, provenance, status, final metrics
+ *     metrics.jsonl                       one line per logging step
+ *     checkpoints/step-N/                 complete state, the last two
+ *     .lock                               while a process writes
+ */
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type MetricsLine, type Run, runSchema, runSchemaVersion } from '../shared/run.ts';
+import { type Disk, disk, folderWriter, writeJson } from './atomic.ts';
+import { listCheckpoints, readCheckpoint, removeLeftovers, writeCheckpoint } from './checkpoints.ts';
+import { LOCK_FILE, lockFolder } from './lock.ts';
+import { METRICS_FILE, openMetricsLog, readMetrics, truncateMetrics } from './metrics.ts';
+import type { Checkpoint, FolderWriter } from './types.ts';
+
+const RUN_FILE = 'run.json';
+const CHECKPOINTS = 'checkpoints';
+
+/** A run folder held for writing. Close it, also after an error. */
+export type RunFolder = {
+  readonly path: string;
+  /** For the SAE, eval.json and other files: each is written whole or not at all. */
+  readonly writer: FolderWriter;
+  writeRun(run: Run): Promise<void>;
+  appendMetrics(line: MetricsLine): Promise<void>;
+  /** Writes checkpoints/step-N and keeps the last two. */
+  saveCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  close(): Promise<void>;
+};
+
+async function lockAndOpen(path: string, on: Disk, prepare: () => Promise<void>): Promise<RunFolder> {
+  const unlock = await lockFolder(path);
+  try {
+    await prepare();
+    await removeLeftovers(join(path, CHECKPOINTS));
+    const metrics = openMetricsLog(join(path, METRICS_FILE), on);
+    let closed = false;
+    return {
+      path,
+      writer: folderWriter(path, on),
+      writeRun: (run) => writeJson(join(path, RUN_FILE), runSchema.parse(run), RUN_FILE, on),
+      appendMetrics: (line) => metrics.append(line),
+      async saveCheckpoint(checkpoint) {
+        await writeCheckpoint(join(path, CHECKPOINTS), checkpoint, on);
+      },
+      async close() {
+        if (closed) return;
+        closed = true;
+        await metrics.close();
+        await unlock();
+      },
+    };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/**
+ * Makes a new run folder and locks it.
+ *
+ * @throws when the folder already holds a run or other files, or another process writes it
+ */
+export async function createRunFolder(path: string, { on = disk }: { on?: Disk } = {}): Promise<RunFolder> {
+  await mkdir(path, { recursive: true });
+  return await lockAndOpen(path, on, async () => {
+    const names = (await readdir(path)).filter((name) => name !== LOCK_FILE);
+    if (names.includes(RUN_FILE)) {
+      const state = await readRun(path).then(
+        ({ status, started, step }) => `${status} at step ${step}, started ${started}`,
+        () => 'unreadable',
+      );
+      throw new Error(
+        `${path} already holds a run (${state}). Choose another folder with --out, or continue it with --resume.`,
+      );
+    }
+    if (names.length > 0) {
+      throw new Error(
+        `${path} is not empty (${names.slice(0, 4).join(', ')}) and holds no run. Choose another folder with --out.`,
+      );
+    }
+  });
+}
+
+/**
+ * Locks an existing run folder and reads its last checkpoint; metrics after that step are dropped, because the
+ * continued run writes them again.
+ *
+ * @throws when there is no run or no checkpoint, or another process writes the folder
+ */
+export async function resumeRunFolder(
+  path: string,
+  { on = disk }: { on?: Disk } = {},
+): Promise<{ folder: RunFolder; run: Run; checkpoint: Checkpoint }> {
+  // Read before the lock is taken: a wrong path must not become a folder.
+  let run = await readRun(path);
+  let checkpoint: Checkpoint | undefined;
+  const folder = await lockAndOpen(path, on, async () => {
+    run = await readRun(path);
+    checkpoint = await readCheckpoint(join(path, CHECKPOINTS));
+    await truncateMetrics(join(path, METRICS_FILE), checkpoint.step);
+  });
+  return { folder, run, checkpoint: checkpoint! };
+}
+
+/** run.json of a run folder. Throws when it is missing, of a newer schema, or not valid (naming the field). */
+export async function readRun(path: string): Promise<Run> {
+  const file = join(path, RUN_FILE);
+  const text = await readFile(file, 'utf8').catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
+    const names = await readdir(path).catch(() => undefined);
+    throw new Error(
+      `${path} is no run folder: ${names ? `no ${RUN_FILE} (it holds ${names.slice(0, 5).join(', ') || 'nothing'})` : 'no such folder'}.`,
+    );
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${file}: not JSON (${(error as Error).message})`);
+  }
+  const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
+  if (version !== runSchemaVersion) {
+    throw new Error(
+      `${file}: schema version ${version}, this saekit reads ${runSchemaVersion}. ${Number(version) > runSchemaVersion ? 'Update saekit.' : 'Make the run again.'}`,
+    );
+  }
+  const result = runSchema.safeParse(value);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new Error(`${file}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}`);
+  }
+  return result.data;
+}
+
+/** What metrics.jsonl of a run folder holds, oldest first. */
+export const readRunMetrics = (path: string): Promise<MetricsLine[]> => readMetrics(join(path, METRICS_FILE));
+/** Steps with a checkpoint, ascending. */
+export const runCheckpoints = (path: string): Promise<number[]> => listCheckpoints(join(path, CHECKPOINTS));
+/** A checkpoint of a run folder, the last one unless `step` is given. */
+export const readRunCheckpoint = (path: string, step?: number): Promise<Checkpoint> =>
+  readCheckpoint(join(path, CHECKPOINTS), step);

@@ -1,0 +1,22 @@
+/** The writing side of a folder. Node's is `folderWriter` in atomic.ts; a browser may collect files for download. */
+
+/** Bytes in order. A chunk may be overwritten by its producer once the next one is asked for. */
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+export type FolderWriter = {
+  /** What to call the folder in messages. */
+  readonly name: string;
+  /**
+   * Writes a file of exactly `byteLength` bytes: all of it, or the old file stays. Throws StorageFull on a full disk.
+   */
+  write(file: string, chunks: Chunks, byteLength: number): Promise<void>;
+};
+
+export type CheckpointArray = Float32Array | Int32Array | Float64Array | Uint32Array | Uint8Array;
+
+/** Everything that a continuation needs: arrays by name and plain JSON. */
+export type Checkpoint = {
+  readonly step: number;
+  readonly arrays: ReadonlyMap<string, CheckpointArray>;
+  readonly json: Readonly<Record<string, unknown>>;
+};
