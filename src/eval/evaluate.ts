@@ -9,14 +9,13 @@
  * Nothing of size rows x F is ever held. Intervals: bootstrap over documents, all candidates on the same draws.
  */
 import type { PackedRows } from '../data/types.ts';
-import type { Tensor } from '../models/types.ts';
 import { type EvalResult, evalResultSchema, evalSchemaVersion } from '../shared/eval.ts';
 import { measureLosses } from './measure-losses.ts';
 import { measureRows } from './measure-rows.ts';
 import { createMeasures } from './measures.ts';
 import { measuredPositions, type PositionRules, scoredPositions } from './positions.ts';
 import { summarize } from './result.ts';
-import { spliceRows } from './splice.ts';
+import { gatherRows, spliceRows } from './splice.ts';
 import type { Candidate, EvalModel, ObservedRows } from './types.ts';
 
 export type EvaluateProgress = { readonly rows: number; readonly maxRows: number; readonly ceTokens: number };
@@ -172,13 +171,4 @@ function checkNames(candidates: readonly Candidate[]): void {
   if (names.length === 0) throw new Error('evaluate: no candidates; give at least one SAE or control.');
   if (new Set(names).size < names.length)
     throw new Error(`evaluate: two candidates share a name (${names.join(', ')}); rename one.`);
-}
-
-/** Rows [N,D] of activations [B,T,D] at flat positions [N]. */
-function gatherRows({ data, dims }: Tensor, positions: Int32Array): Float32Array {
-  const D = dims.at(-1)!;
-  const x = new Float32Array(positions.length * D);
-  for (let r = 0; r < positions.length; r++)
-    x.set(data.subarray(positions[r]! * D, (positions[r]! + 1) * D), r * D);
-  return x;
 }

@@ -12,3 +12,12 @@ export function spliceRows(activations: Tensor, positions: Int32Array, xhat: Flo
   for (let r = 0; r < positions.length; r++) data.set(xhat.subarray(r * D, (r + 1) * D), positions[r]! * D);
   return { data, dims: activations.dims };
 }
+
+/** Rows [N,D] of activations [B,T,D] at flat positions [N]. */
+export function gatherRows({ data, dims }: Tensor, positions: Int32Array): Float32Array {
+  const D = dims.at(-1)!;
+  const x = new Float32Array(positions.length * D);
+  for (let r = 0; r < positions.length; r++)
+    x.set(data.subarray(positions[r]! * D, (positions[r]! + 1) * D), r * D);
+  return x;
+}

@@ -1,0 +1,33 @@
+import type { DocumentSet, PackedRows } from '../data/types.ts';
+
+/** Display strings of ids, one per token. */
+export type TokenStrings = (ids: readonly number[]) => string[];
+
+/**
+ * Text of the tokens at positions [from, to) of a packed row, one string each.
+ *
+ * Where the rows carry offsets the document's own text is used: a character split over several tokens shows whole at its first token and
+ * as '' at the others. Otherwise the tokenizer's strings are.
+ */
+export async function tokenTexts(
+  { ids, documents, starts, ends }: PackedRows,
+  [from, to]: readonly [number, number],
+  tokenStrings: TokenStrings,
+  set?: DocumentSet,
+): Promise<string[]> {
+  const fallback = tokenStrings([...ids.subarray(from, to)]);
+  const texts: string[] = [];
+  for (let i = from; i < to; i++) {
+    const owner = documents[i]!;
+    if (set === undefined || owner < 0 || starts[i]! < 0 || starts[i] === ends[i]) {
+      texts.push(fallback[i - from]!);
+      continue;
+    }
+    // Tokens that share a character carry the same stretch; the later ones begin where the earlier ended.
+    const continued = i > from && documents[i - 1] === owner && starts[i - 1]! >= 0;
+    const start = continued ? Math.max(starts[i]!, ends[i - 1]!) : starts[i]!;
+    const { text } = await set.get(owner);
+    texts.push(text.slice(start, Math.max(start, ends[i]!)));
+  }
+  return texts;
+}

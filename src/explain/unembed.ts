@@ -1,0 +1,52 @@
+/**
+ * Which logits a direction pushes, through the model's own last norm and head.
+ *
+ *     RMSNorm:    effect = W_U (g ⊙ d)                  LayerNorm:  effect = W_U (g ⊙ (d − mean d))
+ *
+ * The final norm is reduced to its gain: its division by the residual's size, which depends on the text, is left out, and so is
+ * everything that later layers would do with the direction. Obtained from the graph itself, with no access to weights: the model is
+ * continued from the last residual with c·d in place of the residual; the norm divides by c·rms(d), so
+ *     effect = (logits(c·d) − logits(0)) · rms(d)
+ * (for LayerNorm larger by the factor rms(d) / std(d), 1 for a direction of mean 0). c = 100 keeps the norm's epsilon from mattering.
+ */
+import type { Model } from '../models/types.ts';
+import type { Unembed } from './types.ts';
+
+const scale = 100;
+/** Directions per call: bounds the logits to 64 V floats. */
+const tile = 64;
+
+/** The effects of directions [m,D] on the logits [m,V], per unit of the direction. */
+export function createUnembed(
+  model: Pick<Model, 'runFrom'> & { readonly info: Pick<Model['info'], 'layers' | 'D'> },
+): Unembed {
+  const { layers, D } = model.info;
+  const hook = `blocks.${layers - 1}.hook_resid_post`;
+  return async (directions, m) => {
+    let effects = new Float32Array(0);
+    for (let from = 0; from < m; from += tile) {
+      const rows = Math.min(tile, m - from);
+      // One more sequence of one token, left zero: the logits of no direction at all.
+      const data = new Float32Array((rows + 1) * D);
+      for (let i = 0; i < rows * D; i++) data[i] = scale * directions[from * D + i]!;
+      const batch = {
+        ids: new Int32Array(rows + 1),
+        mask: new Uint8Array(rows + 1).fill(1),
+        B: rows + 1,
+        T: 1,
+      };
+      const logits = await model.runFrom(hook, { data, dims: [rows + 1, 1, D] }, batch);
+      const V = logits.dims.at(-1)!;
+      if (effects.length === 0) effects = new Float32Array(m * V);
+      for (let r = 0; r < rows; r++) {
+        let square = 0;
+        for (let d = 0; d < D; d++) square += directions[(from + r) * D + d]! ** 2;
+        const size = Math.sqrt(square / D);
+        for (let v = 0; v < V; v++) {
+          effects[(from + r) * V + v] = (logits.data[r * V + v]! - logits.data[rows * V + v]!) * size;
+        }
+      }
+    }
+    return effects;
+  };
+}
