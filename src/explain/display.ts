@@ -17,6 +17,7 @@ export async function tokenTexts(
 ): Promise<string[]> {
   const fallback = tokenStrings([...ids.subarray(from, to)]);
   const texts: string[] = [];
+  const known = new Map<number, string>();
   for (let i = from; i < to; i++) {
     const owner = documents[i]!;
     if (set === undefined || owner < 0 || starts[i]! < 0 || starts[i] === ends[i]) {
@@ -26,7 +27,8 @@ export async function tokenTexts(
     // Tokens that share a character carry the same stretch; the later ones begin where the earlier ended.
     const continued = i > from && documents[i - 1] === owner && starts[i - 1]! >= 0;
     const start = continued ? Math.max(starts[i]!, ends[i - 1]!) : starts[i]!;
-    const { text } = await set.get(owner);
+    const text = known.get(owner) ?? (await set.get(owner)).text;
+    known.set(owner, text);
     texts.push(text.slice(start, Math.max(start, ends[i]!)));
   }
   return texts;
