@@ -9,8 +9,8 @@
  *     llama3   f_i kept above a wavelength, divided below another, blended between (Llama 3.1)
  *     yarn     the same idea over dimensions, and cos, sin times 0.1 ln(factor) + 1 (Peng et al. 2023)
  *
- * Angles are rounded to float32 where PyTorch rounds them: at position 10,000 that moves an angle by 5e-4, and models were
- * trained with it.
+ * Everything is rounded to float32 where PyTorch rounds it: at position 10,000 that moves an angle by 5e-4, and models
+ * were trained with it.
  */
 
 export type RopeScaling =
@@ -56,11 +56,11 @@ export function ropeFrequencies({ theta, scaling }: RopeSpec, d: number, length:
   if (scaling.type === 'llama3') {
     const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
     return frequencies.map((f) => {
-      const turns = (originalContext * f) / (2 * Math.PI);
-      if (turns > high) return f;
-      if (turns < low) return f / factor;
-      const smooth = (turns - low) / (high - low);
-      return ((1 - smooth) * f) / factor + smooth * f;
+      const wavelength = fround(fround(2 * Math.PI) / f);
+      if (wavelength < originalContext / high) return f;
+      if (wavelength > originalContext / low) return f / factor;
+      const smooth = fround(fround(fround(originalContext / wavelength) - low) / (high - low));
+      return fround(fround(fround(1 - smooth) * f) / factor) + fround(smooth * f);
     });
   }
   if (scaling.type === 'yarn') {
@@ -75,8 +75,9 @@ export function ropeFrequencies({ theta, scaling }: RopeSpec, d: number, length:
     // The 0.001 stands in upstream too: it keeps the ramp finite.
     const span = to === from ? 0.001 : to - from;
     return frequencies.map((f, i) => {
-      const interpolated = Math.min(1, Math.max(0, (i - from) / span));
-      return (f / factor) * interpolated + f * (1 - interpolated);
+      const kept = fround(1 - Math.min(1, Math.max(0, fround((i - from) / span))));
+      const divided = 1 / fround(factor * fround(base ** fround((2 * i) / d)));
+      return fround(fround(divided) * fround(1 - kept)) + fround(f * kept);
     });
   }
   return frequencies;

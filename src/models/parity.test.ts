@@ -1,0 +1,178 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import '../platform/node.ts';
+import {
+  type Golden,
+  goldenFolder,
+  hookCount,
+  openGolden,
+  relativeError,
+  worstError,
+} from '../../test/golden/models/compare.ts';
+import type { Graph } from '../graph/index.ts';
+import { spliceGraph } from '../graph/index.ts';
+import type { TransformerSpec } from './families/spec.ts';
+import { type Mutations, openModel, openMutatedModel } from './open.ts';
+
+const MODELS = [
+  'llama-untied',
+  'llama3-tied-shards',
+  'llama-linear-bf16',
+  'llama-yarn',
+  'llama-dynamic',
+  'gpt2-new',
+  'gpt2-exact-f16',
+];
+
+/** max error over the RMS of the tensor, as the issue demands. */
+const TOLERANCE = 1e-5;
+
+const goldens = new Map<string, Promise<Golden>>();
+const golden = (name: string): Promise<Golden> => {
+  const opened = goldens.get(name) ?? openGolden(name);
+  goldens.set(name, opened);
+  return opened;
+};
+
+describe('logits and every hook equal PyTorch', () => {
+  for (const name of MODELS) {
+    test(name, async () => {
+      const model = await openModel(goldenFolder(name), { threads: 1 });
+      const { plain, padded, tensors } = await worstError(model, await golden(name));
+      expect(tensors).toBe(hookCount(model.info.layers, model.info.family === 'gpt2') + 1);
+      expect(plain).toBeLessThan(TOLERANCE);
+      expect(padded).toBeLessThan(TOLERANCE);
+      await model.close();
+    });
+  }
+});
+
+/**
+ * The gate: each of these mistakes has been made in some model port. If the comparison above would pass with one of them,
+ * it proves nothing.
+ */
+describe('the comparison fails when one thing is wrong', () => {
+  const spec = (change: (spec: TransformerSpec) => Partial<TransformerSpec>): Mutations => ({
+    spec: (parsed) => ({ ...parsed, ...change(parsed) }),
+  });
+  const rope = (change: Partial<NonNullable<TransformerSpec['rope']>>) =>
+    spec(({ rope: parsed }) => ({ rope: { ...parsed!, ...change } }));
+
+  /** Query head h reads key head h mod kvHeads instead of floor(h kvHeads / heads). */
+  const stridedGroups = (graph: Graph): Graph => {
+    // Heads 0 1 2 3 with two key heads: heads 1 and 2 change places on the way in and, in z, back.
+    const order = new Uint8Array(new BigInt64Array([0n, 2n, 1n, 3n]).buffer);
+    let changed: Graph = {
+      ...graph,
+      initializers: new Map([...graph.initializers, ['order', { type: 'int64', dims: [4], data: order }]]),
+    };
+    for (const [value, axis] of [
+      ['blocks.0.attn/queries', 1],
+      ['blocks.0.attn.hook_z', 2],
+    ] as const) {
+      changed = spliceGraph(changed, value, (before) => [
+        { op: 'Gather', domain: '', inputs: [before, 'order'], outputs: [value], attributes: { axis } },
+      ]);
+    }
+    return changed;
+  };
+
+  /** Attention sees padding as if it were text. */
+  const ignorePadding = (graph: Graph): Graph =>
+    spliceGraph(graph, 'attention_real', (before) => [
+      { op: 'Not', domain: '', inputs: [before], outputs: ['attention_padding'], attributes: {} },
+      {
+        op: 'Or',
+        domain: '',
+        inputs: [before, 'attention_padding'],
+        outputs: ['attention_real'],
+        attributes: {},
+      },
+    ]);
+
+  const mutations: [string, string, Mutations, 'plain' | 'padded'][] = [
+    ['RoPE interleaved instead of half', 'llama-untied', rope({ layout: 'interleaved' }), 'plain'],
+    ['RoPE theta 10 % off', 'llama-untied', rope({ theta: 11000 }), 'plain'],
+    ['no RoPE scaling (llama3)', 'llama3-tied-shards', rope({ scaling: { type: 'default' } }), 'plain'],
+    [
+      'linear instead of llama3 scaling',
+      'llama3-tied-shards',
+      rope({ scaling: { type: 'linear', factor: 8 } }),
+      'plain',
+    ],
+    ['no RoPE scaling (linear)', 'llama-linear-bf16', rope({ scaling: { type: 'default' } }), 'plain'],
+    ['no RoPE scaling (yarn)', 'llama-yarn', rope({ scaling: { type: 'default' } }), 'plain'],
+    ['no RoPE scaling (dynamic)', 'llama-dynamic', rope({ scaling: { type: 'default' } }), 'plain'],
+    [
+      'yarn without its attention factor',
+      'llama-yarn',
+      spec(({ rope: parsed }) => ({
+        rope: {
+          ...parsed!,
+          scaling: { ...parsed!.scaling, attentionFactor: 1 } as NonNullable<typeof parsed>['scaling'],
+        },
+      })),
+      'plain',
+    ],
+    ['wrong map of query to key heads', 'llama-untied', { graph: stridedGroups }, 'plain'],
+    [
+      'attention scale by the width instead of the head',
+      'llama-untied',
+      spec(({ D, layers }) => ({ attentionScales: Array(layers).fill(1 / Math.sqrt(D)) })),
+      'plain',
+    ],
+    [
+      'attention scale forgets the layer index',
+      'gpt2-exact-f16',
+      spec(({ headDim, layers }) => ({ attentionScales: Array(layers).fill(1 / Math.sqrt(headDim)) })),
+      'plain',
+    ],
+    ['norm epsilon of another model (llama)', 'llama-untied', spec(() => ({ normEpsilon: 1e-6 })), 'plain'],
+    ['norm epsilon of another model (gpt2)', 'gpt2-new', spec(() => ({ normEpsilon: 1e-6 })), 'plain'],
+    ['exact GELU instead of its tanh form', 'gpt2-new', spec(() => ({ activation: 'gelu' })), 'plain'],
+    [
+      'tanh GELU instead of the exact one',
+      'gpt2-exact-f16',
+      spec(() => ({ activation: 'gelu_tanh' })),
+      'plain',
+    ],
+    ['tied head where there is an own one', 'llama-untied', spec(() => ({ tiedHead: true })), 'plain'],
+    ['padding attended to (llama)', 'llama-untied', { graph: ignorePadding }, 'padded'],
+    ['padding attended to (gpt2)', 'gpt2-new', { graph: ignorePadding }, 'padded'],
+  ];
+  for (const [what, name, mutation, where] of mutations) {
+    test(`${what}: ${name}`, async () => {
+      const model = await openMutatedModel(goldenFolder(name), { threads: 1 }, mutation);
+      const errors = await worstError(model, await golden(name));
+      expect(errors[where]).toBeGreaterThan(TOLERANCE);
+      await model.close();
+    });
+  }
+});
+
+describe('text goes in with the beginning-of-sequence token', () => {
+  const TEXT = "The knight takes e5, and Bob can't pay £3.";
+
+  for (const name of ['llama-untied', 'gpt2-new']) {
+    test(`runWithCache equals PyTorch, and does not without BOS: ${name}`, async () => {
+      const model = await openModel(goldenFolder(name), { threads: 1 });
+      const data = await golden(name);
+      const { logits, batch } = await model.runWithCache(TEXT, [], { logits: true });
+      const expected = await data.tensor('text/logits');
+      expect([...batch.ids]).toEqual([...(await data.batch('text')).ids]);
+      expect(relativeError(logits!, expected)).toBeLessThan(TOLERANCE);
+
+      // The mutation: the same text without BOS must not give these logits at the text's own positions.
+      const ids = Int32Array.from(model.tokenizer!.encode(TEXT));
+      const bare = await model.run(
+        { ids, mask: new Uint8Array(ids.length).fill(1), B: 1, T: ids.length },
+        { logits: true },
+      );
+      const V = model.info.V;
+      const shifted = { data: expected.data.subarray(V), dims: [1, ids.length, V] };
+      expect(relativeError(bare.logits!, shifted)).toBeGreaterThan(TOLERANCE);
+      await model.close();
+    });
+  }
+});
+
+afterAll(() => goldens.clear());
