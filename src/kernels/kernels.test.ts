@@ -52,19 +52,9 @@ function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 
     const chosen = arena.i32(B * K);
     const kept = arena.f32(B * K);
     const heads = arena.i32(groups);
+    // biome-ignore format: grouped as in the kernel
     const n = kernels.mergeTopK(
-      at(values),
-      groups,
-      B,
-      K,
-      g,
-      at(latents),
-      own,
-      Fs,
-      at(heads),
-      at(rowStart),
-      at(chosen),
-      at(kept),
+      at(values), groups, B, K, g, at(latents), own, Fs, at(heads), at(rowStart), at(chosen), at(kept),
     );
     return { rowStart, latents: chosen, kept, n };
   });
@@ -126,7 +116,8 @@ describe('selection', () => {
             for (let c = 0; c < n; c++) joined[b * 2 * n + which * n + c] = c === 4 ? -1 : g[b * n + c]!;
           });
         const counts = arena.i32(B);
-        for (const g of groups) kernels.auxPrepare(at(g), at(hidden), B, n, at(counts));
+        const maxima = arena.i32(B);
+        for (const g of groups) kernels.auxPrepare(at(g), at(hidden), B, n, at(counts), at(maxima));
         const threshold = arena.i32(B);
         const room = arena.i32(1);
         const columns = arena.i32(n).map((_, c) => c);
@@ -148,21 +139,17 @@ describe('selection', () => {
         for (let b = 0; b < B; b++) {
           room[0] = k - total[b]!;
           groups.forEach((g, which) => {
+            // biome-ignore format: grouped as in the kernel
             const m = kernels.auxCollect(
-              at(g) + b * n * 4,
-              n,
-              threshold[b]!,
-              at(room),
-              at(ids),
-              at(latents),
-              at(values),
-              0,
+              at(g) + b * n * 4, n, threshold[b]!, at(room), at(ids), at(latents), at(values), 0,
             );
             for (let j = 0; j < m; j++)
               found.push({ row: b, latent: which * n + latents[j]!, value: values[j]! });
           });
           const positive = [...joined.subarray(b * 2 * n, (b + 1) * 2 * n)].filter((v) => v > 0).length;
           expect(counts[b]).toBe(positive);
+          const largest = Math.max(0, ...joined.subarray(b * 2 * n, (b + 1) * 2 * n));
+          expect(new Float32Array(maxima.buffer, maxima.byteOffset, B)[b]).toBe(largest);
         }
         const key = (e: reference.Entry) => e.row * 1e6 + e.latent;
         expect(found.sort((a, b) => key(a) - key(b))).toEqual(expected.sort((a, b) => key(a) - key(b)));
@@ -176,16 +163,9 @@ describe('selection', () => {
     const latentStart = p.arena.i32(p.F + 1);
     const rows = p.arena.i32(p.n);
     const sorted = p.arena.f32(p.n);
+    // biome-ignore format: grouped as in the kernel
     p.kernels.transposeEntries(
-      at(p.rowStart),
-      at(p.latents),
-      at(p.kept),
-      p.B,
-      p.S,
-      p.F,
-      at(latentStart),
-      at(p.arena.i32(p.F)),
-      at(rows),
+      at(p.rowStart), at(p.latents), at(p.kept), p.B, p.S, p.F, at(latentStart), at(p.arena.i32(p.F)), at(rows),
       at(sorted),
     );
     const found: reference.Entry[] = [];
@@ -205,16 +185,9 @@ describe('decode', () => {
       const p = problem(11, { S });
       const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
       const out = p.arena.f32(p.B * p.D);
+      // biome-ignore format: grouped as in the kernel
       p.kernels.decodeRows(
-        at(p.rowStart),
-        at(p.latents),
-        at(p.kept),
-        at(W_dec),
-        at(p.arena.f32(S * p.D)),
-        at(out),
-        p.B,
-        S,
-        p.D,
+        at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(p.arena.f32(S * p.D)), at(out), p.B, S, p.D,
       );
       const expected = reference.decode(reference.topK(p.pre, p.B, p.F, p.K), W_dec, p.B, p.D);
       expect(distance(out, expected)).toBeLessThan(2e-6);
@@ -232,16 +205,9 @@ describe('decode', () => {
       const out = p.arena.f32(p.B * p.D);
       const W = at(W_dec) + g * p.own * p.Fs * p.D * 4;
       const leaves = p.arena.f32(p.own * p.D);
+      // biome-ignore format: grouped as in the kernel
       p.kernels.decodeRows(
-        at(e.rowStart),
-        at(e.latents),
-        at(e.kept),
-        W,
-        at(leaves),
-        at(out),
-        p.B,
-        p.own,
-        p.D,
+        at(e.rowStart), at(e.latents), at(e.kept), W, at(leaves), at(out), p.B, p.own, p.D,
       );
       return out;
     };
@@ -331,7 +297,7 @@ describe('backward', () => {
   });
 
   it('updateLatents equals gradients, projection, Adam and renormalisation done apart', () => {
-    const p = problem(31);
+    const p = problem(31, { B: 300 });
     const { arena, kernels, rng, B, D, F } = p;
     const [g, t, lr] = [0.03, 3, 1e-2];
     const matrix = () => fill(arena.f32(F * D), rng);
@@ -365,53 +331,33 @@ describe('backward', () => {
     const latentStart = arena.i32(F + 1);
     const rows = arena.i32(p.n);
     const sorted = arena.f32(p.n);
+    // biome-ignore format: grouped as in the kernel
     kernels.transposeEntries(
-      at(p.rowStart),
-      at(p.latents),
-      at(p.kept),
-      B,
-      p.S,
-      F,
-      at(latentStart),
-      at(arena.i32(F)),
-      at(rows),
+      at(p.rowStart), at(p.latents), at(p.kept), B, p.S, F, at(latentStart), at(arena.i32(F)), at(rows),
       at(sorted),
     );
     const biasGradient = arena.f32(D);
+    // Every third latent takes the road of the dead ones: gradients row block by row block, then the same update.
+    const learning = arena.i32(F);
+    const auxIndex = arena.i32(F);
+    let n = 0;
+    for (let i = 0; i < F; i += 3) {
+      learning[n++] = i;
+      auxIndex[i] = n;
+    }
+    const auxGradients = arena.f32(n * 2 * D);
+    const auxSums = arena.f32(n);
+    // biome-ignore format: grouped as in the kernel
+    kernels.accumulateAux(
+      at(learning), n, B, D, at(x), g, at(error), at(latentStart), at(rows), at(sorted), at(W_dec),
+      at(auxGradients), at(auxSums), at(arena.i32(n)),
+    );
+    // biome-ignore format: grouped as in the kernel
     kernels.updateLatents(
-      0,
-      F,
-      D,
-      at(x),
-      g,
-      at(error),
-      g,
-      at(error),
-      at(arena.u8(F)),
-      at(latentStart),
-      at(rows),
-      at(sorted),
-      at(latentStart),
-      at(rows),
-      at(sorted),
-      at(W_enc),
-      at(mEnc),
-      at(vEnc),
-      at(W_dec),
-      at(mDec),
-      at(vDec),
-      at(b_enc),
-      at(mBias),
-      at(vBias),
-      at(biasGradient),
-      at(arena.f32(2 * D)),
-      lr / (1 - 0.9 ** t),
-      1 / Math.sqrt(1 - 0.999 ** t),
-      0.9,
-      0.999,
-      6.25e-10,
-      0,
-      0,
+      0, F, D, at(x), g, at(error), at(latentStart), at(rows), at(sorted), at(auxIndex), at(auxGradients), at(auxSums),
+      at(W_enc), at(mEnc), at(vEnc), at(W_dec), at(mDec), at(vDec), at(b_enc), at(mBias), at(vBias),
+      at(biasGradient), at(arena.f32(2 * D)),
+      lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,
     );
     expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
     expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);

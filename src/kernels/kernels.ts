@@ -20,6 +20,7 @@ export type Kernels = {
     | 'mergeTopK'
     | 'transposeEntries'
     | 'decodeRows'
+    | 'accumulateAux'
     | 'updateLatents']: Kernel;
 };
 

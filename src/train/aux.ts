@@ -40,14 +40,12 @@ export function listCompetitors(group: Group, config: TrainerConfig, step: numbe
 }
 
 /**
- * After the main selection: fills the AuxK entries by row and by latent and marks their latents in isAux.
+ * After the main selection: fills the AuxK entries by row and by latent.
  * Returns the number of dead latents that competed, over all ranks; 0 means that there is no AuxK loss in this step.
  */
 export function selectAux(group: Group, comm: Comm, config: TrainerConfig, { columns }: Competitors): number {
   const { kernels, own, auxColumns, auxCount, auxThreshold } = group;
   const { B } = config;
-  new Uint8Array(group.isAux.buffer, group.isAux.byteOffset, group.F).fill(0);
-  group.auxLatentStart.fill(0);
   let competing = 0;
   for (let s = 0; s < own; s++)
     for (let c = s * auxColumns; c < s * auxColumns + columns[s]!; c++) {
@@ -65,8 +63,9 @@ export function selectAux(group: Group, comm: Comm, config: TrainerConfig, { col
     from: s * auxColumns,
   }));
   auxCount.fill(0);
+  auxThreshold.fill(0);
   for (const { n, pre, from } of shards)
-    kernels.auxPrepare(pre, at(group.auxHidden) + from * 4, B, n, at(auxCount));
+    kernels.auxPrepare(pre, at(group.auxHidden) + from * 4, B, n, at(auxCount), at(auxThreshold));
   const room = bisect(group, comm, B, k, () => {
     for (const { n, pre } of shards) kernels.countAbove(pre, at(auxThreshold), B, n, at(auxCount));
   });
@@ -76,45 +75,50 @@ export function selectAux(group: Group, comm: Comm, config: TrainerConfig, { col
   for (let b = 0; b < B; b++) {
     group.auxRoom[0] = room[b]!;
     for (const [s, { n, pre, from }] of shards.entries()) {
+      // biome-ignore format: grouped as in the kernel
       entries = kernels.auxCollect(
-        pre + b * n * 4,
-        n,
-        auxThreshold[b]!,
-        at(group.auxRoom),
-        at(group.auxLatent) + from * 4,
-        at(group.auxRowLatent),
-        at(group.auxRowValue),
-        entries,
+        pre + b * n * 4, n, auxThreshold[b]!, at(group.auxRoom), at(group.auxLatent) + from * 4,
+        at(group.auxRowLatent), at(group.auxRowValue), entries,
       );
       group.auxRowStart[b * own + s + 1] = entries;
     }
   }
+  // biome-ignore format: grouped as in the kernel
   kernels.transposeEntries(
-    at(group.auxRowStart),
-    at(group.auxRowLatent),
-    at(group.auxRowValue),
-    B,
-    own,
-    group.F,
-    at(group.auxLatentStart),
-    at(group.cursor),
-    at(group.auxLatentRow),
-    at(group.auxLatentValue),
+    at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), B, own, group.F,
+    at(group.auxLatentStart), at(group.cursor), at(group.auxLatentRow), at(group.auxLatentValue),
   );
-  const isAux = new Uint8Array(group.isAux.buffer, group.isAux.byteOffset, group.F);
-  for (let i = 0; i < group.F; i++) if (group.auxLatentStart[i + 1]! > group.auxLatentStart[i]!) isAux[i] = 1;
   return total;
+}
+
+/** Lists the dead latents of own shard s that learn from AuxK in this step, and gives each its place. Returns how many. */
+export function listLearning(group: Group, s: number, { columns }: Competitors): number {
+  const from = s * group.auxColumns;
+  let n = 0;
+  for (let c = from; c < from + columns[s]!; c++) {
+    if (group.auxHidden[c] !== 0) continue;
+    const latent = group.auxLatent[c]!;
+    group.auxLearning[n++] = latent;
+    group.auxIndex[latent] = n;
+  }
+  return n;
 }
 
 /**
  * Leaves in auxThreshold, per row, bits t such that {v > t} and the first `room` of {v = t} are the k largest positive
- * values over all ranks. Returns this rank's room. Invariant: count(v > low) > k, count(v > high) <= k.
+ * values over all ranks. Returns this rank's room. Invariant: count(v > low) > k >= count(v > high).
+ *
+ * The counts fall off roughly exponentially, so the next threshold is where a straight line through their logarithms
+ * meets k; every third round halves the interval of bits instead, which bounds the rounds.
  */
 function bisect(group: Group, comm: Comm, B: number, k: number, countOwn: () => void): Int32Array {
   const { auxCount, auxThreshold } = group;
-  const infinity = 0x7f800000;
   const low = new Int32Array(B);
-  const high = new Int32Array(B).fill(infinity);
+  const high = new Int32Array(B);
+  const [lowValue, highValue] = [new Float32Array(low.buffer), new Float32Array(high.buffer)];
+  const lowCount = new Int32Array(B);
+  const highCount = new Int32Array(B);
+  const next = new Float32Array(auxThreshold.buffer, auxThreshold.byteOffset, B);
   const everyone = new Int32Array(comm.size * B);
   const sums = new Int32Array(B);
   const count = () => {
@@ -122,16 +126,27 @@ function bisect(group: Group, comm: Comm, B: number, k: number, countOwn: () => 
     sums.fill(0);
     for (let r = 0; r < comm.size; r++) for (let b = 0; b < B; b++) sums[b]! += everyone[r * B + b]!;
   };
+  comm.allGather('auxCount', auxThreshold, everyone);
+  for (let r = 0; r < comm.size; r++)
+    for (let b = 0; b < B; b++) high[b] = Math.max(high[b]!, everyone[r * B + b]!);
   count();
+  lowCount.set(sums);
   let open = 0;
   for (let b = 0; b < B; b++) {
     if (sums[b]! <= k)
       high[b] = 0; // every positive value is in
     else open++;
   }
-  while (open > 0) {
-    for (let b = 0; b < B; b++)
-      auxThreshold[b] = high[b]! - low[b]! > 1 ? low[b]! + ((high[b]! - low[b]!) >> 1) : high[b]!;
+  for (let round = 0; open > 0; round++) {
+    for (let b = 0; b < B; b++) {
+      auxThreshold[b] = low[b]! + ((high[b]! - low[b]!) >> 1);
+      if (high[b]! - low[b]! <= 1 || round % 3 === 2) continue;
+      const fall = Math.log(lowCount[b]! / Math.max(0.5, highCount[b]!));
+      const guess = lowValue[b]! + ((highValue[b]! - lowValue[b]!) * Math.log(lowCount[b]! / k)) / fall;
+      if (guess > lowValue[b]! && guess < highValue[b]!) next[b] = guess;
+      if (auxThreshold[b]! <= low[b]!) auxThreshold[b] = low[b]! + 1;
+      if (auxThreshold[b]! >= high[b]!) auxThreshold[b] = high[b]! - 1;
+    }
     auxCount.fill(0);
     countOwn();
     count();
@@ -139,9 +154,14 @@ function bisect(group: Group, comm: Comm, B: number, k: number, countOwn: () => 
     for (let b = 0; b < B; b++) {
       if (high[b]! - low[b]! <= 1) continue;
       const middle = auxThreshold[b]!;
-      if (sums[b]! > k) low[b] = middle;
-      else high[b] = middle;
-      if (sums[b] === k) low[b] = middle; // nothing equal is needed: this row is done
+      if (sums[b]! > k) {
+        low[b] = middle;
+        lowCount[b] = sums[b]!;
+      } else {
+        high[b] = middle;
+        highCount[b] = sums[b]!;
+        if (sums[b] === k) low[b] = middle; // the k largest are apart from the rest: this row is done
+      }
       if (high[b]! - low[b]! > 1) open++;
     }
   }

@@ -72,6 +72,9 @@ function floatArrays(config: TrainerConfig, ranks: number) {
     auxPre: own * B * auxColumns,
     auxRowValue: auxEntries(config, ranks),
     auxLatentValue: auxEntries(config, ranks),
+    /** Gradient rows of one shard's dead latents [auxColumns,2,D] and their sums. */
+    auxGradients: auxColumns * 2 * D,
+    auxSums: auxColumns,
     leaves: own * D,
     gradients: 2 * D,
     /** The encoder's share of dL/db_dec by shard [own,D]. */
@@ -102,8 +105,10 @@ function intArrays(config: TrainerConfig, ranks: number) {
     auxRowLatent: auxEntries(config, ranks),
     auxLatentStart: F + 1,
     auxLatentRow: auxEntries(config, ranks),
-    /** Bytes of a Uint8Array [F]: 1 where a latent learns from AuxK in this step. */
-    isAux: Math.ceil(F / 4),
+    /** 1 + place among its shard's learning dead latents; 0 for the others [F]. */
+    auxIndex: F,
+    /** The dead latents of one shard that learn in this step, ascending. */
+    auxLearning: auxColumns,
     cursor: F,
     heads: ranks,
   };

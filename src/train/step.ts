@@ -12,7 +12,7 @@
 import { pointer as at } from '../kernels/arena.ts';
 import type { Product } from '../sae/product.ts';
 import { rowTile } from '../sae/product.ts';
-import { type Competitors, listCompetitors, selectAux } from './aux.ts';
+import { type Competitors, listCompetitors, listLearning, selectAux } from './aux.ts';
 import type { Comm } from './comm/types.ts';
 import type { Group } from './group.ts';
 import { learningRate } from './schedule.ts';
@@ -41,16 +41,10 @@ export async function trainStep(
   const competitors = config.auxk > 0 ? listCompetitors(group, config, step) : undefined;
   await selectMain(group, comm, product, config, competitors);
 
+  // biome-ignore format: grouped as in the kernel
   kernels.decodeRows(
-    at(group.rowStart),
-    at(group.rowLatent),
-    at(group.rowValue),
-    at(group.weights.W_dec),
-    at(group.leaves),
-    at(group.partial),
-    B,
-    own,
-    D,
+    at(group.rowStart), at(group.rowLatent), at(group.rowValue), at(group.weights.W_dec), at(group.leaves),
+    at(group.partial), B, own, D,
   );
   comm.allReduceSum('partial', group.partial, group.partial);
   kernels.rowError(at(group.x), at(group.partial), at(group.error), at(group.squared), B, D);
@@ -63,16 +57,10 @@ export async function trainStep(
   const hasAux = finite && competitors !== undefined && selectAux(group, comm, config, competitors) > 0;
   if (hasAux) {
     const scale = centredSquares(group, group.error, B);
+    // biome-ignore format: grouped as in the kernel
     kernels.decodeRows(
-      at(group.auxRowStart),
-      at(group.auxRowLatent),
-      at(group.auxRowValue),
-      at(group.weights.W_dec),
-      at(group.leaves),
-      at(group.partial),
-      B,
-      own,
-      D,
+      at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), at(group.weights.W_dec),
+      at(group.leaves), at(group.partial), B, own, D,
     );
     comm.allReduceSum('partial', group.partial, group.partial);
     kernels.rowError(at(group.error), at(group.partial), at(group.auxError), at(group.squared), B, D);
@@ -80,11 +68,18 @@ export async function trainStep(
     auxLoss = scale > 0 ? sum(group.squared) / scale : 0;
     auxG = scale > 0 ? (2 * config.auxkCoefficient) / scale : 0;
   }
-  if (!hasAux) new Uint8Array(group.isAux.buffer, group.isAux.byteOffset, group.F).fill(0);
 
   const counts = new Int32Array(2 * comm.size);
   if (finite) {
-    update(group, comm, config, (2 * scales.mseScale) / (B * config.D), auxG, step);
+    update(
+      group,
+      comm,
+      config,
+      (2 * scales.mseScale) / (B * config.D),
+      auxG,
+      step,
+      hasAux ? competitors : undefined,
+    );
     countFirings(group);
   }
   let dead = 0;
@@ -153,48 +148,31 @@ async function selectMain(
       kernels.selectTile(at(pre), rows, shardLatents, s * shardLatents, values, latents, K);
       if (columns > 0) {
         const out = at(group.auxPre) + (s * B * auxColumns + row * columns) * 4;
+        // biome-ignore format: grouped as in the kernel
         kernels.gatherColumns(
-          at(pre),
-          rows,
-          shardLatents,
-          at(group.auxColumn) + s * auxColumns * 4,
-          columns,
-          out,
+          at(pre), rows, shardLatents, at(group.auxColumn) + s * auxColumns * 4, columns, out,
         );
       }
     }
   }
   kernels.sortHeaps(at(mine), at(group.heapLatent), B, K);
   comm.allGather('heapValues', mine, group.heapValues);
+  // biome-ignore format: grouped as in the kernel
   kernels.mergeTopK(
-    at(group.heapValues),
-    comm.size,
-    B,
-    K,
-    group.rank,
-    at(group.heapLatent),
-    own,
-    shardLatents,
-    at(group.heads),
-    at(group.rowStart),
-    at(group.rowLatent),
-    at(group.rowValue),
+    at(group.heapValues), comm.size, B, K, group.rank, at(group.heapLatent), own, shardLatents, at(group.heads),
+    at(group.rowStart), at(group.rowLatent), at(group.rowValue),
   );
+  // biome-ignore format: grouped as in the kernel
   kernels.transposeEntries(
-    at(group.rowStart),
-    at(group.rowLatent),
-    at(group.rowValue),
-    B,
-    own,
-    group.F,
-    at(group.latentStart),
-    at(group.cursor),
-    at(group.latentRow),
-    at(group.latentValue),
+    at(group.rowStart), at(group.rowLatent), at(group.rowValue), B, own, group.F, at(group.latentStart),
+    at(group.cursor), at(group.latentRow), at(group.latentValue),
   );
 }
 
-/** Gradients and Adam for every own latent and for b_dec. g, auxG: dL/dxhat = -g e, and -auxG (e - xhat_aux) for AuxK. */
+/**
+ * Gradients and Adam for every own latent and for b_dec. g, auxG: dL/dxhat = -g e, and -auxG (e - xhat_aux) for AuxK.
+ * competitors are given when there is an AuxK loss.
+ */
 function update(
   group: Group,
   comm: Comm,
@@ -202,6 +180,7 @@ function update(
   g: number,
   auxG: number,
   step: number,
+  competitors: Competitors | undefined,
 ): void {
   const { kernels, D, own, shardLatents, weights: w, sums } = group;
   const { beta1, beta2, eps } = config.adam;
@@ -210,42 +189,26 @@ function update(
   const secondScale = 1 / Math.sqrt(1 - beta2 ** (step + 1));
   const freeze = { none: 0, decoder: 1, encoder: 2, soft: 4 }[config.freeze];
   group.biasGradients.fill(0);
-  for (let s = 0; s < own; s++)
+  for (let s = 0; s < own; s++) {
+    group.auxIndex.fill(0);
+    const learning = competitors ? listLearning(group, s, competitors) : 0;
+    if (learning > 0)
+      // biome-ignore format: grouped as in the kernel
+      kernels.accumulateAux(
+        at(group.auxLearning), learning, config.B, D, at(group.x), auxG, at(group.auxError),
+        at(group.auxLatentStart), at(group.auxLatentRow), at(group.auxLatentValue), at(w.W_dec),
+        at(group.auxGradients), at(group.auxSums), at(group.cursor),
+      );
+    // biome-ignore format: grouped as in the kernel
     kernels.updateLatents(
-      s * shardLatents,
-      (s + 1) * shardLatents,
-      D,
-      at(group.x),
-      g,
-      at(group.error),
-      auxG,
-      at(group.auxError),
-      at(group.isAux),
-      at(group.latentStart),
-      at(group.latentRow),
-      at(group.latentValue),
-      at(group.auxLatentStart),
-      at(group.auxLatentRow),
-      at(group.auxLatentValue),
-      at(w.W_enc),
-      at(w.mEnc),
-      at(w.vEnc),
-      at(w.W_dec),
-      at(w.mDec),
-      at(w.vDec),
-      at(w.b_enc),
-      at(w.mBias),
-      at(w.vBias),
-      at(group.biasGradients) + s * D * 4,
-      at(group.gradients),
-      stepSize,
-      secondScale,
-      beta1,
-      beta2,
-      eps,
-      freeze,
-      at(w.W_start),
+      s * shardLatents, (s + 1) * shardLatents, D, at(group.x), g, at(group.error),
+      at(group.latentStart), at(group.latentRow), at(group.latentValue),
+      at(group.auxIndex), at(group.auxGradients), at(group.auxSums),
+      at(w.W_enc), at(w.mEnc), at(w.vEnc), at(w.W_dec), at(w.mDec), at(w.vDec), at(w.b_enc), at(w.mBias), at(w.vBias),
+      at(group.biasGradients) + s * D * 4, at(group.gradients),
+      stepSize, secondScale, beta1, beta2, eps, freeze, at(w.W_start),
     );
+  }
 
   const shards = new Float32Array(config.shards * D);
   comm.allGather('biasGradients', group.biasGradients, shards);

@@ -185,22 +185,26 @@ export function transposeEntries(
 
 /**
  * pre [B,n] (n a multiple of 4) becomes ReLU(pre) with the columns of hidden[n] != 0 (all ones: ~0) set to 0.
- * counts[b] += its positive columns.
+ * counts[b] += its positive columns, maxima[b] = the largest bits seen.
  */
-export function auxPrepare(pre: usize, hidden: usize, B: u32, n: u32, counts: usize): void {
+export function auxPrepare(pre: usize, hidden: usize, B: u32, n: u32, counts: usize, maxima: usize): void {
   const bytes: usize = <usize>n << 2;
   const zero = i32x4.splat(0);
   for (let b: u32 = 0; b < B; b++) {
     const row = pre + <usize>b * bytes;
     let count = i32x4.splat(0);
+    let most = i32x4.splat(0);
     for (let p: usize = 0; p < bytes; p += 16) {
       // Negative floats are negative integers: one integer max is the ReLU.
       const v = v128.andnot(i32x4.max_s(v128.load(row + p), zero), v128.load(hidden + p));
       v128.store(row + p, v);
       count = i32x4.sub(count, i32x4.gt_s(v, zero));
+      most = i32x4.max_s(most, v);
     }
     const at = counts + (<usize>b << 2);
     store<i32>(at, load<i32>(at) + laneSum(count));
+    const top = maxima + (<usize>b << 2);
+    store<i32>(top, max(load<i32>(top), laneMax(most)));
   }
 }
 
@@ -219,6 +223,12 @@ export function countAbove(pre: usize, threshold: usize, B: u32, n: u32, counts:
 
 function laneSum(v: v128): i32 {
   return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
+}
+
+function laneMax(v: v128): i32 {
+  return max(
+    max(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)), max(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)),
+  );
 }
 
 /**

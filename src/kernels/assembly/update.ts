@@ -2,7 +2,7 @@ import { axpy, dot, horizontalSum } from './simd';
 
 // Backward and Adam of one latent at a time, so that its gradient rows never leave the first-level cache.
 //
-// With r = the error rows this latent is trained on (e for main entries, the AuxK residual for dead ones) and
+// With r = the rows this latent is trained on (e for main entries, the AuxK residual for dead ones) and
 // dL/dxhat = -g r:
 //   dL/dpre_b = -g r_b . w_dec            (z_b > 0; zero elsewhere)
 //   dL/dw_dec = -g sum_b z_b r_b,         projected: G -= (G . w) w for the unit row w
@@ -10,39 +10,78 @@ import { axpy, dot, horizontalSum } from './simd';
 //   dL/db_dec gets - (dL/db_enc) w_enc,   summed over the latents of a shard in ascending order
 
 /**
- * One optimizer step for latents [start, end) of one shard.
- * xCentred [B,D]. A latent with isAux[i] is dead: it learns from the AuxK residual and entries, the others from error.
- * latentStart/rows/values: entries by latent; weights and moments [F,D], b_enc and moments [F].
+ * Rows in a block of `accumulateAux`: their error and x rows (2 * 128 * D floats) stay in a second-level cache while all
+ * dead latents of a shard visit them. A dead latent has hundreds of entries where a live one has a handful.
+ */
+const blockRows: u32 = 128;
+
+/**
+ * Gradients of the n dead latents auxLatents [n] of a shard into gradients [n,2,D] (decoder row, encoder row) and
+ * sums [n] (dL/db_enc). cursor [n] is scratch.
+ */
+export function accumulateAux(
+  auxLatents: usize, n: u32, B: u32, D: u32, xCentred: usize, g: f32, error: usize,
+  latentStart: usize, rows: usize, values: usize, W_dec: usize, gradients: usize, sums: usize, cursor: usize,
+): void {
+  const bytes: usize = <usize>D << 2;
+  memory.fill(gradients, 0, n * bytes * 2);
+  memory.fill(sums, 0, <usize>n << 2);
+  for (let c: u32 = 0; c < n; c++) {
+    const latent = load<u32>(auxLatents + (<usize>c << 2));
+    store<u32>(cursor + (<usize>c << 2), load<u32>(latentStart + (<usize>latent << 2)));
+  }
+  for (let end: u32 = blockRows; end < B + blockRows; end += blockRows) {
+    for (let c: u32 = 0; c < n; c++) {
+      const latent = load<u32>(auxLatents + (<usize>c << 2));
+      const first = load<u32>(cursor + (<usize>c << 2));
+      const limit = load<u32>(latentStart + (<usize>latent << 2), 4);
+      let last = first;
+      while (last < limit && load<u32>(rows + (<usize>last << 2)) < end) last++;
+      if (last == first) continue;
+      const to = gradients + <usize>c * bytes * 2;
+      const sum = sums + (<usize>c << 2);
+      store<f32>(sum, load<f32>(sum) + gradient(
+        first, last, rows, values, error, xCentred, W_dec + <usize>latent * bytes, to, to + bytes, g, bytes,
+      ));
+      store<u32>(cursor + (<usize>c << 2), last);
+    }
+  }
+}
+
+/**
+ * One optimizer step for latents [start, end) of one shard, each from its own entries on the error rows.
+ * xCentred, error [B,D]; latentStart/rows/values: entries by latent; weights and moments [F,D], b_enc and moments [F].
+ * auxIndex [F] is 1 + the latent's place in auxGradients [n,2,D] and auxSums [n] if it learns from AuxK, else 0.
  * biasGradient [D] collects the encoder's share of dL/db_dec. gradients is scratch [2,D].
- * stepSize = lr / (1 - beta1^t); secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder,
- * bit 1 encoder, bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
+ * stepSize = lr / (1 - beta1^t); secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder, bit 1 encoder,
+ * bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
  */
 export function updateLatents(
-  start: u32, end: u32, D: u32, xCentred: usize, g: f32, error: usize, auxG: f32, auxError: usize, isAux: usize,
-  latentStart: usize, rows: usize, values: usize, auxLatentStart: usize, auxRows: usize, auxValues: usize,
+  start: u32, end: u32, D: u32, xCentred: usize, g: f32, error: usize, latentStart: usize, rows: usize, values: usize,
+  auxIndex: usize, auxGradients: usize, auxSums: usize,
   W_enc: usize, mEnc: usize, vEnc: usize, W_dec: usize, mDec: usize, vDec: usize, b_enc: usize, mBias: usize, vBias: usize,
   biasGradient: usize, gradients: usize, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32, freeze: u32, W_start: usize,
 ): void {
   const bytes: usize = <usize>D << 2;
-  const gDec = gradients;
-  const gEnc = gradients + bytes;
   for (let i = start; i < end; i++) {
     const offset = <usize>i * bytes;
     const wDec = W_dec + offset;
     const wEnc = W_enc + offset;
-    const aux = load<u8>(isAux + i) != 0;
-    const at = (aux ? auxLatentStart : latentStart) + (<usize>i << 2);
-    const first = load<u32>(at);
-    const last = load<u32>(at, 4);
+    const aux: usize = load<u32>(auxIndex + (<usize>i << 2));
+    let gDec = gradients;
     let sum: f32 = 0;
-    memory.fill(gradients, 0, bytes << 1);
-    if (last > first) {
-      sum = gradient(
-        first, last, aux ? auxRows : rows, aux ? auxValues : values, aux ? auxError : error, xCentred,
-        wDec, gDec, gEnc, aux ? auxG : g, bytes,
-      );
-      axpy(-sum, wEnc, biasGradient, D);
+    if (aux > 0) {
+      gDec = auxGradients + (aux - 1) * bytes * 2;
+      sum = load<f32>(auxSums + ((aux - 1) << 2));
+    } else {
+      const at = latentStart + (<usize>i << 2);
+      const first = load<u32>(at);
+      const last = load<u32>(at, 4);
+      memory.fill(gDec, 0, bytes << 1);
+      if (last > first) sum = gradient(first, last, rows, values, error, xCentred, wDec, gDec, gDec + bytes, g, bytes);
     }
+    const gEnc = gDec + bytes;
+    if (sum != 0) axpy(-sum, wEnc, biasGradient, D);
     if (!(freeze & 1)) {
       axpy(-dot(gDec, wDec, D), wDec, gDec, D);
       adam(wDec, mDec + offset, vDec + offset, gDec, bytes, stepSize, secondScale, beta1, beta2, eps);
@@ -56,40 +95,61 @@ export function updateLatents(
   }
 }
 
-/** Adds this latent's gradients into gDec and gEnc, two entries per pass; returns dL/db_enc. */
+/** Adds this latent's gradients into gDec and gEnc, four entries per pass so that four rows stream in at once; returns dL/db_enc. */
+// @ts-ignore: decorator
 @inline function gradient(
   first: u32, last: u32, rows: usize, values: usize, error: usize, x: usize, wDec: usize, gDec: usize, gEnc: usize, g: f32, bytes: usize,
 ): f32 {
   let sum: f32 = 0;
   let j = first;
-  for (; j + 2 <= last; j += 2) {
+  for (; j + 4 <= last; j += 4) {
     const r = rows + (<usize>j << 2);
     const row0 = <usize>load<u32>(r) * bytes;
     const row1 = <usize>load<u32>(r, 4) * bytes;
-    const z0 = f32x4.splat(-g * load<f32>(values + (<usize>j << 2)));
-    const z1 = f32x4.splat(-g * load<f32>(values + (<usize>j << 2), 4));
+    const row2 = <usize>load<u32>(r, 8) * bytes;
+    const row3 = <usize>load<u32>(r, 12) * bytes;
+    const z = f32x4.mul(f32x4.splat(-g), v128.load(values + (<usize>j << 2)));
+    const z0 = f32x4.splat(f32x4.extract_lane(z, 0));
+    const z1 = f32x4.splat(f32x4.extract_lane(z, 1));
+    const z2 = f32x4.splat(f32x4.extract_lane(z, 2));
+    const z3 = f32x4.splat(f32x4.extract_lane(z, 3));
     let dot0 = f32x4.splat(0);
     let dot1 = f32x4.splat(0);
+    let dot2 = f32x4.splat(0);
+    let dot3 = f32x4.splat(0);
     for (let p: usize = 0; p < bytes; p += 16) {
       const w = v128.load(wDec + p);
       const e0 = v128.load(error + row0 + p);
       const e1 = v128.load(error + row1 + p);
+      const e2 = v128.load(error + row2 + p);
+      const e3 = v128.load(error + row3 + p);
       dot0 = f32x4.add(dot0, f32x4.mul(e0, w));
       dot1 = f32x4.add(dot1, f32x4.mul(e1, w));
-      v128.store(gDec + p, f32x4.add(f32x4.add(v128.load(gDec + p), f32x4.mul(z0, e0)), f32x4.mul(z1, e1)));
+      dot2 = f32x4.add(dot2, f32x4.mul(e2, w));
+      dot3 = f32x4.add(dot3, f32x4.mul(e3, w));
+      const step = f32x4.add(
+        f32x4.add(f32x4.mul(z0, e0), f32x4.mul(z1, e1)), f32x4.add(f32x4.mul(z2, e2), f32x4.mul(z3, e3)),
+      );
+      v128.store(gDec + p, f32x4.add(v128.load(gDec + p), step));
     }
     const d0 = -g * horizontalSum(dot0);
     const d1 = -g * horizontalSum(dot1);
-    sum += d0;
-    sum += d1;
+    const d2 = -g * horizontalSum(dot2);
+    const d3 = -g * horizontalSum(dot3);
+    sum += (d0 + d1) + (d2 + d3);
     const v0 = f32x4.splat(d0);
     const v1 = f32x4.splat(d1);
+    const v2 = f32x4.splat(d2);
+    const v3 = f32x4.splat(d3);
     for (let p: usize = 0; p < bytes; p += 16) {
-      const step = f32x4.add(f32x4.mul(v0, v128.load(x + row0 + p)), f32x4.mul(v1, v128.load(x + row1 + p)));
+      const step = f32x4.add(
+        f32x4.add(f32x4.mul(v0, v128.load(x + row0 + p)), f32x4.mul(v1, v128.load(x + row1 + p))),
+        f32x4.add(f32x4.mul(v2, v128.load(x + row2 + p)), f32x4.mul(v3, v128.load(x + row3 + p))),
+      );
       v128.store(gEnc + p, f32x4.add(v128.load(gEnc + p), step));
     }
   }
-  if (j < last) {
+  for (; j < last; j++) {
     const row = <usize>load<u32>(rows + (<usize>j << 2)) * bytes;
     const D = <u32>(bytes >> 2);
     const d = -g * dot(error + row, wDec, D);

@@ -64,7 +64,7 @@ export function threadComm(space: SharedSpace, rank: number): Comm {
       const everyone = parts(slot, mine);
       everyone[rank]!.set(mine);
       barrier();
-      everyone.forEach((part, r) => all.set(part, r * mine.length));
+      for (const [r, part] of everyone.entries()) all.set(part, r * mine.length);
     },
     allReduceSum(slot, mine, total) {
       const everyone = parts(slot, mine);

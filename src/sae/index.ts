@@ -1,0 +1,2 @@
+export * from './topk.ts';
+export type { Sae, SaeConfig, SparseCode } from './types.ts';
