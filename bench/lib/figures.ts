@@ -1,0 +1,90 @@
+/** Every figure: who is ours, who may be the baseline, what is asked. One line per figure; the contenders are shared. */
+
+export type Target = { readonly at: 'most' | 'least'; readonly value: number };
+
+export type Figure = {
+  readonly name: string;
+  readonly says: string;
+  readonly ours: string;
+  /** The fastest of these is the baseline. */
+  readonly baseline: readonly string[];
+  /** `ours/baseline` for times over a limit, `baseline/ours` for how many times faster. */
+  readonly ratio: 'ours/baseline' | 'baseline/ours';
+  /** Without one the figure is only reported. */
+  readonly target?: Target;
+};
+
+const products = ['ort.tile256', 'ort.tile512', 'ort.tile1024', 'ort.workers', 'openblas', 'numpy'];
+
+export const figures: readonly Figure[] = [
+  {
+    name: 'train.topk.step',
+    says: 'TopK step, no dead latents, over the fastest 2BDF product',
+    ours: 'ours.step',
+    baseline: products,
+    ratio: 'ours/baseline',
+    target: { at: 'most', value: 1.6 },
+  },
+  {
+    name: 'train.topk.step_dead',
+    says: 'TopK step with 20 % dead latents and AuxK, over the fastest 2BDF product',
+    ours: 'ours.step_dead',
+    baseline: products,
+    ratio: 'ours/baseline',
+    target: { at: 'most', value: 2.3 },
+  },
+  {
+    name: 'train.topk.vs_torch_dense',
+    says: 'times faster than the step in dense PyTorch',
+    ours: 'ours.step',
+    baseline: ['torch_dense'],
+    ratio: 'baseline/ours',
+    target: { at: 'least', value: 3 },
+  },
+  {
+    name: 'train.topk.vs_torch_sparse',
+    says: 'times faster than the step in sparse PyTorch, the best of six',
+    ours: 'ours.step',
+    baseline: ['torch_sparse'],
+    ratio: 'baseline/ours',
+    target: { at: 'least', value: 1.5 },
+  },
+  {
+    name: 'train.topk.vs_saelens',
+    says: "times faster than sae-lens's own trainer at its defaults",
+    ours: 'ours.step',
+    baseline: ['sae_lens_trainer'],
+    ratio: 'baseline/ours',
+  },
+  {
+    name: 'harvest.vs_torch',
+    says: 'times faster than transformers at the last layer of the same model',
+    ours: 'ours.full_depth',
+    baseline: ['torch_harvest'],
+    ratio: 'baseline/ours',
+    target: { at: 'least', value: 1 },
+  },
+  {
+    name: 'harvest.early_exit',
+    says: 'times faster when the hook is at half depth',
+    ours: 'ours.half_depth',
+    baseline: ['ours.full_depth'],
+    ratio: 'baseline/ours',
+    target: { at: 'least', value: 1.8 },
+  },
+];
+
+/** Figures whose name is `only` or begins with it; all without it. Throws when there is none. */
+export function chosen(only: string | undefined): readonly Figure[] {
+  const found = figures.filter(
+    ({ name }) => only === undefined || name === only || name.startsWith(`${only}.`),
+  );
+  if (found.length === 0)
+    throw new Error(`No figure is called ${only}. There are: ${figures.map(({ name }) => name).join(', ')}`);
+  return found;
+}
+
+export const holds = (ratio: number, { at, value }: Target) =>
+  at === 'most' ? ratio <= value : ratio >= value;
+
+export const targetText = ({ at, value }: Target) => `${at === 'most' ? '<=' : '>='} ${value}`;

@@ -1,0 +1,167 @@
+/** Opens the contenders that the chosen figures need, all fed from the same files. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createRng } from '../../src/shared/rng.ts';
+import type { Contender, Skipped } from './contender.ts';
+import { ortProduct } from './gemm-ort.ts';
+import { workersProduct } from './gemm-workers.ts';
+import { type HarvestBatch, oursHarvest } from './harvest-ours.ts';
+import { mixture } from './mixture.ts';
+import { openBlasProduct } from './openblas.ts';
+import { openPeer } from './peer.ts';
+import { modelShape, writeRandomModel } from './random-model.ts';
+import { oursTraining } from './train-ours.ts';
+
+export const sizes = { B: 4096, D: 768, F: 16384, K: 32 };
+/** 20 % of the latents. */
+const planted = 3277;
+const harvestShape = { B: 8, T: 128 };
+
+export type LineUp = {
+  readonly contenders: readonly Contender[];
+  readonly skipped: readonly Skipped[];
+  /** Removes the temporary files, after the contenders are closed. */
+  clean(): void;
+};
+
+export type LineUpOptions = {
+  readonly threads: number;
+  readonly python: { readonly python: string } | { readonly reason: string };
+  readonly quick: boolean;
+  readonly progress: (line: string) => void;
+};
+
+export async function lineUp(
+  names: ReadonlySet<string>,
+  { threads, python, quick, progress }: LineUpOptions,
+): Promise<LineUp> {
+  const { B, D, F } = sizes;
+  const folder = mkdtempSync(join(tmpdir(), 'saekit-bench-'));
+  const common = ['--threads', String(threads)];
+  let batches: Float32Array[] | undefined;
+  let harvest: HarvestBatch | undefined;
+
+  /** Four batches, made when first asked for; `data.f32` for the peers. */
+  const data = (): Float32Array[] => {
+    if (!batches) {
+      const rows = mixture(4 * B, D);
+      batches = Array.from({ length: 4 }, (_, i) => rows.subarray(i * B * D, (i + 1) * B * D));
+      writeFileSync(join(folder, 'data.f32'), new Uint8Array(rows.buffer));
+    }
+    return batches;
+  };
+  const model = (): HarvestBatch => {
+    if (!harvest) {
+      writeRandomModel(folder);
+      const rng = createRng('harvest-ids');
+      const ids = Int32Array.from({ length: harvestShape.B * harvestShape.T }, () => rng.int(modelShape.V));
+      writeFileSync(join(folder, 'ids.i32'), new Uint8Array(ids.buffer));
+      harvest = { ids, ...harvestShape };
+    }
+    return harvest;
+  };
+  const peer = async (script: string, ...args: string[]) =>
+    'reason' in python
+      ? { name: script.replace(/\.py$/, ''), skipped: python.reason }
+      : openPeer(python.python, script, [...common, ...args]);
+  const trainingPeer = (script: string, ...args: string[]) => {
+    data();
+    const shape = Object.entries(sizes).flatMap(([letter, n]) => [`--${letter}`, String(n)]);
+    return peer(script, ...shape, '--data', join(folder, 'data.f32'), ...args);
+  };
+  const session = async (name: string, tile: number) =>
+    fromProduct(name, { tile, threads }, await ortProduct({ B, D, F, shards: 1, tile, topk: 0, threads }));
+  const hook = (layer: number) => `blocks.${layer}.hook_resid_post`;
+
+  const makers: Record<string, () => Promise<Contender | Skipped>> = {
+    'ours.step': () => oursTraining('ours.step', sizes, data(), threads, 0),
+    'ours.step_dead': () => oursTraining('ours.step_dead', sizes, data(), threads, planted),
+    'ort.tile256': () => session('ort.tile256', 256),
+    'ort.tile512': () => session('ort.tile512', 512),
+    'ort.tile1024': () => session('ort.tile1024', 1024),
+    'ort.workers': async () => {
+      const part = { B, D, F: F / threads, shards: 4, tile: 512, topk: 0, threads: 1 };
+      if (!Number.isInteger(F / threads / 4))
+        return { name: 'ort.workers', skipped: `${F} latents do not divide by 4 x ${threads}` };
+      return fromProduct('ort.workers', { workers: threads, ...part }, await workersProduct(threads, part));
+    },
+    openblas: async () => openBlasProduct(B, D, F, threads),
+    numpy: async () => ({ ...(await peer('gemm.py', '--kind', 'numpy')), name: 'numpy' }),
+    torch_dense: () => trainingPeer('torch_dense.py'),
+    torch_sparse: () => trainingPeer('torch_sparse.py', ...(quick ? ['--nocompile'] : [])),
+    sae_lens_trainer: () => trainingPeer('sae_lens_trainer.py'),
+    'ours.full_depth': () =>
+      oursHarvest('ours.full_depth', folder, hook(modelShape.layers - 1), model(), threads),
+    'ours.half_depth': () =>
+      oursHarvest('ours.half_depth', folder, hook(modelShape.layers / 2 - 1), model(), threads),
+    torch_harvest: () => {
+      model();
+      const layer = String(modelShape.layers - 1);
+      return peer(
+        'torch_harvest.py',
+        '--model',
+        folder,
+        '--ids',
+        join(folder, 'ids.i32'),
+        '--B',
+        String(harvestShape.B),
+        '--layer',
+        layer,
+      );
+    },
+  };
+
+  const contenders: Contender[] = [];
+  const skipped: Skipped[] = [];
+  for (const name of names) {
+    progress(`prepare ${name}`);
+    const found = await makers[name]!();
+    if ('skipped' in found) skipped.push(found);
+    else contenders.push(found);
+  }
+  await sameActivations(contenders, join(folder, 'hidden.f32'));
+  return { contenders, skipped, clean: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+function fromProduct(
+  name: string,
+  about: Record<string, unknown>,
+  { run, close }: { run(): Promise<void>; close(): Promise<void> },
+): Contender {
+  return {
+    name,
+    about,
+    close,
+    async turn() {
+      const start = performance.now();
+      await run();
+      return performance.now() - start;
+    },
+  };
+}
+
+/** A race between two programs that compute different things says nothing: both must give the same activations. */
+async function sameActivations(contenders: readonly Contender[], path: string): Promise<void> {
+  const ours = contenders.find(({ name }) => name === 'ours.full_depth') as
+    | Awaited<ReturnType<typeof oursHarvest>>
+    | undefined;
+  const theirs = contenders.find(({ name }) => name === 'torch_harvest') as
+    | Exclude<Awaited<ReturnType<typeof openPeer>>, Skipped>
+    | undefined;
+  if (!ours || !theirs) return;
+  await ours.turn();
+  await theirs.turn();
+  await theirs.ask(`save ${path}`);
+  const bytes = readFileSync(path);
+  const expected = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const found = ours.last();
+  let [error, norm] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    error += (found[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  const relative = Math.sqrt(error / norm);
+  if (found.length !== expected.length || !(relative < 1e-3))
+    throw new Error(`Our activations differ from transformers' by ${relative} relative: the race is off.`);
+}

@@ -1,0 +1,17 @@
+// npm run bench: builds what the workers run, then bench/run.ts, which explains its flags.
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { installToTest, root, tryRun } from './lib.mjs';
+
+await installToTest();
+const node = (...args) => tryRun(process.execPath, args, { stdio: ['inherit', 2, 'inherit'] });
+const built = node(join(root, 'scripts', 'build.mjs'), '--if-stale');
+// stdout carries nothing but the figures.
+process.exitCode =
+  built ||
+  tryRun(process.execPath, [
+    '--import',
+    pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href,
+    join(root, 'bench', 'run.ts'),
+    ...process.argv.slice(2),
+  ]);
