@@ -1,0 +1,46 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import '../platform/node.ts';
+import { writeTinyModel } from '../../test/fixtures/tiny-model.ts';
+import { openModel } from '../models/index.ts';
+import { createRng } from '../shared/rng.ts';
+import { createUnembed } from './unembed.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'saekit-unembed-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** One F32 tensor read straight from a safetensors file: length, JSON, bytes. */
+function tensor(path: string, name: string): Float32Array {
+  const bytes = readFileSync(path);
+  const header = Number(bytes.readBigUInt64LE(0));
+  const [start, end] = JSON.parse(bytes.toString('utf8', 8, 8 + header))[name].data_offsets;
+  return new Float32Array(new Uint8Array(bytes.subarray(8 + header + start, 8 + header + end)).buffer);
+}
+
+it('gives W_U (g ⊙ d) of a model with RMSNorm and a tied head, for any number of directions', async () => {
+  const model = await openModel(writeTinyModel(folder));
+  const { D, V } = model.info;
+  const path = join(folder, 'model.safetensors');
+  const W = tensor(path, 'model.embed_tokens.weight');
+  const g = tensor(path, 'model.norm.weight');
+  const rng = createRng('directions');
+  // More than one tile, of very different lengths.
+  const m = 70;
+  const directions = Float32Array.from({ length: m * D }, (_, i) => rng.normal() * (1 + Math.floor(i / D)));
+  const effects = await createUnembed(model)(directions, m);
+  await model.close();
+  expect(effects.length).toBe(m * V);
+  for (const j of [0, 1, 63, 64, 69]) {
+    for (let v = 0; v < V; v += 17) {
+      let expected = 0;
+      let size = 0;
+      for (let d = 0; d < D; d++) {
+        expected += W[v * D + d]! * g[d]! * directions[j * D + d]!;
+        size += (W[v * D + d]! * directions[j * D + d]!) ** 2;
+      }
+      expect(Math.abs(effects[j * V + v]! - expected)).toBeLessThan(1e-4 * Math.sqrt(size));
+    }
+  }
+});
