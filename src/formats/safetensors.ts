@@ -11,24 +11,26 @@
 import type { ByteSource } from '../platform/types.ts';
 import { bfloat16ToFloat32, float16ToFloat32 } from './float16.ts';
 
-/** Bytes per element. */
+/** Bytes per element, in upstream's order of dtypes, which is also (backwards) the order of tensors in a file. */
 export const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,
-  F8_E4M3: 1,
   F8_E5M2: 1,
-  U16: 2,
+  F8_E4M3: 1,
   I16: 2,
+  U16: 2,
   F16: 2,
   BF16: 2,
-  U32: 4,
   I32: 4,
+  U32: 4,
   F32: 4,
-  U64: 8,
-  I64: 8,
   F64: 8,
+  I64: 8,
+  U64: 8,
 } as const;
+
+const DTYPE_ORDER = Object.keys(DTYPE_BYTES);
 
 export type Dtype = keyof typeof DTYPE_BYTES;
 
@@ -216,11 +218,12 @@ export async function readSafetensors(source: ByteSource, name = 'safetensors fi
   }
   if (!isRecord(json)) throw new Error(`${name}: the header is not a JSON object`);
 
-  const metadata: Record<string, string> = {};
+  let metadata: Record<string, string> = {};
   const entries: TensorEntry[] = [];
   for (const [key, value] of Object.entries(json)) {
     if (key !== '__metadata__') entries.push(parseEntry(key, value, dataStart, name));
-    else if (isRecord(value)) for (const [k, v] of Object.entries(value)) metadata[k] = String(v);
+    else if (isRecord(value))
+      metadata = Object.fromEntries(Object.entries(value).map(([k, v]) => [k, String(v)]));
   }
   checkTiling(entries, dataStart, source.byteLength, name);
   const tensors = new Map(entries.map((entry) => [entry.name, entry]));
@@ -274,10 +277,12 @@ export function writeSafetensors(
     TensorInput,
   ][];
   list.sort(
-    ([nameA, a], [nameB, b]) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || (nameA < nameB ? -1 : 1),
+    ([nameA, a], [nameB, b]) =>
+      DTYPE_ORDER.indexOf(b.dtype) - DTYPE_ORDER.indexOf(a.dtype) || (nameA < nameB ? -1 : 1),
   );
-  const header: Record<string, unknown> = {};
-  if (metadata && Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  // A Map, not an object: a tensor may be called __proto__.
+  const header = new Map<string, unknown>();
+  if (metadata && Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
   const chunks: Uint8Array[] = [];
   let at = 0;
   for (const [name, { dtype, shape, data }] of list) {
@@ -292,12 +297,12 @@ export function writeSafetensors(
         `Tensor ${name}: shape [${shape.join(', ')}] needs ${elements(shape)} elements, the array has ${data.length}`,
       );
     }
-    header[name] = { dtype, shape, data_offsets: [at, at + data.byteLength] };
+    header.set(name, { dtype, shape, data_offsets: [at, at + data.byteLength] });
     chunks.push(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength));
     at += data.byteLength;
   }
   // Padded with spaces so that the data begins at a multiple of 8.
-  let json = new TextEncoder().encode(JSON.stringify(header));
+  let json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const padded = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
   padded.set(json, 8);
