@@ -35,7 +35,7 @@ export async function trainStep(
   raw: Float32Array,
 ): Promise<StepResult> {
   const { kernels, D, own } = group;
-  const { B, K } = config;
+  const { B } = config;
   loadBatch(group, config, scales.inputScale, raw);
   const variance = centredSquares(group, group.x, B);
   const competitors = config.auxk > 0 ? listCompetitors(group, config, step) : undefined;

@@ -156,17 +156,17 @@ const small: TrainerConfig = {
   workers: 0,
 };
 
-/** Sparse combinations of 40 directions, with a few latents' worth of rare ones. */
-function batches(config: TrainerConfig, n: number, seed = 1): Float32Array[] {
-  const rng = createRng(seed);
-  const features = Array.from({ length: 40 }, () =>
+/** Sparse combinations of 40 directions, the first often, the last rarely. */
+function batches(config: TrainerConfig, n: number, count = 40): Float32Array[] {
+  const rng = createRng(1);
+  const features = Array.from({ length: count }, () =>
     Float32Array.from({ length: config.D }, () => rng.normal()),
   );
   return Array.from({ length: n }, () => {
     const x = new Float32Array(config.B * config.D);
     for (let b = 0; b < config.B; b++)
       for (let k = 0; k < 3; k++) {
-        const feature = features[Math.floor(40 * rng.uniform() ** 2)]!;
+        const feature = features[Math.floor(count * rng.uniform() ** 2)]!;
         const size = 0.5 + rng.uniform();
         for (let d = 0; d < config.D; d++) x[b * config.D + d]! += size * feature[d]!;
       }
@@ -213,6 +213,33 @@ describe('workers', () => {
     for (const x of data.slice(31)) await second.train(x);
     for (const [name, array] of await second.state()) expect(array, name).toEqual(whole.state.get(name));
     await second.close();
+  });
+});
+
+describe('dead latents', () => {
+  /** Trains after planting 30 % dead latents (encoder rows too short to reach the top K); returns the share that lives again. */
+  async function revived(auxk: number): Promise<number> {
+    const config = { ...small, F: 128, auxk, deadSteps: 5, totalSteps: 400, lr: 4e-3 };
+    const data = batches(config, 400, 300);
+    const trainer = await createTrainer(config);
+    await trainer.initialize(data[0]!);
+    const state = await trainer.state();
+    const planted = Array.from({ length: Math.floor(0.3 * config.F) }, (_, i) => i * 3);
+    for (const i of planted) {
+      const rows = state.get('W_enc')!;
+      for (let j = i * config.D; j < (i + 1) * config.D; j++) rows[j]! *= 0.02;
+      state.get('sinceFired')![i] = 1000;
+    }
+    await trainer.restore(state);
+    for (const x of data) await trainer.train(x);
+    const since = (await trainer.state()).get('sinceFired')!;
+    await trainer.close();
+    return planted.filter((i) => since[i]! < 50).length / planted.length;
+  }
+
+  it('AuxK revives at least 80 % of 30 % planted dead latents; without it they stay dead', async () => {
+    expect(await revived(0)).toBeLessThan(0.1);
+    expect(await revived(16)).toBeGreaterThanOrEqual(0.8);
   });
 });
 
