@@ -142,6 +142,11 @@ export const evalConfigSchema = z.strictObject({
     .describe(
       'Also train a frozen-decoder SAE of the same budget and measure it; takes as long as the training did.',
     ),
+  features: z
+    .int()
+    .nonnegative()
+    .default(24)
+    .describe('Feature cards to make of the most interesting latents, 0 for none.'),
   seed: z.int().nonnegative().default(0).describe('Seeds the order of documents and the bootstrap.'),
 });
 export type EvalConfigInput = z.input<typeof evalConfigSchema>;

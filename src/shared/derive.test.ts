@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type TrainConfigInput, trainConfigSchema } from './config.ts';
-import { byteBudget, defaultAuxk, defaultHook, deriveSettings } from './derive.ts';
+import { defaultAuxk, defaultHook, deriveSettings } from './derive.ts';
 
 const config = (input: Partial<TrainConfigInput> = {}) =>
   trainConfigSchema.parse({ model: 'model', data: ['text.txt'], ...input });
@@ -68,14 +68,5 @@ describe('derived settings', () => {
     expect(() => deriveSettings(config({ tokens: 100 }), gpt2, 2)).toThrow(/less than one step/);
     expect(() => deriveSettings(config({ warmupTokens: 2_000_000 }), gpt2, 2)).toThrow(/exceed the run/);
     expect(() => deriveSettings(config({ contextLength: 2048 }), gpt2, 2)).toThrow(/at most 1024/);
-  });
-});
-
-describe('byte budget', () => {
-  it('is four copies of both matrices plus the stated buffers', () => {
-    const budget = byteBudget(config({ latents: 16384, batchTokens: 4096, shuffleTokens: 131072 }), 768, 2);
-    expect(budget.state).toBe(4 * 2 * 16384 * 768 * 4);
-    expect(budget.shuffle).toBe(131072 * 768 * 4);
-    expect(budget.total).toBe(budget.state + budget.batch + budget.shuffle + budget.rest);
   });
 });

@@ -6,8 +6,6 @@
  *     warm-up     5 % of the tokens, decay to zero over the last 20 %
  *     dead window min(10 M, 10 % of the tokens)
  *     hook        resid_post of the block that ends at two thirds of the depth
- *
- * Bytes: weights, gradients and two Adam moments of both matrices, 4 x (2 F D) x 4, beside the stated buffers.
  */
 import type { TrainConfig } from './config.ts';
 import { UsageError } from './errors.ts';
@@ -31,23 +29,13 @@ export type DerivedSettings = {
   readonly deadWindowTokens: number;
   readonly deadSteps: number;
   readonly checkpointSteps: number;
+  /** N of the shuffle buffer; never more rows than the run has. */
+  readonly shuffleTokens: number;
   readonly workers: number;
-};
-
-/** Bytes by purpose, in the order they are printed. */
-export type ByteBudget = {
-  readonly state: number;
-  readonly batch: number;
-  readonly shuffle: number;
-  readonly rest: number;
-  readonly total: number;
 };
 
 /** Tokens after which a latent that never fired counts as dead, at most. */
 const LONGEST_DEAD_WINDOW = 10_000_000;
-/** Engine, code, tokenizer tables and the activations of one model batch, beyond the model's own weights. */
-const REST_BYTES = 300e6;
-
 /** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
 export function defaultHook(layers: number): string {
   return `blocks.${Math.max(0, Math.round((layers * 2) / 3) - 1)}.hook_resid_post`;
@@ -101,23 +89,7 @@ export function deriveSettings(config: TrainConfig, model: ModelShape, cores: nu
     deadWindowTokens,
     deadSteps: Math.max(1, steps(deadWindowTokens)),
     checkpointSteps: Math.max(1, steps(config.checkpointEveryTokens ?? tokens / 10)),
+    shuffleTokens: Math.min(config.shuffleTokens, tokens),
     workers: Math.min(config.workers ?? cores, config.shards),
   };
-}
-
-/**
- * What training will hold beyond the model's own weights.
- *
- * @param workers threads; each holds its own copy of the batch
- */
-export function byteBudget(
-  config: Pick<TrainConfig, 'latents' | 'batchTokens' | 'shuffleTokens'>,
-  D: number,
-  workers: number,
-): ByteBudget {
-  const state = 4 * (2 * config.latents * D) * 4;
-  // x, its reconstruction and the residual on the main thread; x and two partial sums in every worker.
-  const batch = 3 * config.batchTokens * D * 4 * (1 + Math.max(1, workers));
-  const shuffle = config.shuffleTokens * D * 4;
-  return { state, batch, shuffle, rest: REST_BYTES, total: state + batch + shuffle + REST_BYTES };
 }

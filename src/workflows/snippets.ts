@@ -80,14 +80,14 @@ export async function createSnippetProbe(
     for (let i = from; i < to && batch.mask[i] === 1; i++) {
       ids.push(batch.ids[i] as number);
       const row = places.indexOf(i);
-      values.push(row < 0 ? 0 : valueOf(code, row, latent));
+      values.push(row < 0 ? 0 : activationAt(code, row, latent));
     }
     const tokens = model.tokenizer?.tokenStrings(ids) ?? ids.map((id) => ` ${id}`);
     return { latent, density: fired / N, maximum, tokens, activations: values, peak: place - from };
   }
 }
 
-function valueOf({ K, values, indices }: SparseCode, row: number, latent: number): number {
+function activationAt({ K, values, indices }: SparseCode, row: number, latent: number): number {
   for (let k = row * K; k < (row + 1) * K; k++) if (indices[k] === latent) return values[k] as number;
   return 0;
 }

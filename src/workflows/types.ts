@@ -1,16 +1,19 @@
 import type { StageTimes } from '../harvest/types.ts';
 import type { ModelInfo } from '../models/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
-import type { ByteBudget, DerivedSettings } from '../shared/derive.ts';
+import type { DerivedSettings } from '../shared/derive.ts';
+import type { TrainerConfig } from '../train/index.ts';
 
 /** What training will do and hold, known before anything large is allocated. */
 export type TrainPlan = {
   readonly config: TrainConfig;
   readonly settings: DerivedSettings;
+  readonly trainer: TrainerConfig;
   readonly model: ModelInfo;
   /** D, the width at the hook. */
   readonly D: number;
-  readonly budget: ByteBudget;
+  /** Bytes beyond the model's own weights, by purpose, in the order they are printed. */
+  readonly budget: Readonly<Record<string, number>>;
   readonly folder: string;
 };
 
@@ -27,9 +30,10 @@ export type TrainProgress = {
   readonly lr: number;
   readonly tokensPerSecond: number;
   readonly secondsLeft: number;
+  /** Passes over the data that are complete. */
   readonly epochs: number;
-  /** Where the wall time went so far. */
-  readonly stages: StageTimes;
+  /** Where the wall time went so far, in milliseconds. */
+  readonly stages: Readonly<StageTimes>;
 };
 
 /** A latent's strongest passage in a fixed probe text, as training goes on. */

@@ -1,12 +1,15 @@
 /** `saekit train`: model + hook + data -> run folder. */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { trainConfigSchema } from '../../shared/config.ts';
-import { Interrupted } from '../../shared/errors.ts';
-import { trainSae } from '../../workflows/index.ts';
+import { formatEvalTable } from '../../eval/index.ts';
+import { type TrainConfig, trainConfigSchema } from '../../shared/config.ts';
+import { Interrupted, UsageError } from '../../shared/errors.ts';
+import { resumeTraining, type TrainOptions, type TrainResult, trainSae } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
-import { evalTable } from '../output/eval-table.ts';
-import { bytes, duration, grouped } from '../output/numbers.ts';
+import { createCounter } from '../output/counter.ts';
+import { duration, grouped } from '../output/numbers.ts';
 import { planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
 import { stageLine } from '../output/training-view.ts';
@@ -15,12 +18,21 @@ const example = `
 Examples:
   saekit train --model demo/model --data demo/corpus/train.jsonl.gz --tokens 1M
   saekit train --config train.json --latents 16384 --out runs/wide
+  saekit train --resume runs/wide
 
 A config file holds the same fields in camelCase; flags win over it:
   { "$schema": "docs/train-config.schema.json", "model": "demo/model", "data": ["texts/"], "latents": 8192 }
 
-One dial first: --latents. Learning rate, warm-up, decay, AuxK, dead window and hook follow from it and the model, and are printed.
-Ctrl-C saves the state; --resume continues from it with the same bits.`;
+One dial first: --latents. Learning rate, warm-up, decay, AuxK, dead window and hook follow from it and from the model, and are printed.
+Ctrl-C stops after the step and saves; --resume goes on with the same bits.`;
+
+type Flags = {
+  readonly config?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly snippets: boolean;
+  readonly json?: boolean;
+};
 
 export function addTrainCommand(program: Command): void {
   const command = addCommonFlags(
@@ -30,57 +42,121 @@ export function addTrainCommand(program: Command): void {
       .option('--config <file>', 'JSON file with the fields below in camelCase.')
       .option(
         '--out <folder>',
-        'Run folder to make. Default: runs/<model>-<hook>-<latents>, with a number when it is there.',
+        'Run folder to make. Default: runs/<model>-<latents>, numbered when it is there.',
       )
-      .option('--resume', 'Continue the run in --out from its last checkpoint.')
+      .option('--resume <folder>', 'Continue the run in this folder from its last checkpoint.')
       .option('--no-snippets', 'Do not show latents while training.'),
   );
   addFlags(command, trainConfigSchema);
   command.addHelpText('after', example).action(async () => {
-    const options = command.opts<{
-      config?: string;
-      out?: string;
-      resume?: boolean;
-      snippets: boolean;
-      json?: boolean;
-    }>();
-    const file = options.config === undefined ? {} : await readConfigFile(options.config);
-    const config = parseConfig(trainConfigSchema, { ...file, ...givenFlags(command, trainConfigSchema) });
-    await withContext(options, (context) => train(config, options, context));
+    const flags = command.opts<Flags>();
+    const given = givenFlags(command, trainConfigSchema);
+    if (flags.resume !== undefined) {
+      const extra = [
+        ...Object.keys(given),
+        ...(flags.config === undefined ? [] : ['config']),
+        ...(flags.out === undefined ? [] : ['out']),
+      ];
+      if (extra.length > 0)
+        throw new UsageError(
+          `--resume continues a run as it was begun; it takes no ${extra.join(', ')}. Start a new run to change them.`,
+        );
+      const folder = flags.resume;
+      return await withContext(flags, (context) =>
+        train((options) => resumeTraining({ ...options, folder }), flags, context),
+      );
+    }
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const config = parseConfig(trainConfigSchema, { ...file, ...given });
+    const folder = flags.out ?? freeFolder(config);
+    return await withContext(flags, (context) =>
+      train((options) => trainSae(config, { ...options, folder }), flags, context),
+    );
   });
 }
 
-type TrainOptions = { readonly out?: string; readonly resume?: boolean; readonly snippets: boolean };
+/** runs/<model>-<latents>, with -2, -3, … when that is taken. */
+export function freeFolder({ model, latents }: TrainConfig): string {
+  const name = `runs/${basename(model.replace(/[\\/]+$/, '')) || 'model'}-${latents}`;
+  for (let i = 1; ; i++) {
+    const folder = i === 1 ? name : `${name}-${i}`;
+    if (!existsSync(folder)) return folder;
+  }
+}
 
+/** The part of a training run that a person sees. */
 async function train(
-  config: ReturnType<typeof trainConfigSchema.parse>,
-  { out, resume = false, snippets }: TrainOptions,
+  start: (options: Omit<TrainOptions, 'folder'>) => Promise<TrainResult>,
+  { snippets }: Pick<Flags, 'snippets'>,
   context: Context,
 ): Promise<void> {
-  const { style, note, signal, json } = context;
-  const report = createTrainingReport(context);
-  const result = await trainSae(config, {
-    ...(out === undefined ? {} : { folder: out }),
-    resume,
-    signal,
-    onPlan: (plan) => note(planText(plan, style)),
-    onData: (corpus) =>
-      note(
-        `  ${style.format('dim', 'documents')}  ${grouped(corpus.train.count)} for training, ${grouped(corpus.heldout.count)} held out (${corpus.split})\n`,
-      ),
-    onProgress: report.progress,
-    ...(snippets && style.terminal ? { onSnippets: report.snippets } : {}),
-  }).finally(report.end);
-
-  if (result.interrupted) {
+  const result = await showTraining(start, { snippets }, context);
+  const { folder, step, plan, progress } = result;
+  if (result.status === 'interrupted')
     throw new Interrupted(
-      `Stopped at step ${result.step} of ${result.totalSteps}; the state is saved in ${result.folder}. Continue with: saekit train --resume --out ${result.folder} …`,
+      `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on with: saekit train --resume ${folder}`,
+    );
+  if (result.measured) context.note(`\n${formatEvalTable(result.measured.evaluation)}`);
+  context.note(`\nSaved in ${folder}. Look inside: saekit inspect ${folder}`);
+  if (context.json) {
+    context.print(
+      JSON.stringify({
+        folder,
+        status: result.status,
+        step,
+        seconds: result.seconds,
+        progress,
+        evaluation: result.measured?.evaluation,
+      }),
     );
   }
-  note(
-    `${stageLine(result.progress)} of ${duration(result.seconds)}; memory at its peak ${bytes(process.resourceUsage().maxRSS * 1024)}`,
-  );
-  if (result.evaluation) note(`\n${evalTable(result.evaluation, style)}`);
-  note(`\nSaved in ${style.format('bold', result.folder)}. Look at it: saekit inspect ${result.folder}`);
-  if (json) context.print(JSON.stringify(result.summary));
+}
+
+/** Runs training with its live view; the last line says where the time and the memory went. */
+export async function showTraining(
+  start: (options: Omit<TrainOptions, 'folder'>) => Promise<TrainResult>,
+  { snippets }: { readonly snippets: boolean },
+  context: Context,
+): Promise<TrainResult> {
+  const { style, note, signal } = context;
+  const report = createTrainingReport(context);
+  const filling = createCounter(context, 'first activations');
+  const counter = createCounter(context, 'held-out tokens');
+  try {
+    const result = await start({
+      signal,
+      onPlan: (plan) => note(planText(plan, style)),
+      onCorpus: ({ train, heldout, split }) =>
+        note(
+          `  ${style.format('dim', 'text')}     ${grouped(train.count)} documents, ${grouped(heldout.count)} held out (${split})\n`,
+        ),
+      onFill: filling.update,
+      onProgress: (progress) => {
+        filling.end();
+        report.progress(progress);
+      },
+      ...(snippets && style.terminal ? { onSnippets: report.snippets } : {}),
+      onEvaluate: (done, total) => {
+        report.end();
+        counter.update(done, total);
+      },
+    });
+    if (result.progress) {
+      filling.end();
+      report.end();
+      counter.end();
+      const memory = process.resourceUsage().maxRSS / 1000;
+      note(
+        style.format(
+          'dim',
+          `  ${grouped(result.progress.tokens)} tokens in ${duration(result.seconds)}: ${stageLine(result.progress)}; ${memory.toFixed(0)} MB at the peak`,
+        ),
+      );
+    }
+    return result;
+  } finally {
+    filling.end();
+    report.end();
+    counter.end();
+  }
 }

@@ -6,6 +6,8 @@ import { pairs } from './table.ts';
 /** What training will do and hold, printed before anything large is allocated. */
 export function planText({ config, settings, model, D, budget, folder }: TrainPlan, style: Style): string {
   const given = (name: keyof typeof config): string => (config[name] === undefined ? '' : ' (given)');
+  const total = Object.values(budget).reduce((sum, part) => sum + part, 0);
+  const parts = Object.entries(budget).map(([name, part]) => `${name} ${bytes(part)}`);
   const rows: [string, string][] = [
     [
       'model',
@@ -26,13 +28,11 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
     ],
     [
       'dead',
-      `silent for ${grouped(settings.deadWindowTokens)} tokens; AuxK ${settings.auxk} x ${config.auxkCoefficient.toPrecision(3)}`,
+      `after ${grouped(settings.deadWindowTokens)} silent tokens; AuxK ${settings.auxk}${given('auxk')}`,
     ],
     ['threads', `${settings.workers} for ${config.shards} shards`],
-    [
-      'memory',
-      `${bytes(budget.total)} beyond the model: weights and Adam ${bytes(budget.state)}, batches ${bytes(budget.batch)}, shuffle ${bytes(budget.shuffle)}, the rest ${bytes(budget.rest)}`,
-    ],
+    ['memory', `${bytes(total)} beyond the model:`],
+    ...chunks(parts, 2).map((line): [string, string] => ['', line.join(', ')]),
     ['folder', folder],
   ];
   return pairs(
@@ -40,3 +40,6 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
     style,
   );
 }
+
+const chunks = (list: readonly string[], size: number): string[][] =>
+  Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));

@@ -1,0 +1,76 @@
+/** `saekit eval`: a finished SAE and its controls on held-out text -> eval.json and a table. */
+import type { Command } from 'commander';
+import { formatEvalTable } from '../../eval/index.ts';
+import { evalConfigSchema } from '../../shared/config.ts';
+import { Interrupted } from '../../shared/errors.ts';
+import { evaluateSae } from '../../workflows/index.ts';
+import { addCommonFlags, withContext } from '../context.ts';
+import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
+import { createCounter } from '../output/counter.ts';
+import { grouped } from '../output/numbers.ts';
+import { planText } from '../output/plan.ts';
+import { createTrainingReport } from '../output/training-report.ts';
+
+const example = `
+Examples:
+  saekit eval --sae runs/first
+  saekit eval --sae runs/first --controls                    also against a frozen decoder of the same budget
+  saekit eval --sae downloaded/sae --model gpt2 --data texts/ --max-tokens 100k
+
+Model, hook and text come from the run folder unless they are given. What the numbers mean: docs/metrics.md`;
+
+export function addEvalCommand(program: Command): void {
+  const command = addCommonFlags(
+    program
+      .command('eval')
+      .description('Measure an SAE and its controls on held-out text.')
+      .argument('[sae]', 'The folder; the same as --sae.')
+      .option('--config <file>', 'JSON file with the fields below in camelCase.'),
+  );
+  addFlags(command, evalConfigSchema);
+  command.addHelpText('after', example).action(async (folder: string | undefined) => {
+    const options = command.opts<{ config?: string; json?: boolean }>();
+    const file = options.config === undefined ? {} : await readConfigFile(options.config);
+    const config = parseConfig(evalConfigSchema, {
+      ...(folder === undefined ? {} : { sae: folder }),
+      ...file,
+      ...givenFlags(command, evalConfigSchema),
+    });
+    await withContext(options, async (context) => {
+      const { style, note, signal, json } = context;
+      const counter = createCounter(context, 'held-out tokens');
+      const report = createTrainingReport(context);
+      try {
+        const { evaluation } = await evaluateSae(config, {
+          signal,
+          onTarget: ({ hook, sae }, model, corpus) => {
+            report.end();
+            note(
+              `${model.info.name}, ${hook}: SAE with F ${grouped(sae.config.F)}, K ${sae.config.K} on ${grouped(corpus.heldout.count)} held-out documents\n`,
+            );
+          },
+          onProgress: counter.update,
+          training: {
+            onPlan: (plan) =>
+              note(
+                `${style.format('bold', 'First the control: a frozen decoder')}\n${planText(plan, style)}\n`,
+              ),
+            onProgress: report.progress,
+          },
+        });
+        counter.end();
+        if (json) context.print(JSON.stringify(evaluation));
+        else {
+          context.print(formatEvalTable(evaluation));
+          note(`\nSaved in ${config.sae}: eval.json, features/cards.json`);
+        }
+      } catch (error) {
+        if (signal.aborted) throw new Interrupted('Stopped; no eval.json was written.');
+        throw error;
+      } finally {
+        counter.end();
+        report.end();
+      }
+    });
+  });
+}

@@ -1,0 +1,163 @@
+import { formatEvalTable } from '../../eval/index.ts';
+import type { FeatureCards } from '../../shared/feature.ts';
+import type { Inspection } from '../../workflows/index.ts';
+import { cardText } from './card.ts';
+import { histogram, sparkline } from './charts.ts';
+import { bytes, grouped, short } from './numbers.ts';
+import type { Style } from './style.ts';
+import { pairs, table } from './table.ts';
+
+export type InspectionOptions = { readonly style: Style; readonly features: number };
+
+/** What `saekit inspect` prints. */
+export function inspectionText(
+  path: string,
+  found: Inspection,
+  { style, features }: InspectionOptions,
+): string {
+  switch (found.kind) {
+    case 'run':
+      return runText(path, found, style) + resultsText(path, found, { style, features });
+    case 'sae': {
+      const { D, F, K, architecture, metadata } = found.config;
+      const rows = Object.entries(metadata)
+        .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+        .map(([name, value]): [string, string] => [name, String(value)]);
+      const head = pairs(
+        [['SAE', path], ['kind', `${architecture}, D ${D}, F ${grouped(F)}, K ${K}`], ...rows],
+        style,
+      );
+      return head + resultsText(path, found, { style, features });
+    }
+    case 'model':
+      return modelText(path, found, style);
+    case 'corpus':
+      return corpusText(path, found, style);
+  }
+}
+
+function runText(
+  path: string,
+  { run, writer, metrics, checkpoints }: Inspection & { kind: 'run' },
+  style: Style,
+): string {
+  const { resolved, config, provenance } = run;
+  const state =
+    run.status === 'running'
+      ? writer === undefined
+        ? 'stopped without saying so (the process died)'
+        : `running as process ${writer}`
+      : run.status;
+  const series = (name: string): number[] =>
+    metrics.map((line) => Number(line[name])).filter(Number.isFinite);
+  const figure = (name: string, digits: number): string => {
+    const values = series(name);
+    const last = values.at(-1);
+    return last === undefined ? '' : `${last.toFixed(digits)}  ${sparkline(values, 24)}`;
+  };
+  const rows: [string, string][] = [
+    ['run', path],
+    [
+      'state',
+      `${state}, step ${grouped(run.step)} of ${grouped(Number(resolved.totalSteps))}, begun ${run.started.replace('T', ' ').slice(0, 16)}`,
+    ],
+    [
+      'model',
+      `${provenance.model.name}, ${provenance.model.family}, ${short(provenance.model.parameters)} parameters`,
+    ],
+    ['hook', String(resolved.hook)],
+    ['SAE', `TopK, F ${grouped(config.latents)}, K ${config.k}, ${grouped(config.tokens)} tokens`],
+    ['text', `${provenance.data.map((file) => file.path).join(', ')}`],
+    ['FVU', figure('fvu', 4)],
+    ['L0', figure('l0', 1)],
+    ['dead', figure('dead', 0)],
+    [
+      'saved',
+      checkpoints.length === 0
+        ? 'no checkpoint'
+        : `checkpoints of steps ${checkpoints.map(grouped).join(', ')}`,
+    ],
+  ];
+  const next =
+    run.status !== 'finished' && checkpoints.length > 0 && writer === undefined
+      ? `\n\nGo on with it: saekit train --resume ${path}`
+      : '';
+  return (
+    pairs(
+      rows.filter(([, value]) => value !== ''),
+      style,
+    ) + next
+  );
+}
+
+function resultsText(
+  path: string,
+  { evaluation, cards }: Pick<Inspection & { kind: 'sae' }, 'evaluation' | 'cards'>,
+  { style, features }: InspectionOptions,
+): string {
+  const parts: string[] = [];
+  if (evaluation) {
+    parts.push(formatEvalTable(evaluation));
+    const density = evaluation.candidates[0]?.latents?.density;
+    if (density) {
+      const low = density.edges[0] as number;
+      const high = density.edges.at(-1) as number;
+      parts.push(
+        `${style.format('dim', 'how often latents fire, log10:')} ${low} ${histogram(density.counts)} ${high}`,
+      );
+    }
+  } else parts.push(`Not measured yet: saekit eval ${path}`);
+  if (cards && features > 0) parts.push(featuresText(cards, style, features));
+  return `\n\n${parts.join('\n\n')}`;
+}
+
+/** The first cards of a file, one under another. */
+export function featuresText({ cards, rows, order }: FeatureCards, style: Style, count: number): string {
+  const columns = Math.min(style.columns, 120);
+  const head = style.format(
+    'dim',
+    `${Math.min(count, cards.length)} of ${cards.length} feature cards, ${order === 'interesting' ? 'most interesting first' : 'a random sample'}, from ${grouped(rows)} held-out tokens`,
+  );
+  return [head, ...cards.slice(0, count).map((card) => cardText(card, { style, columns, rows: 5 }))].join(
+    '\n\n',
+  );
+}
+
+function modelText(path: string, { info, hooks }: Inspection & { kind: 'model' }, style: Style): string {
+  const rows: [string, string][] = [
+    ['model', path],
+    ['family', info.family],
+    [
+      'shape',
+      `${info.layers} layers, D ${info.D}, ${info.heads} heads${info.kvHeads === info.heads ? '' : ` (${info.kvHeads} for keys and values)`}, ${short(info.parameters)} parameters`,
+    ],
+    ['text', `${grouped(info.V)} tokens, context ${grouped(info.contextLength)}`],
+    ['hash', info.hash.slice(0, 16)],
+  ];
+  const hookRows = hooks.map(({ name, dims, width }) => [name, `[${dims.join(',')}]`, String(width)]);
+  const hookTable = table(
+    [{ title: 'hook' }, { title: 'shape' }, { title: 'width', align: 'right' }],
+    hookRows,
+    style,
+  );
+  return `${pairs(rows, style)}\n\n${hookTable}`;
+}
+
+function corpusText(path: string, found: Inspection & { kind: 'corpus' }, style: Style): string {
+  const size = found.files.reduce((sum, file) => sum + file.bytes, 0);
+  const registers = Object.entries(found.registers).sort(([, a], [, b]) => b - a);
+  const seen = registers.reduce((sum, [, count]) => sum + count, 0);
+  const rows: [string, string][] = [
+    ['corpus', path],
+    ['files', `${grouped(found.files.length)}, ${bytes(size)}`],
+    [
+      'documents',
+      `${grouped(found.train)} for training, ${grouped(found.heldout)} held out (${found.split})`,
+    ],
+    ['begins', found.example.replace(/\s+/g, ' ').slice(0, 70)],
+  ];
+  const head = pairs(rows, style);
+  if (registers.length === 0) return head;
+  const registerRows = registers.map(([name, count]) => [name, `${((100 * count) / seen).toFixed(1)} %`]);
+  return `${head}\n\n${table([{ title: 'register' }, { title: 'share', align: 'right' }], registerRows, style)}`;
+}

@@ -1,0 +1,62 @@
+import type { SteeredSamples } from '../../workflows/index.ts';
+import type { Style } from './style.ts';
+import { displayWidth } from './width.ts';
+
+const INDENT = '           ';
+
+/** What was asked for, and the three continuations under one another, wrapped to the terminal. */
+export function samplesText(
+  { without, steered, random }: SteeredSamples,
+  {
+    prompt,
+    latent,
+    strength,
+  }: { readonly prompt: string; readonly latent: number; readonly strength: number },
+  style: Style,
+): string {
+  const columns = Math.min(style.columns, 110) - INDENT.length - 1;
+  const row = (label: string, text: string, hue?: number): string => {
+    const lines = wrap(printable(prompt + text), columns);
+    const shown = lines.map((line, i) => {
+      const head = i === 0 && line.startsWith(printable(prompt)) ? printable(prompt) : '';
+      const rest = line.slice(head.length);
+      return `${i === 0 ? `  ${style.format('dim', label.padEnd(9))}` : INDENT}${style.format('dim', head)}${hue === undefined ? rest : style.tint(hue, 0.5, rest)}`;
+    });
+    return shown.join('\n');
+  };
+  return [
+    row('without', without),
+    row('with', steered, latent),
+    row('random', random),
+    style.format(
+      'dim',
+      `${INDENT}#${latent} added at strength ${strength}; random: a random direction as long`,
+    ),
+  ].join('\n');
+}
+
+/** Newlines as marks, so that a sample stays a few lines; what a terminal would obey as a dot. */
+const printable = (text: string): string =>
+  text.replace(/\s*\n\s*/g, ' ↵ ').replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '·');
+
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/(?<=\s)/)) {
+    if (displayWidth(line) + displayWidth(word.trimEnd()) > columns && line !== '') {
+      lines.push(line.trimEnd());
+      line = '';
+    }
+    line += word;
+    // A word longer than the line (DNA, base64) is cut.
+    while (displayWidth(line) > columns) {
+      const characters = [...line];
+      let width = 0;
+      const end = characters.findIndex((character) => (width += displayWidth(character)) > columns);
+      lines.push(characters.slice(0, end).join(''));
+      line = characters.slice(end).join('');
+    }
+  }
+  if (line !== '') lines.push(line.trimEnd());
+  return lines;
+}

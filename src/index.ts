@@ -1,0 +1,77 @@
+/**
+ * saekit as a library, in the order of the work: a model, its activations, training, a finished SAE, measuring, looking inside.
+ *
+ * @example
+ * import { openModel, trainSae, trainConfigSchema } from 'saekit';
+ * const model = await openModel('demo/model');
+ * const { cache } = await model.runWithCache('The meeting was held on the', 'blocks.2.hook_resid_post');
+ */
+import './platform/node.ts';
+
+export {
+  type Corpus,
+  type CorpusOptions,
+  type Document,
+  type DocumentSet,
+  memoryDocuments,
+  openCorpus,
+  type PackedRows,
+  packRows,
+} from './data/index.ts';
+export {
+  type Candidate,
+  createMoments,
+  evaluate,
+  fitPca,
+  formatEvalTable,
+  pcaCandidate,
+  saeCandidate,
+} from './eval/index.ts';
+export {
+  buildCards,
+  chooseInteresting,
+  chooseRandom,
+  createFeatureIndex,
+  createUnembed,
+} from './explain/index.ts';
+export {
+  type ActivationRows,
+  type ActivationStreamOptions,
+  createActivationStream,
+  NonFiniteActivations,
+  type ResumableStream,
+} from './harvest/index.ts';
+export * from './models/index.ts';
+export {
+  createEncoder,
+  decode,
+  dense,
+  type Encoder,
+  encode,
+  loadSae,
+  type Sae,
+  type SaeConfig,
+  type SparseCode,
+  saveSae,
+} from './sae/index.ts';
+export {
+  type EvalConfig,
+  type EvalConfigInput,
+  evalConfigSchema,
+  type TrainConfig,
+  type TrainConfigInput,
+  trainConfigSchema,
+} from './shared/config.ts';
+export { Interrupted, UsageError } from './shared/errors.ts';
+export type { CandidateResult, EvalResult } from './shared/eval.ts';
+export type { FeatureCard, FeatureCards } from './shared/feature.ts';
+export type { Run } from './shared/run.ts';
+export { folderWriter, readRun, readRunMetrics, StorageFull } from './store/index.ts';
+export {
+  createTrainer,
+  type StepMetrics,
+  type Trainer,
+  type TrainerConfig,
+  TrainingDiverged,
+} from './train/index.ts';
+export * from './workflows/index.ts';

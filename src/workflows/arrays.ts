@@ -1,0 +1,30 @@
+/** Small moves of arrays between stream, trainer and checkpoint. */
+
+/** Rows of several batches one after another. */
+export function joinRows(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Names the arrays of one part inside a checkpoint. */
+export const addPrefix = <T>(arrays: ReadonlyMap<string, T>, prefix: string): [string, T][] =>
+  [...arrays].map(([name, array]) => [`${prefix}${name}`, array]);
+
+/** The arrays of one part of a checkpoint under their own names. */
+export const withPrefix = <T>(arrays: ReadonlyMap<string, T>, prefix: string): Map<string, T> =>
+  new Map(
+    [...arrays]
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, array]) => [name.slice(prefix.length), array]),
+  );
+
+/** A value as the bytes of a JSON file and their number, as folder writers take them. */
+export function jsonFile(value: unknown): [Uint8Array[], number] {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+  return [[bytes], bytes.length];
+}

@@ -1,0 +1,180 @@
+/**
+ * A finished SAE folder -> eval.json, features/cards.json: metrics on held-out text beside PCA and, when asked for, a frozen-decoder SAE that is trained
+ * with the same budget into `controls/frozen-decoder/` of the same folder (once; it is found again the next time).
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Corpus, openCorpus, packRows } from '../data/index.ts';
+import { createMoments, type Moments } from '../eval/index.ts';
+import { createActivationStream } from '../harvest/index.ts';
+import { openModel } from '../models/index.ts';
+import type { Model } from '../models/types.ts';
+import { loadSae, type Sae } from '../sae/index.ts';
+import type { EvalConfig, TrainConfig } from '../shared/config.ts';
+import { UsageError } from '../shared/errors.ts';
+import { folderWriter, readRun } from '../store/index.ts';
+import { type Measured, measureSae, saveMeasured } from './measure.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { withResources } from './resources.ts';
+import { tokenizerOf } from './streams.ts';
+import { type TrainOptions, trainSae } from './train-sae.ts';
+
+/** Rows behind the mean and the covariance of the controls. */
+const MOMENT_ROWS = 65_536;
+
+/** What an SAE folder and its run say about where it reads, with the config's own words first. */
+export type EvalTarget = {
+  readonly sae: Sae;
+  readonly model: string;
+  readonly hook: string;
+  readonly data: readonly string[];
+  readonly heldout: readonly string[] | undefined;
+  readonly textField: string;
+  readonly contextLength: number | undefined;
+  readonly excludeSpecial: boolean;
+  readonly excludeFirst: number;
+  /** The config it was trained with, when the folder is a run. */
+  readonly run: TrainConfig | undefined;
+};
+
+export type EvaluateSaeOptions = {
+  readonly signal?: AbortSignal;
+  readonly onTarget?: (target: EvalTarget, model: Model, corpus: Corpus) => void;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** While the frozen-decoder control trains. */
+  readonly training?: Pick<TrainOptions, 'onPlan' | 'onCorpus' | 'onProgress'>;
+};
+
+/**
+ * Measures a finished SAE and writes eval.json and features/cards.json into its folder.
+ *
+ * @throws UsageError when model, hook or data are neither given nor known from the run
+ */
+export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Measured> {
+  const target = await findTarget(config);
+  const frozen = config.controls ? await frozenControl(config, target, options) : undefined;
+  return await withResources(async (own) => {
+    const model = own(await openModel(target.model));
+    const corpus = own(
+      await openCorpus({
+        data: target.data,
+        textField: target.textField,
+        ...(target.heldout ? { heldout: target.heldout } : {}),
+      }),
+    );
+    options.onTarget?.(target, model, corpus);
+    const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
+    const measured = await measureSae({
+      ...target,
+      model,
+      heldout: corpus.heldout,
+      contextLength,
+      moments: await trainingMoments(model, corpus, target, contextLength, options.signal),
+      ...(frozen ? { frozen } : {}),
+      maxTokens: config.maxTokens,
+      ceTokens: config.ceTokens,
+      klTokens: config.klTokens,
+      seed: config.seed,
+      cards: config.features,
+      ...(options.signal ? { signal: options.signal } : {}),
+      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    });
+    await saveMeasured(folderWriter(config.sae), folderWriter(join(config.sae, 'features')), measured);
+    return measured;
+  });
+}
+
+/** Reads the folder; what the config leaves open comes from its run.json or the SAE's own metadata. */
+export async function findTarget(
+  config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
+): Promise<EvalTarget> {
+  const sae = await loadSae(config.sae);
+  const run = existsSync(join(config.sae, 'run.json')) ? (await readRun(config.sae)).config : undefined;
+  const { hook_name, context_size } = sae.config.metadata;
+  const model = config.model ?? run?.model;
+  if (model === undefined)
+    throw new UsageError(`${config.sae} is no run folder, so the model is not known. Give --model.`);
+  const hook = config.hook ?? (typeof hook_name === 'string' ? hook_name : run?.hook);
+  if (hook === undefined)
+    throw new UsageError(`${config.sae}/cfg.json does not say which hook the SAE reads. Give --hook.`);
+  const data = config.data ?? config.heldout ?? run?.data;
+  if (data === undefined)
+    throw new UsageError(
+      `${config.sae} is no run folder, so there is no text to measure on. Give --data or --heldout.`,
+    );
+  const heldout = config.heldout ?? (config.data === undefined ? run?.heldout : undefined);
+  return {
+    sae,
+    model,
+    hook,
+    data,
+    heldout,
+    textField: config.textField ?? run?.textField ?? 'text',
+    contextLength: config.contextLength ?? (typeof context_size === 'number' ? context_size : undefined),
+    excludeSpecial: run?.excludeSpecial ?? true,
+    excludeFirst: run?.excludeFirst ?? 0,
+    run,
+  };
+}
+
+/** Mean and covariance of training activations; of held-out ones when there are no others. */
+async function trainingMoments(
+  model: Model,
+  corpus: Corpus,
+  { hook, excludeSpecial, excludeFirst }: EvalTarget,
+  contextLength: number,
+  signal: AbortSignal | undefined,
+): Promise<Moments> {
+  const stream = createActivationStream({
+    model,
+    hook,
+    rows: packRows({
+      documents: corpus.train.count > 0 ? corpus.train : corpus.heldout,
+      tokenizer: tokenizerOf(model),
+      contextLength,
+      bosTokenId: model.info.bosTokenId,
+      seed: 'moments',
+      endless: false,
+    }),
+    shuffleTokens: 0,
+    excludeSpecial,
+    excludeFirst,
+    batchSequences: MODEL_BATCH_SEQUENCES,
+  });
+  const moments = createMoments(stream.D);
+  const chunk = 2048;
+  while (moments.n < MOMENT_ROWS) {
+    signal?.throwIfAborted();
+    const rows = await stream.next(chunk);
+    if (rows === undefined) break;
+    moments.add(rows.x, rows.B);
+  }
+  await stream.close();
+  if (moments.n < 2)
+    throw new Error(
+      `The data has fewer than ${chunk} tokens, too few for the mean and the controls. Add text.`,
+    );
+  return moments;
+}
+
+/** The control: the run's own config with a decoder that stays at its random start. */
+async function frozenControl(
+  config: EvalConfig,
+  { run }: EvalTarget,
+  options: EvaluateSaeOptions,
+): Promise<Sae> {
+  if (run === undefined)
+    throw new UsageError(
+      `--controls trains a frozen decoder with the budget of the run, but ${config.sae} has no run.json.`,
+    );
+  const folder = join(config.sae, 'controls', 'frozen-decoder');
+  if (existsSync(join(folder, 'sae_weights.safetensors'))) return await loadSae(folder);
+  const { signal, training } = options;
+  const { sae } = await trainSae(
+    { ...run, freeze: 'decoder', evalTokens: 0 },
+    { folder, ...training, ...(signal ? { signal } : {}) },
+  );
+  if (sae === undefined)
+    throw new UsageError(`The frozen-decoder control was stopped. Remove ${folder} and run again.`);
+  return sae;
+}

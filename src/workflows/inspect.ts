@@ -1,0 +1,120 @@
+/** What is in a folder or file: a run, an SAE, a model, a corpus. Decides by what is there, not by names. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Corpus, openCorpus } from '../data/index.ts';
+import { openModel } from '../models/index.ts';
+import type { HookInfo, ModelInfo } from '../models/types.ts';
+import { loadSae, type SaeConfig } from '../sae/index.ts';
+import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
+import { type FeatureCards, featureCardsSchema } from '../shared/feature.ts';
+import type { MetricsLine, Run } from '../shared/run.ts';
+import { lockOwner, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
+
+export type Inspection =
+  | {
+      readonly kind: 'run';
+      readonly run: Run;
+      /** A process that is writing it now. */
+      readonly writer: number | undefined;
+      readonly metrics: readonly MetricsLine[];
+      readonly checkpoints: readonly number[];
+      readonly evaluation: EvalResult | undefined;
+      readonly cards: FeatureCards | undefined;
+    }
+  | {
+      readonly kind: 'sae';
+      readonly config: SaeConfig;
+      readonly evaluation: EvalResult | undefined;
+      readonly cards: FeatureCards | undefined;
+    }
+  | { readonly kind: 'model'; readonly info: ModelInfo; readonly hooks: readonly HookInfo[] }
+  | {
+      readonly kind: 'corpus';
+      readonly files: Corpus['files'];
+      readonly train: number;
+      readonly heldout: number;
+      readonly split: string;
+      readonly registers: Readonly<Record<string, number>>;
+      readonly example: string;
+    };
+
+/** Documents looked at for the table of registers. */
+const LOOK_AT = 2000;
+
+/** @throws when there is nothing at the path, or nothing that is known (says what was looked for) */
+export async function inspect(
+  path: string,
+  { textField = 'text' }: { readonly textField?: string } = {},
+): Promise<Inspection> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info) throw new Error(`${path}: no such file or folder.`);
+  const has = (file: string): Promise<boolean> =>
+    stat(join(path, file)).then(
+      () => true,
+      () => false,
+    );
+  if (info.isDirectory()) {
+    if (await has('run.json')) return await inspectRun(path);
+    if (await has('cfg.json')) {
+      const { config } = await loadSae(path);
+      return { kind: 'sae', config, ...(await results(path)) };
+    }
+    if (await has('config.json')) {
+      const model = await openModel(path);
+      await model.close();
+      return { kind: 'model', info: model.info, hooks: model.hooks };
+    }
+  }
+  return await inspectCorpus(path, textField);
+}
+
+async function inspectRun(path: string): Promise<Inspection> {
+  return {
+    kind: 'run',
+    run: await readRun(path),
+    writer: (await lockOwner(path))?.pid,
+    metrics: await readRunMetrics(path),
+    checkpoints: await runCheckpoints(path),
+    ...(await results(path)),
+  };
+}
+
+async function results(path: string) {
+  return {
+    evaluation: await readChecked(join(path, 'eval.json'), evalResultSchema),
+    cards: await readChecked(join(path, 'features', 'cards.json'), featureCardsSchema),
+  };
+}
+
+async function readChecked<T>(file: string, schema: { parse(value: unknown): T }): Promise<T | undefined> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Error(`${file} cannot be read (${(error as Error).message}). Make it again with saekit eval.`);
+  }
+}
+
+async function inspectCorpus(path: string, textField: string): Promise<Inspection> {
+  const corpus = await openCorpus({ data: [path], textField });
+  try {
+    const registers: Record<string, number> = {};
+    let example = '';
+    const count = Math.min(LOOK_AT, corpus.train.count);
+    for (let i = 0; i < count; i++) {
+      // Spread over the corpus: files are often sorted.
+      const document = await corpus.train.get(Math.floor((i * corpus.train.count) / count));
+      if (document.register !== undefined)
+        registers[document.register] = (registers[document.register] ?? 0) + 1;
+      if (i === 0) example = document.text.slice(0, 200);
+    }
+    const { files, train, heldout, split } = corpus;
+    return { kind: 'corpus', files, train: train.count, heldout: heldout.count, split, registers, example };
+  } finally {
+    await corpus.close();
+  }
+}

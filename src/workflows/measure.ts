@@ -1,0 +1,178 @@
+/**
+ * A finished SAE and its controls on held-out text: what `train` prints at its end and `eval` prints at length. The feature index
+ * rides along in the same pass and gives the cards of the most interesting latents.
+ */
+import { type Document, type DocumentSet, type PackedRows, packRows } from '../data/index.ts';
+import {
+  createRowReader,
+  evaluate,
+  fitPca,
+  type Moments,
+  pcaCandidate,
+  saeCandidate,
+} from '../eval/index.ts';
+import {
+  buildCards,
+  chooseInteresting,
+  combineLabellers,
+  conceptLabeller,
+  createFeatureIndex,
+  createUnembed,
+  type FeatureIndex,
+  type Labeller,
+  registerLabeller,
+} from '../explain/index.ts';
+import type { Model } from '../models/types.ts';
+import { decode, encode, type Sae } from '../sae/index.ts';
+import type { EvalResult } from '../shared/eval.ts';
+import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
+import type { FolderWriter } from '../store/index.ts';
+import { jsonFile } from './arrays.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { tokenizerOf } from './streams.ts';
+
+/** Wider than this the eigenvalues of PCA take minutes. */
+const WIDEST_PCA = 1024;
+
+export type MeasureOptions = {
+  readonly model: Model;
+  readonly hook: string;
+  readonly sae: Sae;
+  readonly heldout: DocumentSet;
+  readonly contextLength: number;
+  readonly excludeSpecial: boolean;
+  readonly excludeFirst: number;
+  /** Mean and covariance of training activations, for mean ablation and PCA. */
+  readonly moments: Moments;
+  /** An SAE with a frozen decoder and the same budget. */
+  readonly frozen?: Sae;
+  readonly maxTokens: number;
+  readonly ceTokens?: number;
+  readonly klTokens?: number;
+  readonly seed: number;
+  /** Cards of this many latents, most interesting first. Default 0. */
+  readonly cards?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+};
+
+export type Measured = { readonly evaluation: EvalResult; readonly cards: FeatureCards | undefined };
+
+/** @throws when there is no held-out text, or what `evaluate` throws */
+export async function measureSae(options: MeasureOptions): Promise<Measured> {
+  const {
+    model,
+    hook,
+    sae,
+    heldout,
+    moments,
+    frozen,
+    maxTokens,
+    ceTokens,
+    klTokens,
+    seed,
+    cards = 0,
+  } = options;
+  const { signal, onProgress } = options;
+  const functions = { encode: (one: Sae, x: Float32Array) => encode(one, x), decode };
+  const { K, D, F } = sae.config;
+  const rules = {
+    excludeFirst: options.excludeFirst,
+    ...(options.excludeSpecial && model.tokenizer ? { specialIds: model.tokenizer.specialIds } : {}),
+  };
+  const index = cards > 0 ? createFeatureIndex(F, { labeller: await labellerOf(heldout), seed }) : undefined;
+  const evaluation = await evaluate({
+    model,
+    hook,
+    batches: heldOutRows(options),
+    candidates: [
+      saeCandidate('SAE', sae, functions),
+      ...(frozen ? [saeCandidate('frozen decoder', frozen, functions, 'control')] : []),
+      ...(D <= WIDEST_PCA && K <= D ? [pcaCandidate(fitPca(moments, K))] : []),
+    ],
+    mean: moments.mean(),
+    maxRows: maxTokens,
+    seed,
+    ...rules,
+    ...(ceTokens === undefined ? {} : { ceTokens }),
+    ...(klTokens === undefined ? {} : { klTokens }),
+    // One long document has nothing to resample but its sequences.
+    resample: heldout.count >= 20 ? 'documents' : 'sequences',
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: ({ rows, maxRows }) => onProgress(rows, maxRows) } : {}),
+    ...(index ? { observe: (rows) => index.add(rows) } : {}),
+  });
+  const read = createRowReader({ model, hook, encode: (x) => encode(sae, x), ...rules });
+  return { evaluation, cards: index ? await describeFeatures(index, options, read) : undefined };
+}
+
+async function describeFeatures(
+  index: FeatureIndex,
+  { model, sae, heldout, cards = 0, signal }: MeasureOptions,
+  read: ReturnType<typeof createRowReader>,
+): Promise<FeatureCards> {
+  const unembed = createUnembed(model);
+  const { W_dec } = sae;
+  const chosen = await chooseInteresting(index, { W_dec, unembed, count: cards });
+  const tokenizer = tokenizerOf(model);
+  return {
+    schemaVersion: featureSchemaVersion,
+    rows: index.rows,
+    order: 'interesting',
+    notes: [
+      'Labels are guesses by rule from the evidence on the card; nobody checked them.',
+      'Order: rank product of label F1 on the held-out half, entropy of the peak token and output effect; then spread by decoder cosine.',
+    ],
+    cards: await buildCards(index, chosen, {
+      read,
+      tokenStrings: (ids) => tokenizer.tokenStrings(ids),
+      W_dec,
+      unembed,
+      documents: heldout,
+      ...(signal ? { signal } : {}),
+    }),
+  };
+}
+
+/** Registers of documents and spans inside them, where the corpus carries any. */
+async function labellerOf(heldout: DocumentSet): Promise<Labeller> {
+  const names = new Set<string>();
+  for (let i = 0; i < heldout.count; i++)
+    for (const { label } of (await heldout.get(i)).spans ?? []) names.add(label);
+  const registers = await registerLabeller(heldout);
+  const spans = ({ spans = [] }: Document) =>
+    spans.map(({ start, end, label }) => ({ start, end, concept: label }));
+  return names.size === 0
+    ? registers
+    : combineLabellers([registers, conceptLabeller(heldout, [...names].sort(), spans)]);
+}
+
+/** Writes eval.json and features/cards.json. */
+export async function saveMeasured(
+  folder: FolderWriter,
+  features: FolderWriter,
+  { evaluation, cards }: Measured,
+): Promise<void> {
+  await folder.write('eval.json', ...jsonFile(evaluation));
+  if (cards) await features.write('cards.json', ...jsonFile(cards));
+}
+
+/** Held-out text once through, in an order without meaning, so that its beginning stands for the whole. */
+async function* heldOutRows(options: MeasureOptions): AsyncGenerator<PackedRows> {
+  const { model, heldout, contextLength, seed, cards = 0 } = options;
+  const rows = packRows({
+    documents: heldout,
+    tokenizer: tokenizerOf(model),
+    contextLength,
+    bosTokenId: model.info.bosTokenId,
+    seed: `${seed}/heldout`,
+    endless: false,
+    // Concepts and passages are shown in the document's own characters.
+    offsets: cards > 0,
+  });
+  for (;;) {
+    const next = await rows.next(MODEL_BATCH_SEQUENCES);
+    if (next === undefined) return;
+    yield next;
+  }
+}

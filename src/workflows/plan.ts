@@ -1,0 +1,77 @@
+/** From a config and an opened model to everything that training needs, and the bytes it will hold. */
+import type { Model } from '../models/types.ts';
+import type { TrainConfig } from '../shared/config.ts';
+import { deriveSettings } from '../shared/derive.ts';
+import { UsageError } from '../shared/errors.ts';
+import { didYouMean } from '../shared/nearest.ts';
+import { rankCount, type TrainerConfig, trainerBudget } from '../train/index.ts';
+import type { TrainPlan } from './types.ts';
+
+/** Sequences that the model runs at once while activations are read. */
+export const MODEL_BATCH_SEQUENCES = 16;
+/** Engine, code, tokenizer tables and the activations inside the model, beyond the model's own weights. */
+const REST_BYTES = 300e6;
+
+/**
+ * @param folder run folder, for the printed plan
+ * @throws UsageError for an unknown hook (nearest names), one that is no vector per token, and values that do not fit
+ */
+export function planTraining(
+  config: TrainConfig,
+  { info, hooks }: Pick<Model, 'info' | 'hooks'>,
+  { cores, folder }: { readonly cores: number; readonly folder: string },
+): TrainPlan {
+  const settings = deriveSettings(config, info, cores);
+  const place = hooks.find(({ name }) => name === settings.hook);
+  if (place === undefined) {
+    const names = hooks.map(({ name }) => name);
+    throw new UsageError(
+      `${info.name} has no hook "${settings.hook}".${didYouMean(settings.hook, names)} All of them: saekit inspect ${config.model}`,
+    );
+  }
+  const D = place.width;
+  const trainer: TrainerConfig = {
+    D,
+    F: config.latents,
+    K: config.k,
+    B: config.batchTokens,
+    totalSteps: settings.totalSteps,
+    lr: settings.lr,
+    warmupSteps: settings.warmupSteps,
+    decaySteps: settings.decaySteps,
+    // Gao et al. 2024: eps well below the size of a gradient of a rare latent.
+    adam: { beta1: 0.9, beta2: 0.999, eps: 6.25e-10 },
+    auxk: settings.auxk,
+    auxkCoefficient: config.auxkCoefficient,
+    deadSteps: settings.deadSteps,
+    freeze: config.freeze,
+    seed: config.seed,
+    shards: config.shards,
+    workers: settings.workers,
+  };
+  checkShards(trainer);
+  const row = D * 4;
+  return {
+    config,
+    settings,
+    trainer,
+    model: info,
+    D,
+    budget: {
+      ...trainerBudget(trainer, rankCount(trainer)),
+      'shuffle buffer': settings.shuffleTokens * row,
+      'rows in flight': (2 * config.batchTokens + 2 * MODEL_BATCH_SEQUENCES * settings.contextLength) * row,
+      'engine and code': REST_BYTES,
+    },
+    folder,
+  };
+}
+
+function checkShards({ F, shards }: TrainerConfig): void {
+  if (!Number.isInteger(Math.log2(shards)))
+    throw new UsageError(`shards is ${shards}, expected a power of two. Use --shards 8 or 16.`);
+  if (F % shards !== 0)
+    throw new UsageError(
+      `${F} latents cannot be dealt evenly to ${shards} shards. Use --latents ${Math.ceil(F / shards) * shards}, or fewer --shards.`,
+    );
+}

@@ -1,0 +1,21 @@
+/** What a result depends on besides its config. */
+import { createRequire } from 'node:module';
+import { arch, availableParallelism, platform, release } from 'node:os';
+import type { Corpus } from '../data/index.ts';
+import type { ModelInfo } from '../models/types.ts';
+import type { Provenance } from '../shared/run.ts';
+
+const require = createRequire(import.meta.url);
+const versionOf = (specifier: string): string => (require(specifier) as { version: string }).version;
+
+export function provenanceOf(model: ModelInfo, corpus: Corpus): Provenance {
+  return {
+    model: { name: model.name, family: model.family, hash: model.hash, parameters: model.parameters },
+    data: corpus.files.map(({ path, bytes, sha256, documents }) => ({ path, bytes, sha256, documents })),
+    split: corpus.split,
+    saekit: versionOf('../../package.json'),
+    node: process.versions.node,
+    engine: `onnxruntime-node ${versionOf('onnxruntime-node/package.json')}`,
+    machine: `${platform()} ${release()}, ${arch()}, ${availableParallelism()} threads`,
+  };
+}

@@ -1,0 +1,103 @@
+/** Text on its way to the trainer and to the probe. */
+import { type Corpus, type DataCursor, packRows, type RowSource } from '../data/index.ts';
+import { createActivationStream, type ResumableStream } from '../harvest/index.ts';
+import type { Model, Tokenizer } from '../models/types.ts';
+import { Interrupted } from '../shared/errors.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { createSnippetProbe, type SnippetProbe } from './snippets.ts';
+import type { TrainPlan } from './types.ts';
+
+/** The next B rows [B,D]; a training stream does not end. */
+export async function nextRows(stream: ResumableStream, B: number): Promise<Float32Array> {
+  const rows = await stream.next(B);
+  if (rows === undefined)
+    throw new Error(
+      `The data ended before a batch of ${B} tokens was full. Add text or lower --batch-tokens.`,
+    );
+  return rows.x;
+}
+
+/** @throws when the model folder has no tokenizer.json */
+export function tokenizerOf({ tokenizer, info }: Pick<Model, 'tokenizer' | 'info'>): Tokenizer {
+  if (!tokenizer)
+    throw new Error(
+      `${info.name} has no tokenizer.json, so text cannot be read. Put the model's tokenizer.json beside config.json.`,
+    );
+  return tokenizer;
+}
+
+/** Packed rows of the training documents, endless. */
+export function trainingRows(plan: TrainPlan, model: Model, corpus: Corpus, cursor?: DataCursor): RowSource {
+  return packRows({
+    documents: corpus.train,
+    tokenizer: tokenizerOf(model),
+    contextLength: plan.settings.contextLength,
+    bosTokenId: model.info.bosTokenId,
+    seed: plan.config.seed,
+    ...(cursor ? { cursor } : {}),
+  });
+}
+
+/** Shuffled activation rows of a plan. */
+export function openStream({ config, settings }: TrainPlan, model: Model, rows: RowSource): ResumableStream {
+  return createActivationStream({
+    model,
+    hook: settings.hook,
+    rows,
+    shuffleTokens: settings.shuffleTokens,
+    seed: config.seed,
+    excludeSpecial: config.excludeSpecial,
+    excludeFirst: config.excludeFirst,
+    batchSequences: MODEL_BATCH_SEQUENCES,
+  });
+}
+
+/** A fixed text to look at latents in, from the held-out part where there is one. */
+export async function openProbe(
+  plan: TrainPlan,
+  model: Model,
+  corpus: Corpus,
+  count: number,
+): Promise<SnippetProbe> {
+  const documents = corpus.heldout.count > 0 ? corpus.heldout : corpus.train;
+  const rows = packRows({
+    documents,
+    tokenizer: tokenizerOf(model),
+    contextLength: plan.settings.contextLength,
+    bosTokenId: model.info.bosTokenId,
+    seed: `${plan.config.seed}/probe`,
+    endless: false,
+  });
+  const packed = await rows.next(MODEL_BATCH_SEQUENCES);
+  if (packed === undefined) throw new Error('The corpus holds no text for the probe.');
+  return await createSnippetProbe(model, plan.settings.hook, { ...packed, B: packed.R }, count);
+}
+
+/**
+ * Rows that end with Interrupted when the signal is raised, until released. For the filling of the shuffle buffer only: nothing is
+ * trained yet, so nothing is lost. Later a stop waits for the step, because rows taken from a stream are in no saved state.
+ */
+export function stoppable(
+  rows: RowSource,
+  signal: AbortSignal | undefined,
+): { rows: RowSource; release(): void } {
+  let released = false;
+  return {
+    rows: {
+      T: rows.T,
+      documents: rows.documents,
+      get epochs() {
+        return rows.epochs;
+      },
+      cursor: () => rows.cursor(),
+      async next(count) {
+        if (signal?.aborted && !released)
+          throw new Interrupted('Stopped before the first step; there is nothing to save.');
+        return await rows.next(count);
+      },
+    },
+    release() {
+      released = true;
+    },
+  };
+}
