@@ -1,6 +1,6 @@
 /** The things that can be evaluated, all of one kind: give activations, get reconstructions. */
 import type { Sae, SparseCode } from '../sae/types.ts';
-import { type Pca, reconstructPca } from './pca.ts';
+import { openPca, type Pca, type PcaReconstruction } from './pca.ts';
 import type { Candidate } from './types.ts';
 
 /** Encode and decode come from src/sae (injected: no sideways imports of values). Either may be asynchronous. */
@@ -33,5 +33,13 @@ export function saeCandidate(
 
 /** PCA with K components as a candidate. */
 export function pcaCandidate(pca: Pca, name = `PCA-${pca.K}`): Candidate {
-  return { name, kind: 'control', reconstruct: (x, B) => ({ xhat: reconstructPca(pca, x, B) }) };
+  let reconstruction: Promise<PcaReconstruction> | undefined;
+  return {
+    name,
+    kind: 'control',
+    async reconstruct(x, B) {
+      reconstruction ??= openPca(pca);
+      return { xhat: await (await reconstruction)(x, B) };
+    },
+  };
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import '../platform/node.ts';
 import type { PackedRows } from '../data/types.ts';
 import type { Sae, SparseCode } from '../sae/types.ts';
 import type { CandidateResult, EvalResult } from '../shared/eval.ts';

@@ -34,13 +34,18 @@ export function createMoments(D: number): Moments {
       if (B === 0) return;
       const batch = new Float64Array(D);
       for (let b = 0; b < B; b++) for (let d = 0; d < D; d++) batch[d]! += x[b * D + d]! / B;
-      const row = new Float64Array(D);
-      for (let b = 0; b < B; b++) {
-        for (let d = 0; d < D; d++) row[d] = x[b * D + d]! - batch[d]!;
-        addOuter(scatter, row, 1, D);
+      const rows = new Float64Array(4 * D);
+      for (let b = 0; b < B; b += 4) {
+        rows.fill(0);
+        for (let i = 0; i < Math.min(4, B - b); i++) {
+          for (let d = 0; d < D; d++) rows[i * D + d] = x[(b + i) * D + d]! - batch[d]!;
+        }
+        addOuter(scatter, rows, D);
       }
       const delta = batch.map((v, d) => v - centre[d]!);
-      addOuter(scatter, delta, (n * B) / (n + B), D);
+      rows.fill(0);
+      rows.set(delta.map((v) => v * Math.sqrt((n * B) / (n + B))));
+      addOuter(scatter, rows, D);
       for (let d = 0; d < D; d++) centre[d]! += (delta[d]! * B) / (n + B);
       n += B;
     },
@@ -54,11 +59,12 @@ export function createMoments(D: number): Moments {
   };
 }
 
-/** S += scale · v v^T, lower triangle only. */
-function addOuter(scatter: Float64Array, v: Float64Array, scale: number, D: number): void {
+/** S += Σ v_i v_i^T over four rows v [4,D], lower triangle only; four at a time because S is what has to be moved. */
+function addOuter(scatter: Float64Array, v: Float64Array, D: number): void {
+  const [v1, v2, v3] = [v.subarray(D, 2 * D), v.subarray(2 * D, 3 * D), v.subarray(3 * D, 4 * D)];
   for (let i = 0; i < D; i++) {
-    const left = v[i]! * scale;
+    const [a, b, c, d] = [v[i]!, v1[i]!, v2[i]!, v3[i]!];
     const from = i * D;
-    for (let j = 0; j <= i; j++) scatter[from + j]! += left * v[j]!;
+    for (let j = 0; j <= i; j++) scatter[from + j]! += a * v[j]! + b * v1[j]! + c * v2[j]! + d * v3[j]!;
   }
 }

@@ -7,6 +7,8 @@
  * FVU of the fitted rows = Σ_{i>K} λ_i / Σ λ_i (Eckart–Young). Note that an SAE chooses its K directions per token and PCA once.
  */
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { createGraphBuilder, createSession } from '../graph/index.ts';
+import { getPlatform } from '../platform/index.ts';
 import type { Moments } from './moments.ts';
 
 /** The full symmetric eigenproblem is cubic: some seconds at this width, minutes beyond. */
@@ -53,18 +55,19 @@ export function fitPca(moments: Moments, K: number): Pca {
   };
 }
 
-/** x̂ [B,D] of rows x [B,D]. */
-export function reconstructPca({ D, K, mean, components }: Pca, x: Float32Array, B: number): Float32Array {
-  const xhat = new Float32Array(B * D);
-  const row = new Float64Array(D);
-  for (let b = 0; b < B; b++) {
-    row.set(mean);
-    for (let k = 0; k < K; k++) {
-      let score = 0;
-      for (let d = 0; d < D; d++) score += (x[b * D + d]! - mean[d]!) * components[k * D + d]!;
-      for (let d = 0; d < D; d++) row[d]! += score * components[k * D + d]!;
-    }
-    xhat.set(row, b * D);
-  }
-  return xhat;
+/** x̂ [B,D] of rows x [B,D], by the engine in float32. */
+export type PcaReconstruction = (x: Float32Array, B: number) => Promise<Float32Array>;
+
+/** Opens the reconstruction x̄ + (x − x̄) P^T P; it lives as long as it is referenced. Needs a platform. */
+export async function openPca({ D, K, mean, components }: Pca): Promise<PcaReconstruction> {
+  const g = createGraphBuilder();
+  const x = g.input('x', 'float32', ['B', D]);
+  const centre = g.float32([D], Float32Array.from(mean));
+  const P = g.float32([K, D], Float32Array.from(components));
+  g.named('xhat', g.gemm(g.gemm(g.sub(x, centre), P, undefined, { transB: true }), P, centre));
+  const session = await createSession(g.graph, ['xhat']);
+  return async (data, B) => {
+    const { xhat } = await session.run({ x: new (getPlatform().ort.Tensor)('float32', data, [B, D]) });
+    return xhat!.data as Float32Array;
+  };
 }
