@@ -389,6 +389,8 @@ describe('options and bad input', () => {
     const table = formatEvalTable(await evaluate(base));
     for (const word of ['SAE', `PCA-${K}`, 'FVU', 'recovered vs mean', 'KL', 'dead', 'single-token', 'L0'])
       expect(table).toContain(word);
+    expect(table).toContain(`SAE against PCA-${K}: FVU difference`);
+    expect(table).toMatch(/density of SAE: .* never 2/);
     expect(table).not.toMatch(/NaN|undefined/);
   });
 });

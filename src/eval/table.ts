@@ -1,5 +1,5 @@
 /** The result as a plain text table: one row per metric, one column per candidate, intervals below the values. */
-import type { CandidateResult, EvalResult, Interval } from '../shared/eval.ts';
+import type { CandidateResult, Density, EvalResult, Interval } from '../shared/eval.ts';
 
 type Row = {
   label: string;
@@ -24,6 +24,15 @@ const metricRows: readonly Row[] = [
 function show(value: number | null, { digits, percent }: Row): string {
   if (value === null) return 'n/a';
   return percent ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits);
+}
+
+/** Latents by firing frequency as one line of bars, two per decade; heights by square root, so that rare bins show. */
+export function densityLine({ edges, counts, never }: Density): string {
+  const bars = ' ▁▂▃▄▅▆▇█';
+  const pairs = Array.from({ length: counts.length / 2 }, (_, i) => counts[2 * i]! + counts[2 * i + 1]!);
+  const top = Math.max(1, ...pairs);
+  const line = pairs.map((n) => bars[n === 0 ? 0 : Math.max(1, Math.round(8 * Math.sqrt(n / top)))]).join('');
+  return `10^${edges[0]} ▕${line}▏ 1   never ${never}`;
 }
 
 /**
@@ -60,5 +69,25 @@ export function formatEvalTable(result: EvalResult): string {
     `${result.model.name}  ${result.hook}  ${result.rows.toLocaleString('en')} held-out tokens, cross-entropy on ${result.ceTokens.toLocaleString('en')}`,
     `cross-entropy: clean ${nats(cleanCe)}, zero-ablated ${nats(zeroCe)}, mean-ablated ${nats(meanCe)} nats`,
   ];
-  return [...head, '', ...lines, '', ...result.notes.map((note) => `  ${note}`)].join('\n');
+  const densities = candidates.flatMap(({ name, latents }) =>
+    latents ? [`density of ${name}: ${densityLine(latents.density)}`] : [],
+  );
+  const range = (i: Interval, digits: number) =>
+    i.value === null
+      ? 'n/a'
+      : `${i.value.toFixed(digits)} (${i.low!.toFixed(digits)} .. ${i.high!.toFixed(digits)})`;
+  const comparisons = result.comparisons.map(
+    ({ name, fvuDifference, deltaCeRatio }) =>
+      `${candidates[0]!.name} against ${name}: FVU difference ${range(fvuDifference, 4)}, delta CE ratio ${range(deltaCeRatio, 3)}`,
+  );
+  return [
+    ...head,
+    '',
+    ...lines,
+    '',
+    ...densities,
+    ...comparisons,
+    '',
+    ...result.notes.map((note) => `  ${note}`),
+  ].join('\n');
 }
