@@ -66,7 +66,7 @@ const add = (found: Contender | { name: string; skipped: string }) => {
   if ('skipped' in found) console.log(`skipped ${found.name}: ${found.skipped}`);
   else others.push(found);
 };
-add(openBlasProduct(B, D, F, 2));
+add(await openBlasProduct(B, D, F, 2));
 const python = findPython(undefined);
 if ('reason' in python) console.log(`skipped numpy and torch.mm: ${python.reason}`);
 else

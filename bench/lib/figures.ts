@@ -74,14 +74,20 @@ export const figures: readonly Figure[] = [
   },
 ];
 
-/** Figures whose name is `only` or begins with it; all without it. Throws when there is none. */
+/**
+ * Figures named in `only` (names or their beginnings, with commas between them); all without it. Throws when one of them
+ * names none.
+ */
 export function chosen(only: string | undefined): readonly Figure[] {
-  const found = figures.filter(
-    ({ name }) => only === undefined || name === only || name.startsWith(`${only}.`),
-  );
-  if (found.length === 0)
-    throw new Error(`No figure is called ${only}. There are: ${figures.map(({ name }) => name).join(', ')}`);
-  return found;
+  if (only === undefined) return figures;
+  const asked = only.split(',');
+  const named = (figure: Figure, part: string) => figure.name === part || figure.name.startsWith(`${part}.`);
+  const unknown = asked.find((part) => !figures.some((figure) => named(figure, part)));
+  if (unknown !== undefined)
+    throw new Error(
+      `No figure is called ${unknown}. There are: ${figures.map(({ name }) => name).join(', ')}`,
+    );
+  return figures.filter((figure) => asked.some((part) => named(figure, part)));
 }
 
 export const holds = (ratio: number, { at, value }: Target) =>

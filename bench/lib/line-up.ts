@@ -86,7 +86,7 @@ export async function lineUp(
         return { name: 'ort.workers', skipped: `${F} latents do not divide by 4 x ${threads}` };
       return fromProduct('ort.workers', { workers: threads, ...part }, await workersProduct(threads, part));
     },
-    openblas: async () => openBlasProduct(B, D, F, threads),
+    openblas: () => openBlasProduct(B, D, F, threads),
     numpy: async () => ({ ...(await peer('gemm.py', '--kind', 'numpy')), name: 'numpy' }),
     torch_dense: () => trainingPeer('torch_dense.py'),
     torch_sparse: () => trainingPeer('torch_sparse.py', ...(quick ? ['--nocompile'] : [])),

@@ -1,5 +1,4 @@
 /** OpenBLAS's sgemm as a contender, called in this process through koffi: pre [B,F] = x [B,D] W^T, W [F,D]. */
-import { createRequire } from 'node:module';
 import type { Contender, Skipped } from './contender.ts';
 import { fill } from './gemm-ort.ts';
 
@@ -17,11 +16,16 @@ const TRANS = 112;
 type Library = { func(prototype: string): (...args: unknown[]) => unknown };
 
 /** Looks for SAEKIT_OPENBLAS, then for the system's library (Debian: libopenblas0-pthread). */
-export function openBlasProduct(B: number, D: number, F: number, threads: number): Contender | Skipped {
+export async function openBlasProduct(
+  B: number,
+  D: number,
+  F: number,
+  threads: number,
+): Promise<Contender | Skipped> {
   const name = 'openblas';
   let koffi: { load(path: string): Library };
   try {
-    koffi = createRequire(import.meta.url)('koffi');
+    koffi = (await import('koffi')).default;
   } catch {
     return { name, skipped: 'koffi is not installed' };
   }
