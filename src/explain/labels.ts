@@ -1,8 +1,7 @@
 /**
  * Labellers: what is known about every token of held-out text.
  *
- * A register belongs to a whole document; a concept to stretches of its characters. A token has a concept if it shares at least one
- * character with such a stretch. Tokens without characters (BOS) have the register only.
+ * A register belongs to a whole document, a concept to stretches of its characters.
  */
 import type { Document, DocumentSet, PackedRows } from '../data/types.ts';
 import type { Labeller } from './types.ts';
@@ -19,52 +18,44 @@ export async function registerLabeller(documents: DocumentSet): Promise<Labeller
   };
 }
 
+/** A concept: its name and where in a document's text it holds, as sorted ranges that do not overlap. */
+export type KnownConcept = { readonly name: string; truth(document: Document): readonly Range[] };
+
+/** Start and end in UTF-16 units, half-open. */
+type Range = readonly [start: number, end: number];
+
 /**
- * Labels tokens with concepts known by character. The batches must carry offsets.
+ * Labels tokens with concepts that are known by character. The batches must carry offsets.
  *
- * @param names all concepts
- * @param truth the stretches of a document that show a concept; any order, may overlap
+ * @param tokenTruth one bit per token from ranges and the tokens' offsets: the suite's own rule of when a token has a concept
  */
 export function conceptLabeller(
   documents: DocumentSet,
-  names: readonly string[],
-  truth: (
-    document: Document,
-  ) => readonly { readonly start: number; readonly end: number; readonly concept: string }[],
+  concepts: readonly KnownConcept[],
+  tokenTruth: (text: string, ranges: readonly Range[], offsets: readonly Range[]) => ArrayLike<number>,
 ): Labeller {
-  const place = new Map(names.map((name, i) => [name, i]));
   return {
-    labels: names.map((name) => ({ name, kind: 'concept' })),
+    labels: concepts.map(({ name }) => ({ name, kind: 'concept' })),
     async label({ documents: owners, starts, ends, mask }: PackedRows) {
-      const spans = new Map<number, { start: number; end: number; concept: number }[]>();
-      for (const owner of new Set(owners)) {
-        if (owner < 0) continue;
-        const stretches = truth(await documents.get(owner)).map(({ start, end, concept }) => {
-          const id = place.get(concept);
-          if (id === undefined)
-            throw new Error(
-              `Concept ${JSON.stringify(concept)} is not among the ${names.length} named ones.`,
-            );
-          return { start, end, concept: id };
-        });
-        spans.set(
-          owner,
-          stretches.sort((a, b) => a.start - b.start),
-        );
-      }
-      const found: (readonly number[])[] = new Array(owners.length).fill([]);
-      for (let i = 0; i < owners.length; i++) {
+      const positionsOf = new Map<number, number[]>();
+      for (const [i, owner] of owners.entries()) {
         if (mask[i] !== 1) continue;
-        const [start, end] = [starts[i]!, ends[i]!];
-        if (start < 0)
+        if (starts[i]! < 0)
           throw new Error('Concepts need character offsets: pack the held-out rows with `offsets: true`.');
-        if (start === end) continue;
-        const ids = new Set<number>();
-        for (const span of spans.get(owners[i]!) ?? []) {
-          if (span.start >= end) break;
-          if (span.end > start) ids.add(span.concept);
+        const positions = positionsOf.get(owner);
+        if (positions) positions.push(i);
+        else positionsOf.set(owner, [i]);
+      }
+      const found: number[][] = Array.from(owners, () => []);
+      for (const [owner, positions] of positionsOf) {
+        const document = await documents.get(owner);
+        const offsets = positions.map((i): Range => [starts[i]!, ends[i]!]);
+        for (const [id, concept] of concepts.entries()) {
+          const ranges = concept.truth(document);
+          if (ranges.length === 0) continue;
+          const bits = tokenTruth(document.text, ranges, offsets);
+          for (const [p, i] of positions.entries()) if (bits[p] === 1) found[i]!.push(id);
         }
-        if (ids.size > 0) found[i] = [...ids].sort((a, b) => a - b);
       }
       return (position) => found[position]!;
     },
