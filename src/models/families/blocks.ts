@@ -132,9 +132,9 @@ export function attention(
   const stack = (x: Value) => (heads === kvHeads ? x : g.reshape(x, [0, kvHeads, -1, 0]));
   const unstack = (x: Value, last: number) => (heads === kvHeads ? x : g.reshape(x, [0, heads, -1, last]));
   const named = g.named(`blocks.${layer}.attn/queries`, queries);
-  const products = g.matMul(stack(named), keys);
-  const scores = g.mul(unstack(products, 0), g.scalar(spec.attentionScales[layer]!));
-  const pattern = g.named(`blocks.${layer}.attn.hook_pattern`, g.softmax(g.add(scores, bias)));
+  // The scale right behind the product: the engine folds it in.
+  const scores = g.mul(g.matMul(stack(named), keys), g.scalar(spec.attentionScales[layer]!));
+  const pattern = g.named(`blocks.${layer}.attn.hook_pattern`, g.softmax(g.add(unstack(scores, 0), bias)));
   const mixed = unstack(g.matMul(stack(pattern), values), headDim);
   const z = g.named(`blocks.${layer}.attn.hook_z`, g.transpose(mixed, [0, 2, 1, 3]));
   return g.reshape(z, [-1, heads * headDim]);

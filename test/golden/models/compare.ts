@@ -1,9 +1,11 @@
 /** What the model tests share: goldens from PyTorch and the comparison with them. */
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors } from '../../../src/formats/index.ts';
 import { listHooks } from '../../../src/models/hooks.ts';
 import type { Model, Tensor, TokenBatch } from '../../../src/models/types.ts';
-import { openFile } from '../../../src/platform/node.ts';
+import { fromBytes } from '../../../src/platform/index.ts';
+import '../../../src/platform/node.ts';
 
 export const GOLDEN = new URL('./', import.meta.url);
 
@@ -17,7 +19,7 @@ export type Golden = {
 };
 
 export async function openGolden(model: string): Promise<Golden> {
-  const file = await readSafetensors(await openFile(`${goldenFolder(model)}/golden.safetensors`));
+  const file = await readSafetensors(fromBytes(await readFile(`${goldenFolder(model)}/golden.safetensors`)));
   return {
     names: [...file.tensors.keys()],
     async tensor(name) {
