@@ -15,16 +15,18 @@ import { chosen, type Figure, holds, targetText } from './lib/figures.ts';
 import { lineUp, sizes } from './lib/line-up.ts';
 import { findPython } from './lib/peer.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    python: { type: 'string' },
-    threads: { type: 'string' },
-  },
-});
+const { values: flags } = orUsage(() =>
+  parseArgs({
+    options: {
+      only: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      python: { type: 'string' },
+      threads: { type: 'string' },
+    },
+  }),
+);
 const progress = (line: string) => process.stderr.write(`bench: ${line}\n`);
-const selected = chosen(flags.only);
+const selected = orUsage(() => chosen(flags.only));
 const threads = Number(flags.threads ?? availableParallelism());
 const loadBefore = loadavg()[0]!;
 if (loadBefore > 0.5 * availableParallelism())
@@ -32,8 +34,7 @@ if (loadBefore > 0.5 * availableParallelism())
     `load is ${loadBefore.toFixed(1)} on ${availableParallelism()} cores: other programs will disturb the figures`,
   );
 
-const names = new Set(selected.flatMap(({ ours, baseline }) => [ours, ...baseline]));
-const { contenders, skipped, clean } = await lineUp(names, {
+const { contenders, skipped, clean } = await lineUp(selected, {
   threads,
   python: findPython(flags.python),
   quick: flags.quick,
@@ -56,6 +57,16 @@ const lines = selected.map(line);
 for (const figure of lines) console.log(JSON.stringify(figure));
 if (flags.only === undefined && !flags.quick) keep();
 process.exitCode = lines.some((figure) => 'holds' in figure && figure.holds === false) ? 1 : 0;
+
+/** Ends with status 2 and the message alone when the flags are wrong. */
+function orUsage<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}`);
+    process.exit(2);
+  }
+}
 
 /** A figure's line: its ratio, or why there is none. */
 function line(figure: Figure) {

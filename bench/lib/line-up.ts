@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRng } from '../../src/shared/rng.ts';
 import type { Contender, Skipped } from './contender.ts';
+import type { Figure } from './figures.ts';
 import { ortProduct } from './gemm-ort.ts';
 import { workersProduct } from './gemm-workers.ts';
 import { type HarvestBatch, oursHarvest } from './harvest-ours.ts';
@@ -33,7 +34,7 @@ export type LineUpOptions = {
 };
 
 export async function lineUp(
-  names: ReadonlySet<string>,
+  figures: readonly Figure[],
   { threads, python, quick, progress }: LineUpOptions,
 ): Promise<LineUp> {
   const { B, D, F } = sizes;
@@ -114,12 +115,21 @@ export async function lineUp(
 
   const contenders: Contender[] = [];
   const skipped: Skipped[] = [];
-  for (const name of names) {
-    progress(`prepare ${name}`);
-    const found = await makers[name]!();
-    if ('skipped' in found) skipped.push(found);
-    else contenders.push(found);
-  }
+  const open = async (names: Iterable<string>) => {
+    for (const name of new Set(names)) {
+      if (contenders.some((contender) => contender.name === name)) continue;
+      progress(`prepare ${name}`);
+      const found = await makers[name]!();
+      if ('skipped' in found) skipped.push(found);
+      else contenders.push(found);
+    }
+  };
+  // Baselines first: where none can be here, ours need not run.
+  await open(figures.flatMap(({ baseline }) => baseline));
+  const present = new Set(contenders.map(({ name }) => name));
+  await open(
+    figures.filter(({ baseline }) => baseline.some((name) => present.has(name))).map(({ ours }) => ours),
+  );
   await sameActivations(contenders, join(folder, 'hidden.f32'));
   return { contenders, skipped, clean: () => rmSync(folder, { recursive: true, force: true }) };
 }
