@@ -20,7 +20,7 @@ const registryHost = new RegExp(
   [
     String.raw`regis` + String.raw`try\.(npmjs|yarnpkg)\.`,
     String.raw`files\.pytho` + 'nhosted',
-    String.raw`pyp` + String.raw`i\.org/(simple|packages)`,
+    'pyp' + String.raw`i\.org/(simple|packages)`,
   ].join('|'),
 );
 

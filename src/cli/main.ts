@@ -3,6 +3,7 @@
 import '../platform/node.ts';
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { addDemoCommand } from './commands/demo.ts';
 import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -28,6 +29,7 @@ addTrainCommand(program);
 addEvalCommand(program);
 addInspectCommand(program);
 addGenerateCommand(program);
+addDemoCommand(program);
 
 // A closed pipe (`saekit inspect … | head`) is not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

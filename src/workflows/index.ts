@@ -1,6 +1,7 @@
 export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
 export { type Inspection, inspect } from './inspect.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
+export { measureSpeed } from './measure-speed.ts';
 export { planTraining } from './plan.ts';
 export { type SteeredSamples, type SteerOptions, steeredSamples } from './steer.ts';
 export { resumeTraining, type TrainOptions, type TrainResult, trainSae } from './train-sae.ts';

@@ -36,7 +36,7 @@ import type { SnippetProbe } from './snippets.ts';
 import { nextRows, openProbe, openStream, stoppable, trainingRows } from './streams.ts';
 import type { Snippet, TrainPlan, TrainProgress } from './types.ts';
 
-/** Rows that the geometric median and the scales are taken from. */
+/** Rows that the geometric median and the scales are taken from, at most; a short run takes a twentieth of its rows. */
 const SAMPLE_ROWS = 8192;
 /** Rows behind the mean and covariance of the controls, as far as this many multiplications allow. */
 const MOMENT_ROWS = 65_536;
@@ -173,10 +173,11 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
   } else {
     const stopFill = watchFill(stream, settings.shuffleTokens, options.onFill);
     try {
-      const batches = Math.max(1, Math.min(Math.ceil(SAMPLE_ROWS / config.batchTokens), settings.totalSteps));
+      const sample = Math.min(SAMPLE_ROWS, config.tokens / 20);
+      const batches = Math.max(1, Math.ceil(sample / config.batchTokens));
       for (let i = 0; i < batches; i++) waiting.push(await nextRows(stream, config.batchTokens));
     } catch (error) {
-      if (error instanceof Interrupted) await writeRun('interrupted');
+      await writeRun(error instanceof Interrupted ? 'interrupted' : 'failed');
       throw error;
     } finally {
       stopFill();

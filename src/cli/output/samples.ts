@@ -1,6 +1,6 @@
 import type { SteeredSamples } from '../../workflows/index.ts';
 import type { Style } from './style.ts';
-import { displayWidth } from './width.ts';
+import { wrap } from './wrap.ts';
 
 const INDENT = '           ';
 
@@ -38,25 +38,3 @@ export function samplesText(
 /** Newlines as marks, so that a sample stays a few lines; what a terminal would obey as a dot. */
 const printable = (text: string): string =>
   text.replace(/\s*\n\s*/g, ' ↵ ').replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '·');
-
-function wrap(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(/(?<=\s)/)) {
-    if (displayWidth(line) + displayWidth(word.trimEnd()) > columns && line !== '') {
-      lines.push(line.trimEnd());
-      line = '';
-    }
-    line += word;
-    // A word longer than the line (DNA, base64) is cut.
-    while (displayWidth(line) > columns) {
-      const characters = [...line];
-      let width = 0;
-      const end = characters.findIndex((character) => (width += displayWidth(character)) > columns);
-      lines.push(characters.slice(0, end).join(''));
-      line = characters.slice(end).join('');
-    }
-  }
-  if (line !== '') lines.push(line.trimEnd());
-  return lines;
-}

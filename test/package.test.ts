@@ -1,0 +1,130 @@
+// What a person who installs the package gets: pinned, so that a change is seen.
+import { describe, expect, it } from 'vitest';
+import { read, trackedFiles } from './repository.ts';
+
+const manifest = JSON.parse(read('package.json')) as Record<string, unknown> & {
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+};
+
+describe('package', () => {
+  it('exports the library', async () => {
+    const library = await import('../src/index.ts');
+    expect(Object.keys(library).sort()).toMatchInlineSnapshot(`
+      [
+        "Interrupted",
+        "NonFiniteActivations",
+        "StorageFull",
+        "TrainingDiverged",
+        "UsageError",
+        "buildCards",
+        "chooseInteresting",
+        "chooseRandom",
+        "createActivationStream",
+        "createEncoder",
+        "createFeatureIndex",
+        "createMoments",
+        "createTokenizer",
+        "createTrainer",
+        "createUnembed",
+        "decode",
+        "dense",
+        "encode",
+        "evalConfigSchema",
+        "evaluate",
+        "evaluateSae",
+        "findTarget",
+        "fitPca",
+        "folderWriter",
+        "formatEvalTable",
+        "inspect",
+        "loadSae",
+        "measureSae",
+        "measureSpeed",
+        "memoryDocuments",
+        "openCorpus",
+        "openModel",
+        "packRows",
+        "padBatch",
+        "pcaCandidate",
+        "planTraining",
+        "readRun",
+        "readRunMetrics",
+        "resumeTraining",
+        "saeCandidate",
+        "saveSae",
+        "steeredSamples",
+        "trainConfigSchema",
+        "trainSae",
+      ]
+    `);
+  });
+
+  it('has this manifest', () => {
+    const { name, license, type, engines, bin, exports, files, dependencies } = manifest;
+    expect({
+      name,
+      license,
+      type,
+      engines,
+      bin,
+      exports,
+      files,
+      dependencies: Object.keys(dependencies),
+    }).toMatchInlineSnapshot(`
+      {
+        "bin": {
+          "saekit": "./dist/cli/main.js",
+        },
+        "dependencies": [
+          "@huggingface/tokenizers",
+          "commander",
+          "ml-matrix",
+          "onnx-proto",
+          "onnxruntime-common",
+          "onnxruntime-node",
+          "zod",
+        ],
+        "engines": {
+          "node": ">=20.19",
+        },
+        "exports": {
+          ".": {
+            "default": "./dist/index.js",
+            "types": "./dist/index.d.ts",
+          },
+          "./package.json": "./package.json",
+        },
+        "files": [
+          "dist",
+          "demo",
+          "docs",
+          "README.md",
+          "LICENSE",
+          "CHANGELOG.md",
+        ],
+        "license": "Apache-2.0",
+        "name": "saekit",
+        "type": "module",
+      }
+    `);
+  });
+
+  it('pins every version exactly', () => {
+    const versions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+    expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  });
+
+  it('needs no compiler and runs no script when it is installed', () => {
+    expect(
+      Object.keys(manifest.scripts as object).filter((name) => /install|prepare|prepublish/.test(name)),
+    ).toEqual([]);
+  });
+
+  it('stays small in git: no file above 25 MB, at most 60 MB in all', async () => {
+    const { statSync } = await import('node:fs');
+    const sizes = trackedFiles.map((path) => ({ path, megabytes: statSync(path).size / 1e6 }));
+    expect(sizes.filter(({ megabytes }) => megabytes > 25)).toEqual([]);
+    expect(sizes.reduce((sum, { megabytes }) => sum + megabytes, 0)).toBeLessThan(60);
+  });
+});
