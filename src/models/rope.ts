@@ -2,7 +2,7 @@
  * Rotary positions (Su et al. 2021), with the scalings that Llama configurations use.
  *
  *     f_i = theta^(-2i/d), i < d/2        angle(p, i) = p f_i
- *     (x_i, x_{i+d/2}) is rotated by its angle ('half'), or (x_{2i}, x_{2i+1}) ('interleaved')
+ *     (x_i, x_{i+d/2}) is rotated by its angle: the half layout, to which Hugging Face converts interleaved weights
  *
  *     linear   f_i / factor
  *     dynamic  theta' = theta (factor n/n0 - (factor - 1))^(d/(d-2)) for sequences of n > n0 tokens
@@ -36,7 +36,6 @@ export type RopeScaling =
 
 export type RopeSpec = {
   readonly theta: number;
-  readonly layout: 'half' | 'interleaved';
   readonly scaling: RopeScaling;
 };
 
@@ -139,7 +138,7 @@ export function parseRope(config: Readonly<Record<string, unknown>>, maxPosition
       'original_max_position_embeddings',
       maxPositions,
     );
-  const spec = (scaling: RopeScaling): RopeSpec => ({ theta, layout: 'half', scaling });
+  const spec = (scaling: RopeScaling): RopeSpec => ({ theta, scaling });
 
   if (type === 'default') return spec({ type });
   if (type === 'linear') return spec({ type, factor: factor() });

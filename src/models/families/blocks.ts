@@ -102,14 +102,11 @@ export function attentionBias(g: GraphBuilder): Value {
 /** Rotates [B,T,H,d] by the angles of cos, sin [P,T,1,d/2]. */
 export function rotate(g: GraphBuilder, x: Value, { rope, headDim: d }: TransformerSpec): Value {
   if (!rope) return x;
-  const half = rope.layout === 'half';
-  const a = half ? g.slice(x, 0, d / 2, 3) : g.slice(x, 0, d, 3, 2);
-  const b = half ? g.slice(x, d / 2, d, 3) : g.slice(x, 1, d, 3, 2);
+  const a = g.slice(x, 0, d / 2, 3);
+  const b = g.slice(x, d / 2, d, 3);
   const first = g.sub(g.mul(a, INPUTS.cos), g.mul(b, INPUTS.sin));
   const second = g.add(g.mul(b, INPUTS.cos), g.mul(a, INPUTS.sin));
-  if (half) return g.concat([first, second], 3);
-  const paired = g.concat([g.unsqueeze(first, [4]), g.unsqueeze(second, [4])], 4);
-  return g.reshape(paired, [0, 0, 0, d]);
+  return g.concat([first, second], 3);
 }
 
 /**
