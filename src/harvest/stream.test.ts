@@ -232,6 +232,39 @@ test('NaN and Infinity stop the stream with hook, document and likely cause', as
   expect((await drain(createActivationStream({ model, hook: HOOK, rows }), 10)).length).toBeGreaterThan(50);
 });
 
+test('the state after a failure is the state before it: with a mended model the run goes on with the same bits', async () => {
+  const withoutRun = (h: Float32Array): void => {
+    for (let i = 2; i < h.length; i += D) h[i] = 0;
+  };
+  const options = { hook: HOOK, shuffleTokens: 150, seed: 2 } as const;
+  for (const failingRun of [1, 2, 4, 6]) {
+    let runs = 0;
+    const model = fakeModel((h) => {
+      withoutRun(h);
+      // In the middle of the batch: rows before it have been looked at already.
+      if (++runs === failingRun) h.fill(Number.NaN, 60 * D, 64 * D);
+    });
+    const stream = createActivationStream({ ...options, model, rows: pack() });
+    const reference = createActivationStream({ ...options, model: fakeModel(withoutRun), rows: pack() });
+    let thrown: unknown;
+    for (let i = 0; i < 50 && !thrown; i++) {
+      const batch = await stream.next(90).catch((error: unknown) => {
+        thrown = error;
+      });
+      if (batch) expect(batch).toEqual(await reference.next(90));
+    }
+    await expect(stream.next(90)).rejects.toBe(thrown);
+    const { position, arrays } = stream.state();
+    const mended = createActivationStream({
+      ...options,
+      model: fakeModel(withoutRun),
+      rows: pack({ cursor: position.cursor }),
+    });
+    mended.restore(position, arrays);
+    for (let i = 0; i < 3; i++) expect(await mended.next(90)).toEqual(await reference.next(90));
+  }
+});
+
 test('an unknown hook, a hook without one vector per token, and exclusions that leave nothing', async () => {
   const make = (extra: object): unknown =>
     createActivationStream({ model: fakeModel(), hook: HOOK, rows: pack(), ...extra });

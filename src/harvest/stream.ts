@@ -10,7 +10,7 @@
  * State for a bit-exact resume: the cursor of the data, the generator, and the rows in the buffer and in the queue before it. The
  * model is deterministic, so the stream goes on with the same bits.
  */
-import type { DataCursor, RowSource } from '../data/index.ts';
+import type { DataCursor, PackedRows, RowSource } from '../data/index.ts';
 import type { Model } from '../models/types.ts';
 import { nearestNames } from '../shared/nearest.ts';
 import { createRng, type RngState } from '../shared/rng.ts';
@@ -46,7 +46,8 @@ export type StreamArrays = Map<string, Float32Array | Int32Array>;
 export type ResumableStream = ActivationStream & {
   /**
    * Everything for a bit-exact continuation: pass `position.cursor` to `packRows` and both to `restore` of a new stream.
-   * The arrays are views of the live buffers: write them before the next call of `next`.
+   * The arrays are views of the live buffers: write them before the next call of `next`. After `next` has thrown, this is
+   * the state before that call, and the stream gives nothing more.
    */
   state(): { position: StreamPosition; arrays: StreamArrays };
   restore(position: StreamPosition, arrays: StreamArrays): void;
@@ -94,26 +95,62 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
   const rng = createRng(`${seed}/shuffle`);
   const buffer = createShuffleBuffer(shuffleTokens, D, rng);
   const stages = { data: 0, model: 0, sae: 0 };
-  // Reused for every batch: kept rows are moved together here.
+  /** Rows that one model run may keep. */
   const room = batchSequences * T;
   const queue: RowQueue = { x: new Float32Array(room * D), tokens: new Int32Array(room), count: 0, next: 0 };
   let tokensSeen = 0;
   let ended = false;
+  /** The error that ended the stream, and the data position before the rows it came from. */
+  let failure: { error: unknown; cursor: DataCursor } | undefined;
   /** Epoch at which rows were last kept: a whole epoch without any is an endless loop. */
   let epochOfLastRow = rows.epochs;
 
-  /** Runs the model on the next rows and refills the queue, which must be empty. */
-  async function refill(): Promise<void> {
-    const started = performance.now();
-    const packed = await rows.next(batchSequences);
-    const packedAt = performance.now();
-    stages.data += packedAt - started;
-    queue.count = 0;
+  /** Moves the waiting rows to the front of the queue and makes room for those of one model run behind them. */
+  function makeRoom(): void {
+    const waiting = queue.count - queue.next;
+    const [x, tokens] = [queue.x, queue.tokens];
+    if ((waiting + room) * D > x.length) {
+      queue.x = new Float32Array((waiting + room) * D);
+      queue.tokens = new Int32Array(waiting + room);
+    }
+    queue.x.set(x.subarray(queue.next * D, queue.count * D));
+    queue.tokens.set(tokens.subarray(queue.next, queue.count));
+    queue.count = waiting;
     queue.next = 0;
+  }
+
+  /** Runs the model on the next rows and appends what is kept to the queue, all or nothing. */
+  async function refill(): Promise<void> {
+    if (failure) throw failure.error;
+    const started = performance.now();
+    const cursor = rows.cursor();
+    const packed = await rows.next(batchSequences);
+    stages.data += performance.now() - started;
     if (!packed) {
       ended = true;
       return;
     }
+    makeRoom();
+    const before = queue.count;
+    try {
+      await append(packed);
+    } catch (error) {
+      queue.count = before;
+      failure = { error, cursor };
+      throw error;
+    }
+    const kept = queue.count - before;
+    tokensSeen += kept;
+    if (kept > 0) epochOfLastRow = rows.epochs;
+    else if (rows.epochs > epochOfLastRow + 1) {
+      throw new Error(
+        `A whole pass over the ${rows.documents.name} (${rows.documents.count} documents) left no token to train on: all documents are too short for excludeFirst ${excludeFirst}, or hold special tokens only. Lower excludeFirst or add text.`,
+      );
+    }
+  }
+
+  async function append(packed: PackedRows): Promise<void> {
+    const started = performance.now();
     const { ids, mask, R } = packed;
     const { cache } = await model.run({ ids, mask, B: R, T }, { hooks: [hook] });
     const h = cache[hook];
@@ -135,19 +172,12 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
       queue.x.set(h.data.subarray(from, from + D), queue.count * D);
       queue.tokens[queue.count++] = ids[i]!;
     }
-    stages.model += performance.now() - packedAt;
-    tokensSeen += queue.count;
-    if (queue.count > 0) epochOfLastRow = rows.epochs;
-    else if (rows.epochs > epochOfLastRow + 1) {
-      throw new Error(
-        `A whole pass over the ${rows.documents.name} (${rows.documents.count} documents) left no token to train on: all documents are too short for excludeFirst ${excludeFirst}, or hold special tokens only. Lower excludeFirst or add text.`,
-      );
-    }
+    stages.model += performance.now() - started;
   }
 
-  async function ensureQueue(): Promise<boolean> {
-    while (queue.next >= queue.count && !ended) await refill();
-    return queue.next < queue.count;
+  /** Refills until `count` rows wait, or the data has ended. */
+  async function ensureQueue(count: number): Promise<void> {
+    while (queue.count - queue.next < count && !ended) await refill();
   }
 
   return {
@@ -160,23 +190,29 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
       return rows.epochs;
     },
     async next(B): Promise<ActivationRows | undefined> {
-      while (buffer.filled < buffer.capacity && (await ensureQueue())) buffer.fill(queue);
+      while (buffer.filled < buffer.capacity) {
+        await ensureQueue(1);
+        if (queue.next === queue.count) break;
+        buffer.fill(queue);
+      }
+      // All fresh rows before the first draw: when the model fails, no row has been taken and `state` is the state before.
+      await ensureQueue(B);
+      if (buffer.filled + queue.count - queue.next < B) return undefined;
       const x = new Float32Array(B * D);
       const tokens = new Int32Array(B);
       for (let b = 0; b < B; b++) {
-        const fresh = await ensureQueue();
         if (buffer.filled > 0) buffer.draw(queue, x, tokens, b);
-        else if (fresh) {
+        else {
           x.set(queue.x.subarray(queue.next * D, (queue.next + 1) * D), b * D);
           tokens[b] = queue.tokens[queue.next++]!;
-        } else return undefined;
+        }
       }
       return { x, B, D, tokens };
     },
     state() {
       const held = buffer.rows();
       return {
-        position: { cursor: rows.cursor(), rng: rng.state(), tokensSeen },
+        position: { cursor: failure?.cursor ?? rows.cursor(), rng: rng.state(), tokensSeen },
         arrays: new Map<string, Float32Array | Int32Array>([
           ['buffer.x', held.x],
           ['buffer.tokens', held.tokens],
@@ -193,14 +229,14 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
       };
       const queueTokens = take('queue.tokens', Int32Array);
       const queueX = take('queue.x', Float32Array);
-      if (queueTokens.length > room || queueX.length !== queueTokens.length * D) {
+      if (queueX.length !== queueTokens.length * D) {
         throw new Error(
-          `The saved stream has ${queueTokens.length} rows waiting (${queueX.length} numbers); this one has room for ${room} of width ${D}. Resume with the same context length and batchSequences.`,
+          `The saved stream has ${queueTokens.length} rows waiting (${queueX.length} numbers); rows of this hook have width ${D}. Resume with the same model and hook.`,
         );
       }
       buffer.restore(take('buffer.x', Float32Array), take('buffer.tokens', Int32Array));
-      queue.x.set(queueX);
-      queue.tokens.set(queueTokens);
+      queue.x = queueX.slice();
+      queue.tokens = queueTokens.slice();
       queue.count = queueTokens.length;
       queue.next = 0;
       rng.restore(position.rng);

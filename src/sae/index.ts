@@ -1,2 +1,4 @@
+export { loadSae } from './load.ts';
+export { saveSae } from './save.ts';
 export * from './topk.ts';
 export type { Sae, SaeConfig, SparseCode } from './types.ts';
