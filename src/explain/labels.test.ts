@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDocuments } from '../data/index.ts';
-import type { Document, PackedRows } from '../data/types.ts';
+import type { PackedRows } from '../data/types.ts';
 import { tokenTruth } from '../demo/concepts.ts';
 import { tokenTexts } from './display.ts';
-import { combineLabellers, conceptLabeller, registerLabeller } from './labels.ts';
+import { combineLabellers, conceptLabeller, registerLabeller, type TokenTruth } from './labels.ts';
 
 const documents = memoryDocuments([
   { id: 'a', text: 'in May 2020', meta: {}, register: 'dates' },
@@ -30,61 +30,48 @@ describe('labellers', () => {
     expect([0, 1, 4, 7, 8, 9].map((i) => [...at(i)])).toEqual([[0], [0], [1], [1], [], []]);
   });
 
-  /** A token has a concept where it shares a character with a range. */
-  const touches = (
-    _text: string,
-    ranges: readonly (readonly [number, number])[],
-    offsets: readonly (readonly [number, number])[],
-  ) =>
-    Uint8Array.from(offsets, ([start, end]) =>
-      ranges.some(([from, to]) => start < to && from < end && start < end) ? 1 : 0,
-    );
-
-  it('give a token the concepts its characters have, and none to BOS and padding', async () => {
-    const dates = conceptLabeller(
-      documents,
-      (
-        [
-          ['month', 0, 3],
-          ['year', 4, 8],
-          ['date', 0, 8],
-        ] as const
-      ).map(([name, from, to]) => ({
-        name,
-        truth: ({ text }) =>
-          text.includes('May') ? [[text.indexOf('May') + from, text.indexOf('May') + to] as const] : [],
-      })),
-      touches,
-    );
+  it('give a token the concepts it shares a character with, and none to BOS and padding', async () => {
+    const dates = conceptLabeller(documents, ['month', 'year', 'date'], ({ text }) => {
+      const start = text.indexOf('May');
+      if (start < 0) return [];
+      return [
+        { start: start + 4, end: start + 8, concept: 'year' },
+        { start, end: start + 3, concept: 'month' },
+        { start, end: start + 8, concept: 'date' },
+      ];
+    });
     const at = await combineLabellers([await registerLabeller(documents), dates]).label(packed);
     // " May" touches month and date; " 2020" year and date; registers come first.
     expect([0, 1, 2, 3, 5, 9].map((i) => at(i))).toEqual([[0], [0], [0, 2, 4], [0, 3, 4], [1], []]);
   });
 
-  it('agree with the suite of the demo, span by span', async () => {
+  it("take the demo suite's rule for tokens: at least half of the characters", async () => {
     const text = 'on 2021-03-04 and later';
-    const set = memoryDocuments([
-      { id: 'a', text, meta: {}, register: 'dates', spans: [{ start: 3, end: 13, label: 'date' }] },
-    ]);
-    const spans = {
-      name: 'date',
-      truth: (d: Document) => (d.spans ?? []).map(({ start, end }) => [start, end] as const),
-    };
-    const at = await conceptLabeller(set, [spans], tokenTruth).label({
+    const set = memoryDocuments([{ id: 'a', text, meta: {} }]);
+    const rows = {
       ...packed,
       T: 5,
       ids: new Int32Array(5),
       mask: new Uint8Array(5).fill(1),
       documents: new Int32Array(5),
+      // BOS, "on", " 2021-", "03-04", " and later" of which the date holds a part below
       starts: Int32Array.from([0, 0, 2, 8, 13]),
-      ends: Int32Array.from([0, 2, 8, 13, 17]),
-    });
-    expect([0, 1, 2, 3, 4].map((i) => at(i))).toEqual([[], [], [0], [0], []]);
+      ends: Int32Array.from([0, 2, 8, 13, 23]),
+    };
+    const truth = () => [{ start: 3, end: 16, concept: 'date' }];
+    const of = async (...rule: [TokenTruth?]) => {
+      const at = await conceptLabeller(set, ['date'], truth, ...rule).label(rows);
+      return [0, 1, 2, 3, 4].map((i) => at(i).length);
+    };
+    expect(await of()).toEqual([0, 0, 1, 1, 1]);
+    expect(await of(tokenTruth)).toEqual([0, 0, 1, 1, 0]);
   });
 
   it('say what is missing', async () => {
-    const labeller = conceptLabeller(documents, [], touches);
-    await expect(labeller.label({ ...packed, starts: new Int32Array(10).fill(-1) })).rejects.toThrow(
+    const labeller = conceptLabeller(documents, ['x'], () => [{ start: 0, end: 1, concept: 'y' }]);
+    await expect(labeller.label(packed)).rejects.toThrow('"y"');
+    const fine = conceptLabeller(documents, ['x'], () => []);
+    await expect(fine.label({ ...packed, starts: new Int32Array(10).fill(-1) })).rejects.toThrow(
       'offsets: true',
     );
   });

@@ -18,24 +18,54 @@ export async function registerLabeller(documents: DocumentSet): Promise<Labeller
   };
 }
 
-/** A concept: its name and where in a document's text it holds, as sorted ranges that do not overlap. */
-export type KnownConcept = { readonly name: string; truth(document: Document): readonly Range[] };
-
 /** Start and end in UTF-16 units, half-open. */
 type Range = readonly [start: number, end: number];
+
+/** One bit per token from the ranges where a concept holds and the tokens' offsets. */
+export type TokenTruth = (
+  text: string,
+  ranges: readonly Range[],
+  offsets: readonly Range[],
+) => ArrayLike<number>;
+
+/** A token has a concept if it shares a character with one of its stretches. Tokens without characters (BOS) have none. */
+const sharesCharacter: TokenTruth = (_text, ranges, offsets) =>
+  offsets.map(([start, end]) =>
+    start < end && ranges.some(([from, to]) => start < to && from < end) ? 1 : 0,
+  );
 
 /**
  * Labels tokens with concepts that are known by character. The batches must carry offsets.
  *
- * @param tokenTruth one bit per token from ranges and the tokens' offsets: the suite's own rule of when a token has a concept
+ * @param names all concepts
+ * @param truth the stretches of a document that show a concept, in any order
+ * @param tokenTruth when a token has a concept; by default when it shares a character with a stretch
+ * @example // spans that the corpus carries
+ * conceptLabeller(documents, names, ({ spans = [] }) => spans.map(({ start, end, label }) => ({ start, end, concept: label })));
  */
 export function conceptLabeller(
   documents: DocumentSet,
-  concepts: readonly KnownConcept[],
-  tokenTruth: (text: string, ranges: readonly Range[], offsets: readonly Range[]) => ArrayLike<number>,
+  names: readonly string[],
+  truth: (
+    document: Document,
+  ) => readonly { readonly start: number; readonly end: number; readonly concept: string }[],
+  tokenTruth: TokenTruth = sharesCharacter,
 ): Labeller {
+  const place = new Map(names.map((name, i) => [name, i]));
+
+  function rangesOf(document: Document): Map<number, Range[]> {
+    const ranges = new Map<number, Range[]>();
+    for (const { start, end, concept } of truth(document)) {
+      const id = place.get(concept);
+      if (id === undefined)
+        throw new Error(`Concept ${JSON.stringify(concept)} is not among the ${names.length} named ones.`);
+      ranges.set(id, [...(ranges.get(id) ?? []), [start, end]]);
+    }
+    return new Map([...ranges].sort(([a], [b]) => a - b));
+  }
+
   return {
-    labels: concepts.map(({ name }) => ({ name, kind: 'concept' })),
+    labels: names.map((name) => ({ name, kind: 'concept' })),
     async label({ documents: owners, starts, ends, mask }: PackedRows) {
       const positionsOf = new Map<number, number[]>();
       for (const [i, owner] of owners.entries()) {
@@ -50,10 +80,12 @@ export function conceptLabeller(
       for (const [owner, positions] of positionsOf) {
         const document = await documents.get(owner);
         const offsets = positions.map((i): Range => [starts[i]!, ends[i]!]);
-        for (const [id, concept] of concepts.entries()) {
-          const ranges = concept.truth(document);
-          if (ranges.length === 0) continue;
-          const bits = tokenTruth(document.text, ranges, offsets);
+        for (const [id, ranges] of rangesOf(document)) {
+          const bits = tokenTruth(
+            document.text,
+            ranges.sort((p, q) => p[0] - q[0]),
+            offsets,
+          );
           for (const [p, i] of positions.entries()) if (bits[p] === 1) found[i]!.push(id);
         }
       }
