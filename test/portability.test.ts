@@ -13,16 +13,20 @@ const isText = (path: string): boolean => {
 const textFiles = trackedFiles.filter(isText);
 
 /** Written in pieces, so that this file does not find itself. */
-const machinePath = new RegExp(
-  String.raw`(^|[\s"'\`(=:])/(?:${['wor' + 'k', 'far' + 'm', 'ro' + 'ot', 'Use' + 'rs', 'ho' + 'me'].join('|')})/[\w.]`,
-);
-const registryHost = new RegExp(
-  [
-    String.raw`regis` + String.raw`try\.(npmjs|yarnpkg)\.`,
-    String.raw`files\.pytho` + 'nhosted',
-    'pyp' + String.raw`i\.org/(simple|packages)`,
-  ].join('|'),
-);
+const folders = [
+  ['wo', 'rk'],
+  ['fa', 'rm'],
+  ['ro', 'ot'],
+  ['Us', 'ers'],
+  ['ho', 'me'],
+].map((parts) => parts.join(''));
+const machinePath = new RegExp(`(^|[\\s"'\`(=:])/(?:${folders.join('|')})/[\\w.]`);
+const hosts = [
+  ['regis', 'try\\.(npmjs|yarnpkg)\\.'],
+  ['files\\.pytho', 'nhosted'],
+  ['pyp', 'i\\.org/(simple|packages)'],
+];
+const registryHost = new RegExp(hosts.map((parts) => parts.join('')).join('|'));
 
 describe('portability', () => {
   it('starts every npm script with node and a file of scripts/', () => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { setPlatform } from './index.ts';
+import { setPlatform } from './current.ts';
 import { checkRange } from './memory.ts';
 import type { ByteFolder, ByteSource, Platform, WorkerHandle } from './types.ts';
 

@@ -2,7 +2,7 @@
  * A finished SAE and its controls on held-out text: what `train` prints at its end and `eval` prints at length. The feature index
  * rides along in the same pass and gives the cards of the most interesting latents.
  */
-import { type Document, type DocumentSet, type PackedRows, packRows } from '../data/index.ts';
+import { type DocumentSet, type PackedRows, packRows } from '../data/index.ts';
 import {
   createRowReader,
   evaluate,
@@ -14,13 +14,9 @@ import {
 import {
   buildCards,
   chooseInteresting,
-  combineLabellers,
-  conceptLabeller,
   createFeatureIndex,
   createUnembed,
   type FeatureIndex,
-  type Labeller,
-  registerLabeller,
 } from '../explain/index.ts';
 import type { Model } from '../models/types.ts';
 import { decode, encode, type Sae } from '../sae/index.ts';
@@ -28,6 +24,7 @@ import type { EvalResult } from '../shared/eval.ts';
 import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
+import { labellerOf } from './labels.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { tokenizerOf } from './streams.ts';
 
@@ -132,19 +129,6 @@ async function describeFeatures(
       ...(signal ? { signal } : {}),
     }),
   };
-}
-
-/** Registers of documents and spans inside them, where the corpus carries any. */
-async function labellerOf(heldout: DocumentSet): Promise<Labeller> {
-  const names = new Set<string>();
-  for (let i = 0; i < heldout.count; i++)
-    for (const { label } of (await heldout.get(i)).spans ?? []) names.add(label);
-  const registers = await registerLabeller(heldout);
-  const spans = ({ spans = [] }: Document) =>
-    spans.map(({ start, end, label }) => ({ start, end, concept: label }));
-  return names.size === 0
-    ? registers
-    : combineLabellers([registers, conceptLabeller(heldout, [...names].sort(), spans)]);
 }
 
 /** Writes eval.json and features/cards.json. */
