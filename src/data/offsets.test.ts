@@ -1,5 +1,9 @@
-import { expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
 import { byteTokenizer, wordTokenizer } from '../../test/support/tokenizers.ts';
+import { createTokenizer } from '../models/tokenizer.ts';
 import { tokenOffsets } from './offsets.ts';
 
 const pieces = (text: string, tokenizer = byteTokenizer): string[] => {
@@ -32,4 +36,38 @@ test('where the tokenizer changed the text, tokens around the change stay in pla
   expect(text.slice(starts[1], ends[1]).trim()).toBe('ﬁgure');
   expect(text.slice(starts[2], ends[2]).trim()).toBe('then');
   expect(text.slice(starts[3], ends[3]).trim()).toBe('end');
+});
+
+describe('with real tokenizers (the goldens of the tokenizer tests)', () => {
+  const folder = fileURLToPath(new URL('../../test/golden/models/tokenizers', import.meta.url));
+  const read = (path: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(folder, path), 'utf8'));
+  const cases = read('golden.json') as Record<string, { text: string; ids: number[] }[]>;
+
+  test.each(Object.keys(cases))(
+    '%s: stretches follow one another, and together they are the text',
+    (name) => {
+      const tokenizer = createTokenizer(
+        read(`${name}/tokenizer.json`),
+        read(`${name}/tokenizer_config.json`),
+      );
+      for (const { text } of cases[name]!) {
+        const ids = tokenizer.encode(text);
+        const { starts, ends } = tokenOffsets(text, ids, tokenizer);
+        let joined = '';
+        let at = 0;
+        for (let i = 0; i < ids.length; i++) {
+          // Parts of one character share its stretch; a space that SentencePiece puts in has none.
+          if (i > 0 && starts[i] === starts[i - 1] && ends[i] === ends[i - 1]) continue;
+          if (name === 'metaspace' && starts[i] === ends[i] && tokenizer.tokenStrings([ids[i]!])[0] === ' ')
+            continue;
+          expect(starts[i]).toBe(at);
+          expect(ends[i]).toBeGreaterThan(starts[i]!);
+          at = ends[i]!;
+          joined += text.slice(starts[i], ends[i]);
+        }
+        expect(joined).toBe(text);
+      }
+    },
+  );
 });

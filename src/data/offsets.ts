@@ -1,8 +1,8 @@
 /**
- * Which characters of a text each token stands for, found from the tokenizer's `decode` alone.
+ * Which characters of a text each token stands for, found from what the tokenizer shows and decodes.
  *
- * Tokens are laid along the text from left to right. A token whose own decoding stands at the current place takes it;
- * white space that the tokenizer swallowed (the SentencePiece leading space) goes to the token after it. Tokens that
+ * Tokens are laid along the text from left to right. A token whose own text stands at the current place takes it;
+ * white space that the tokenizer swallowed goes to the token after it, and a space that it put before the text is empty. Tokens that
  * hold parts of one character (byte-level and byte-fallback vocabularies split Cyrillic, emoji, …) are joined until
  * they decode to text that stands there, and each of them gets the whole stretch. Where the tokenizer changed the text
  * (lower case, Unicode normalisation) the tokens get the stretch up to the next place that fits.
@@ -28,20 +28,21 @@ function placeOf(text: string, piece: string, at: number): number {
  * Character offsets of tokens: token i stands for text [starts[i], ends[i]) in UTF-16 units. Starts never decrease.
  *
  * @param ids tokens of `text` without BOS, as `tokenizer.encode(text)` returns them
- * @param pieces decoding of single ids, kept between calls because decoding is slow
+ * @param pieces text of single ids, kept between calls
  */
 export function tokenOffsets(
   text: string,
   ids: readonly number[],
-  tokenizer: Pick<Tokenizer, 'decode'>,
+  tokenizer: Pick<Tokenizer, 'decode' | 'tokenStrings'>,
   pieces: Map<number, string> = new Map(),
 ): { starts: Int32Array; ends: Int32Array } {
   const starts = new Int32Array(ids.length);
   const ends = new Int32Array(ids.length);
-  const decodeOne = (id: number): string => {
+  // What is shown, not what is decoded: decoding drops special tokens and the space of a lone SentencePiece "▁".
+  const pieceOf = (id: number): string => {
     let piece = pieces.get(id);
     if (piece === undefined) {
-      piece = tokenizer.decode([id]);
+      piece = tokenizer.tokenStrings([id])[0] ?? '';
       pieces.set(id, piece);
     }
     return piece;
@@ -54,7 +55,7 @@ export function tokenOffsets(
   let at = 0;
   let i = 0;
   while (i < ids.length) {
-    const piece = decodeOne(ids[i]!);
+    const piece = pieceOf(ids[i]!);
     let place = placeOf(text, piece, at);
     if (place >= 0) {
       const from = i++;
@@ -67,7 +68,7 @@ export function tokenOffsets(
       continue;
     }
     const trimmed = piece.trimStart();
-    if (trimmed !== piece && trimmed !== '' && text.startsWith(trimmed, at)) {
+    if (trimmed !== piece && text.startsWith(trimmed, at)) {
       // A space that the tokenizer put before the text.
       give(i, i + 1, at, at + trimmed.length);
       at += trimmed.length;
@@ -92,7 +93,7 @@ export function tokenOffsets(
     // The text was changed here: find the nearest later token that stands a little further on.
     let resumed = false;
     for (let n = 1; n <= MAX_GROUP && i + n < ids.length && !resumed; n++) {
-      const later = decodeOne(ids[i + n]!).trim();
+      const later = pieceOf(ids[i + n]!).trim();
       const found = later.length > 0 ? text.indexOf(later, at) : -1;
       if (found >= 0 && found - at <= MAX_SKIP) {
         give(i, i + n, at, found);
