@@ -6,13 +6,7 @@
 import type { Document, DocumentSet } from '../data/index.ts';
 import { concepts, tokenTruth } from '../demo/concepts.ts';
 import { registers } from '../demo/registers.ts';
-import {
-  combineLabellers,
-  conceptLabeller,
-  type KnownConcept,
-  type Labeller,
-  registerLabeller,
-} from '../explain/index.ts';
+import { combineLabellers, conceptLabeller, type Labeller, registerLabeller } from '../explain/index.ts';
 
 /** Reads every document once. */
 export async function labellerOf(heldout: DocumentSet): Promise<Labeller> {
@@ -24,37 +18,24 @@ export async function labellerOf(heldout: DocumentSet): Promise<Labeller> {
     bundled &&= register !== undefined && known.has(register);
     for (const { label } of spans) spanLabels.add(label);
   }
-  const found = bundled ? suite() : [...spanLabels].sort().map(spanConcept);
   const byRegister = await registerLabeller(heldout);
-  return found.length === 0
-    ? byRegister
-    : combineLabellers([byRegister, conceptLabeller(heldout, found, tokenTruth)]);
+  if (bundled) return combineLabellers([byRegister, suiteLabeller(heldout)]);
+  if (spanLabels.size === 0) return byRegister;
+  const spansOf = ({ spans = [] }: Document) =>
+    spans.map(({ start, end, label }) => ({ start, end, concept: label }));
+  return combineLabellers([byRegister, conceptLabeller(heldout, [...spanLabels].sort(), spansOf)]);
 }
 
 /** The suite without the plain registers, which are labelled by document already. */
-function suite(): KnownConcept[] {
+function suiteLabeller(heldout: DocumentSet): Labeller {
   const plain = new Set(registers.map(({ name }) => `register/${name}`));
-  return concepts
-    .filter(({ name }) => !plain.has(name))
-    .map((concept) => ({
-      name: concept.name,
-      truth: ({ id, register = '', text, meta, spans = [] }) =>
-        concept.truth({ id, register, text, spans, meta: meta as Record<string, string | number> }),
-    }));
-}
-
-function spanConcept(name: string): KnownConcept {
-  return {
-    name,
-    truth({ spans = [] }: Document) {
-      const ranges: [number, number][] = [];
-      for (const { label, start, end } of spans.toSorted((a, b) => a.start - b.start)) {
-        if (label !== name) continue;
-        const last = ranges.at(-1);
-        if (last && start <= last[1]) last[1] = Math.max(last[1], end);
-        else ranges.push([start, end]);
-      }
-      return ranges;
-    },
+  const suite = concepts.filter(({ name }) => !plain.has(name));
+  const names = suite.map(({ name }) => name);
+  const truth = ({ id, register = '', text, meta, spans = [] }: Document) => {
+    const labelled = { id, register, text, spans, meta: meta as Record<string, string | number> };
+    return suite.flatMap((concept) =>
+      concept.truth(labelled).map(([start, end]) => ({ start, end, concept: concept.name })),
+    );
   };
+  return conceptLabeller(heldout, names, truth, tokenTruth);
 }

@@ -1,0 +1,38 @@
+/** Tokens per second of a planned training run on this machine, from a few real steps whose result is thrown away. */
+import { openCorpus } from '../data/index.ts';
+import { openModel } from '../models/index.ts';
+import { getPlatform } from '../platform/index.ts';
+import type { TrainConfig } from '../shared/config.ts';
+import { createTrainer } from '../train/index.ts';
+import { planTraining } from './plan.ts';
+import { withResources } from './resources.ts';
+import { nextRows, openStream, stoppable, trainingRows } from './streams.ts';
+
+/** Steps that warm up the engine and the compiler, then steps that are timed. */
+const WARM_UP = 2;
+const TIMED = 5;
+
+/**
+ * Runs seven steps of the plan, data and model included.
+ *
+ * @returns tokens per second
+ */
+export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): Promise<number> {
+  return await withResources(async (own) => {
+    const model = own(await openModel(config.model));
+    const plan = planTraining(config, model, { cores: getPlatform().threads, folder: '' });
+    const corpus = own(await openCorpus({ data: config.data, textField: config.textField }));
+    const small = { ...plan, settings: { ...plan.settings, shuffleTokens: config.batchTokens } };
+    const { rows } = stoppable(trainingRows(plan, model, corpus), signal);
+    const stream = own(openStream(small, model, rows));
+    const trainer = own(await createTrainer(plan.trainer));
+    const first = await nextRows(stream, config.batchTokens);
+    await trainer.initialize(first);
+    let started = 0;
+    for (let i = 0; i < WARM_UP + TIMED; i++) {
+      if (i === WARM_UP) started = performance.now();
+      await trainer.train(await nextRows(stream, config.batchTokens));
+    }
+    return (TIMED * config.batchTokens * 1000) / (performance.now() - started);
+  });
+}
