@@ -1,7 +1,7 @@
 /** Opening a model: folder -> spec -> graph -> runtime. */
 import type { Graph } from '../graph/index.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
-import { findFamily } from './families/index.ts';
+import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { type ModelFolder, openModelFolder, readJson } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';

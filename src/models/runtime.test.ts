@@ -4,7 +4,7 @@ import { goldenFolder, openGolden, relativeError } from '../../test/golden/model
 import { cutGraph, type Graph } from '../graph/index.ts';
 import { openFolder } from '../platform/node.ts';
 import { padBatch } from './batch.ts';
-import { findFamily } from './families/index.ts';
+import { findFamily } from './families/registry.ts';
 import { openModelFolder } from './hf-folder.ts';
 import { openModel } from './open.ts';
 import type { Model, Tensor, TokenBatch } from './types.ts';
