@@ -1,0 +1,96 @@
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fromBlob } from './browser.ts';
+import { folderFromBytes, fromBytes } from './memory.ts';
+import { openFile, openFolder } from './node.ts';
+import type { ByteSource } from './types.ts';
+import { serialPort } from './worker-port.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'saekit-platform-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const CONTENT = Uint8Array.from({ length: 100 }, (_, i) => i);
+
+test.each(['memory', 'file', 'blob'])(
+  'a byte source gives ranges and refuses to leave its bytes: %s',
+  async (kind) => {
+    await writeFile(join(folder, 'a.bin'), CONTENT);
+    const source: ByteSource =
+      kind === 'memory'
+        ? fromBytes(CONTENT)
+        : kind === 'file'
+          ? await openFile(join(folder, 'a.bin'))
+          : fromBlob(new Blob([CONTENT]));
+    expect(source.byteLength).toBe(100);
+    expect([...(await source.slice(10, 13))]).toEqual([10, 11, 12]);
+    expect(await source.slice(100, 100)).toHaveLength(0);
+    for (const [start, end] of [
+      [0, 101],
+      [-1, 5],
+      [7, 3],
+      [0.5, 2],
+      [Number.NaN, 1],
+    ] as const) {
+      await expect(source.slice(start, end)).rejects.toThrow(/but it has 100/);
+    }
+    await source.close?.();
+  },
+);
+
+describe('folders', () => {
+  test('a file knows its real path through symlinks', async () => {
+    await writeFile(join(folder, 'blob'), CONTENT);
+    await symlink('blob', join(folder, 'name.bin'));
+    const opened = await openFolder(folder);
+    expect(await opened.has('name.bin')).toBe(true);
+    expect(await opened.has('other')).toBe(false);
+    const source = await opened.open('name.bin');
+    expect(source.realPath).toMatch(/blob$/);
+    await source.close?.();
+  });
+
+  test('what is missing or of another kind is named', async () => {
+    await writeFile(join(folder, 'file'), 'x');
+    await expect(openFolder(join(folder, 'none'))).rejects.toThrow(/none: no such folder/);
+    await expect(openFolder(join(folder, 'file'))).rejects.toThrow(/file: not a folder/);
+    await expect(openFile(join(folder, 'none'))).rejects.toThrow(/none: no such file/);
+    await expect(openFile(folder)).rejects.toThrow(/not a file/);
+    await expect(folderFromBytes('up', new Map()).open('a')).rejects.toThrow('up: no file a; it has none.');
+  });
+});
+
+describe('a worker inbox', () => {
+  test('handles one message at a time, in order, and stops only between two', async () => {
+    const log: string[] = [];
+    let finish: () => void = () => {};
+    const stopped = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const port = serialPort(() => {
+      log.push('stop');
+      finish();
+    });
+    port.push({ message: 'early' });
+    port.start(async (message) => {
+      log.push(`${message} begins`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      log.push(`${message} ends`);
+    });
+    port.push({ message: 'second' });
+    port.push({ stop: true });
+    port.push({ message: 'never' });
+    await stopped;
+    expect(log).toEqual(['early begins', 'early ends', 'second begins', 'second ends', 'stop']);
+  });
+
+  test('can be stopped before anything listens', () => {
+    let stops = 0;
+    serialPort(() => stops++).push({ stop: true });
+    expect(stops).toBe(1);
+  });
+});
