@@ -5,7 +5,6 @@ export {
   type ActivationStreamOptions,
   createActivationStream,
   type ResumableStream,
-  type StreamArrays,
   type StreamPosition,
 } from './stream.ts';
 export * from './types.ts';

@@ -1,7 +1,7 @@
 /** Run folders: locked while written, every file whole or not at all. */
 
-export { folderWriter, StorageFull, writeAtomic, writeJson } from './atomic.ts';
-export { type LockOwner, lockOwner } from './lock.ts';
+export { folderWriter, StorageFull } from './atomic.ts';
+export { lockOwner } from './lock.ts';
 export {
   createRunFolder,
   type RunFolder,
