@@ -5,6 +5,5 @@ export { fitPca, type Pca } from './pca.ts';
 export { createRowReader, type RowReader } from './read-rows.ts';
 export { wilson } from './statistics/binomial.ts';
 export { type BootstrapOptions, bootstrap, type UnitSums } from './statistics/bootstrap.ts';
-export { mean, quantiles } from './statistics/summary.ts';
 export { formatEvalTable } from './table.ts';
 export type { Candidate, EvalModel, ObservedRows, Reconstruction } from './types.ts';

@@ -27,7 +27,7 @@ function show(value: number | null, { digits, percent }: Row): string {
 }
 
 /** Latents by firing frequency as one line of bars, two per decade; heights by square root, so that rare bins show. */
-export function densityLine({ edges, counts, never }: Density): string {
+function densityLine({ edges, counts, never }: Density): string {
   const bars = ' ▁▂▃▄▅▆▇█';
   const pairs = Array.from({ length: counts.length / 2 }, (_, i) => counts[2 * i]! + counts[2 * i + 1]!);
   const top = Math.max(1, ...pairs);

@@ -190,6 +190,15 @@ describe('interestingness', () => {
     expect(best[0]!.total).toBeLessThanOrEqual(1);
   });
 
+  it('prefers another label to the same one in another direction', async () => {
+    // 0 and 5 are both "code", now orthogonal: 2, with the lower score, comes between them only because of the label.
+    const apart = W_dec.slice();
+    apart.set([0, 0.5, 0, 0.5], 5 * D);
+    const order = await chooseInteresting(index, { W_dec: apart, unembed });
+    expect(order.map(({ latent }) => latent)).toEqual([0, 2, 5, 1]);
+    expect(order[2]!.total).toBeGreaterThan(order[1]!.total);
+  });
+
   it('follows the latents when they are renamed', async () => {
     const before = await chooseInteresting(index, { W_dec, unembed });
     await fc.assert(
@@ -238,14 +247,15 @@ describe('cards', () => {
       expect(register).toBe('code');
       expect(left.length).toBeLessThanOrEqual(16);
       expect(right.length).toBeLessThanOrEqual(8);
-      const tokens = [...left, peak, ...right].filter((text) => text !== '<s>');
+      const tokens = [...left, peak, ...right];
+      expect(tokens).not.toContain('<s>');
       const text = tokens.join('');
       const start = (await documents.get(document)).text.indexOf(text);
       expect(start).toBeGreaterThanOrEqual(0);
       places.add(`${document}:${start + left.join('').length}`);
       const first = startsOf[document]!.indexOf(start);
-      const shown = activations.slice(activations.length - tokens.length);
-      for (const [i, v] of shown.entries()) {
+      expect(activations.length).toBe(tokens.length);
+      for (const [i, v] of activations.entries()) {
         expect(v).toBeCloseTo(activation(0, contents[document]![first + i]!, document, first + i), 5);
       }
       expect(activations[left.length]).toBe(value);

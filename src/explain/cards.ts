@@ -93,7 +93,10 @@ export async function buildCards(
     return featureCardSchema.parse({
       latent,
       density: index.rows === 0 ? 0 : index.firings(latent) / index.rows,
-      guess: guessLabel(evidence),
+      guess: guessLabel(
+        evidence,
+        own.filter(({ kind }) => kind === 'top').map(({ peak }) => peak),
+      ),
       ...(best && { best }),
       entropy: index.entropy(latent),
       passages: index.passages(latent),
@@ -162,6 +165,9 @@ async function readExamples(
         const owner = packed.documents[position]!;
         let [start, end] = [position, position + 1];
         while (start > 0 && position - start < window[0] && packed.documents[start - 1] === owner) start--;
+        // BOS stands for no characters.
+        while (start < position && packed.starts[start]! >= 0 && packed.starts[start] === packed.ends[start])
+          start++;
         while (end < T && end - position <= window[1] && packed.documents[end] === owner) end++;
         const activations = Array.from({ length: end - start }, (_, i) => {
           if (start + i === position) return peak.value;
@@ -209,15 +215,26 @@ function joinRows(rows: readonly PackedRows[]): PackedRows {
   };
 }
 
-/** The `count` largest (sign 1) or smallest (sign −1) effects. */
+/** Parts of characters and control characters, which a byte-level vocabulary is full of, say nothing to a reader. */
+const unreadable = /[\ufffd\p{Cc}]/u;
+
+/** The `count` largest (sign 1) or smallest (sign −1) effects among the tokens that can be read. */
 function extremes(
   effects: Float32Array,
   count: number,
   sign: 1 | -1,
   tokenString: (id: number) => string,
 ): TokenEffect[] {
-  return Array.from(effects, (effect, id) => ({ id, effect }))
-    .sort((a, b) => sign * (b.effect - a.effect) || a.id - b.id)
-    .slice(0, count)
-    .map(({ id, effect }) => ({ token: tokenString(id), id, effect }));
+  const order = Array.from(effects, (_, id) => id).sort(
+    (a, b) => sign * (effects[b]! - effects[a]!) || a - b,
+  );
+  const found: TokenEffect[] = [];
+  for (const id of order) {
+    if (found.length === count) break;
+    const token = tokenString(id);
+    // White space such as a new line is control characters too, but can be read.
+    if (token.trim() !== '' && unreadable.test(token.trim())) continue;
+    found.push({ token, id, effect: effects[id]! });
+  }
+  return found;
 }

@@ -8,20 +8,24 @@
  *                  effect   mean peak activation x standard deviation over the vocabulary of the logits its direction pushes. A stand-in
  *                           for the effect on the output when steered, which takes a generation per latent
  *     score(f)   = (rank_f1 · rank_entropy · rank_effect)^(1/3)                                              the rank product
- *     order      maximal marginal relevance (Carbonell & Goldstein 1998) on decoder cosine, λ = 0.7:
- *                  next = argmax_f  λ score(f) − (1 − λ) max_{g chosen} |cos(d_f, d_g)|
+ *     order      maximal marginal relevance (Carbonell & Goldstein 1998), λ = 0.7:
+ *                  next = argmax_f  λ score(f) − (1 − λ) max_{g chosen} sim(f, g)
+ *                  sim = |cos(d_f, d_g)| of the decoder, and at least 1/2 where the same label fits both: the third latent for one
+ *                  language is less of a surprise than the first for another, whatever the angle between them
  *
  * The effect is computed for the 256 best by the other two ranks only, and all ranks are taken among those. Constants are ours.
  * `chooseRandom` is the unbiased sample beside it, so that nobody is fooled.
  */
 import { createRng } from '../shared/rng.ts';
 import type { FeatureIndex } from './feature-index.ts';
+import { fits } from './guess.ts';
 import type { Unembed } from './types.ts';
 
 const densityRange = [1e-4, 3e-2] as const;
 const fewestPassages = 5;
 const shortlistLength = 256;
 const relevance = 0.7;
+const sameLabel = 0.5;
 
 export type Scored = {
   readonly latent: number;
@@ -91,7 +95,11 @@ export async function chooseInteresting(
     const [f1, entropy, effect] = all[i]!.ranks as [number, number, number];
     return { latent, f1, entropy, effect, total: Math.cbrt(all[i]!.product) };
   });
-  return diversify(scored, W_dec, D, count);
+  const labelOf = (latent: number) => {
+    const best = index.best(latent);
+    return fits(best) ? best.label : undefined;
+  };
+  return diversify(scored, labelOf, W_dec, D, count);
 }
 
 /** A uniform sample of latents that fired at all, in drawing order. */
@@ -130,17 +138,28 @@ function spread(values: Float32Array): number {
 }
 
 /** Maximal marginal relevance. Equal merits go to the smaller latent. */
-function diversify(scored: readonly Scored[], W_dec: Float32Array, D: number, count: number): Scored[] {
-  const rest = [...scored].sort((a, b) => a.latent - b.latent).map((entry) => ({ entry, closest: 0 }));
+function diversify(
+  scored: readonly Scored[],
+  labelOf: (latent: number) => string | undefined,
+  W_dec: Float32Array,
+  D: number,
+  count: number,
+): Scored[] {
+  const rest = [...scored]
+    .sort((a, b) => a.latent - b.latent)
+    .map((entry) => ({ entry, label: labelOf(entry.latent), closest: 0 }));
+  const merit = ({ entry, closest }: (typeof rest)[number]) =>
+    relevance * entry.total - (1 - relevance) * closest;
   const chosen: Scored[] = [];
   while (chosen.length < count && rest.length > 0) {
-    let best = 0;
-    const merit = (i: number) => relevance * rest[i]!.entry.total - (1 - relevance) * rest[i]!.closest;
-    for (let i = 1; i < rest.length; i++) if (merit(i) > merit(best)) best = i;
-    const [{ entry }] = rest.splice(best, 1) as [{ entry: Scored; closest: number }];
-    chosen.push(entry);
-    for (const other of rest)
-      other.closest = Math.max(other.closest, Math.abs(cosine(W_dec, other.entry.latent, entry.latent, D)));
+    const best = rest.reduce((leader, other) => (merit(other) > merit(leader) ? other : leader));
+    rest.splice(rest.indexOf(best), 1);
+    chosen.push(best.entry);
+    for (const other of rest) {
+      const angle = Math.abs(cosine(W_dec, other.entry.latent, best.entry.latent, D));
+      const same = other.label !== undefined && other.label === best.label ? sameLabel : 0;
+      other.closest = Math.max(other.closest, angle, same);
+    }
   }
   return chosen;
 }

@@ -64,8 +64,8 @@ export const featureCardSchema = z.strictObject({
     .array(z.strictObject({ token: z.string(), share: z.number() }))
     .describe('Commonest peak tokens of the sample.'),
   examples: z.array(featureExampleSchema),
-  raises: z.array(tokenEffectSchema).describe('Tokens whose logits it raises most.'),
-  lowers: z.array(tokenEffectSchema).describe('Tokens whose logits it lowers most.'),
+  raises: z.array(tokenEffectSchema).describe('Readable tokens whose logits it raises most.'),
+  lowers: z.array(tokenEffectSchema).describe('Readable tokens whose logits it lowers most.'),
   score: z
     .strictObject({ f1: z.number(), entropy: z.number(), effect: z.number(), total: z.number() })
     .optional()

@@ -12,7 +12,7 @@
  */
 import type { Interval } from '../../shared/eval.ts';
 import { createRng } from '../../shared/rng.ts';
-import { quantiles } from './summary.ts';
+import { quantiles } from './quantiles.ts';
 
 /** Sums per unit, row-major [U,C]. */
 export type UnitSums = { readonly U: number; readonly C: number; readonly sums: ArrayLike<number> };

@@ -1,6 +1,6 @@
 """Goldens of src/eval: metrics by PyTorch/numpy in float64 on small fixed inputs, written to test/golden/eval/metrics.json.
 
-Run:  python test/oracles/eval/make_goldens.py       (torch, numpy, scipy optional; see test/oracles/README.md)
+Run:  python test/oracles/eval/make_goldens.py       (needs numpy, torch, scipy)
 
 The "model" is logits = tanh(h) U + c at the hook, h = E[id] + 0.5 E[previous id] (previous within the sequence).
 """
@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from scipy.stats import binomtest
 
 rng = np.random.default_rng(7)
 R, T, D, V, F, K = 4, 9, 5, 11, 12, 3
@@ -162,15 +163,10 @@ golden = {
         "expected": np.quantile(quantile_input.astype(np.float64), [0, 0.025, 0.1, 0.5, 0.77, 0.975, 1]).tolist(),
     },
 }
-try:
-    from scipy.stats import binomtest
-
-    golden["wilson"] = [
-        [s, n, level, *binomtest(s, n).proportion_ci(level, method="wilson")]
-        for s, n, level in [(0, 10, 0.95), (3, 10, 0.95), (10, 10, 0.95), (37, 4096, 0.99), (150, 200, 0.9)]
-    ]
-except ImportError:
-    raise SystemExit("scipy is needed for the Wilson golden")
+golden["wilson"] = [
+    [s, n, level, *binomtest(s, n).proportion_ci(level, method="wilson")]
+    for s, n, level in [(0, 10, 0.95), (3, 10, 0.95), (10, 10, 0.95), (37, 4096, 0.99), (150, 200, 0.9)]
+]
 
 out = pathlib.Path(__file__).resolve().parents[2] / "golden" / "eval" / "metrics.json"
 out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,8 @@
 /**
- * Means and quantiles.
+ * Quantiles.
  *
- *     mean(x)        = Σ xᵢ / n
  *     quantile(x, q) = (1 − f) x₍ᵢ₎ + f x₍ᵢ₊₁₎,  h = (n − 1) q, i = ⌊h⌋, f = h − i      (type 7: numpy's default)
  */
-
-/** Arithmetic mean; NaN of nothing. */
-export function mean(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum / values.length;
-}
 
 /**
  * Quantiles of `values` at each of `at` (0 to 1), interpolated linearly; NaN of nothing. The input is left as it is.
