@@ -1,6 +1,6 @@
 """Goldens of src/eval: metrics by PyTorch/numpy in float64 on small fixed inputs, written to test/golden/eval/metrics.json.
 
-Run:  python test/oracles/eval/make_goldens.py       (needs numpy, torch, scipy)
+Run:  python test/oracles/eval/generate.py       (needs numpy, torch, scipy)
 
 The "model" is logits = tanh(h) U + c at the hook, h = E[id] + 0.5 E[previous id] (previous within the sequence).
 """
