@@ -217,7 +217,7 @@ function report(result: EvalResult, revived: number): void {
   mkdirSync(folder, { recursive: true });
   const date = new Date().toISOString().slice(0, 10);
   const setup = {
-    model: model.info.name,
+    model: 'demo/model',
     modelHash: model.info.hash,
     hook,
     F,
@@ -229,6 +229,6 @@ function report(result: EvalResult, revived: number): void {
   };
   writeFileSync(
     join(folder, `quality-${date}.json`),
-    `${JSON.stringify({ setup, figures: lines, evaluation: result }, null, 1)}\n`,
+    `${JSON.stringify({ setup, figures: lines, evaluation: { ...result, model: { ...result.model, name: 'demo/model' } } }, null, 1)}\n`,
   );
 }

@@ -12,7 +12,7 @@
 import { pointer as at } from '../kernels/arena.ts';
 import type { Product } from '../sae/product.ts';
 import { rowTile } from '../sae/product.ts';
-import { type Competitors, listCompetitors, listLearning, selectAux } from './aux.ts';
+import { type Competitors, listCompetitors, listLearning, selectAux } from './auxk.ts';
 import type { Comm } from './comm/types.ts';
 import type { Group } from './group.ts';
 import { learningRate } from './schedule.ts';

@@ -139,9 +139,9 @@ def main():
         # no dead latent at any step: AuxK never runs
         "plain": (base, none),
         # more dead latents than auxk
-        "aux": (base | dict(deadSteps=3), planted),
+        "auxk": (base | dict(deadSteps=3), planted),
         # fewer dead latents than auxk: all of them take part
-        "aux-few": (base | dict(deadSteps=3, auxk=64), planted[:10]),
+        "auxk-few": (base | dict(deadSteps=3, auxk=64), planted[:10]),
         "freeze-decoder": (base | dict(deadSteps=3, freeze="decoder"), planted),
         "freeze-encoder": (base | dict(deadSteps=3, freeze="encoder"), planted),
         "freeze-soft": (base | dict(deadSteps=3, freeze="soft", lr=0.04), planted),
