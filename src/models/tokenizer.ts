@@ -29,6 +29,26 @@ function contains(component: unknown, type: string): boolean {
   return Array.isArray(parts) && parts.some((part) => contains(part, type));
 }
 
+/**
+ * The Digits pre-tokenizer splits at Unicode numbers in Rust (so also at ½ and Ⅷ) but only at 0-9 in the JavaScript
+ * library; a Split by the same class is the same in both.
+ */
+function withUnicodeDigits(component: unknown): unknown {
+  if (typeof component !== 'object' || component === null) return component;
+  const { type, individual_digits: single, pretokenizers } = component as Json;
+  if (type === 'Digits') {
+    return {
+      type: 'Split',
+      pattern: { Regex: single ? '\\p{N}' : '\\p{N}+' },
+      behavior: 'Isolated',
+      invert: false,
+    };
+  }
+  return Array.isArray(pretokenizers)
+    ? { ...component, pretokenizers: pretokenizers.map(withUnicodeDigits) }
+    : component;
+}
+
 const tokenText = (token: unknown): string | undefined => {
   if (typeof token === 'string') return token;
   if (typeof token === 'object' && token !== null) {
@@ -51,7 +71,7 @@ export function createTokenizer(
   config: Json,
   bosTokenId?: number,
 ): Tokenizer & { bosTokenId: number | undefined } {
-  const inner = new HfTokenizer(json, config);
+  const inner = new HfTokenizer({ ...json, pre_tokenizer: withUnicodeDigits(json.pre_tokenizer) }, config);
   const bosText = tokenText(config.bos_token);
   const bos = (bosText === undefined ? undefined : inner.token_to_id(bosText)) ?? bosTokenId;
   const specialIds = new Set<number>();

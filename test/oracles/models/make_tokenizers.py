@@ -1,6 +1,6 @@
-"""Three small tokenizers of the kinds in use, trained by the Python library, and its ids for nasty text.
+"""Four small tokenizers of the kinds in use, trained by the Python library, and its ids for nasty text.
 
-byte-level: GPT-2's pre-tokenizer; llama3: a regular expression split, then bytes; metaspace: Llama 2's pieces with byte
+byte-level: GPT-2's pre-tokenizer; digits: numbers split first, then the same (SmolLM); llama3: a regular expression split, then bytes; metaspace: Llama 2's pieces with byte
 fallback. Writes test/golden/models/tokenizers/<kind>/ and tokenizers/golden.json.
 """
 
@@ -37,6 +37,13 @@ def byte_level():
     return t, trainers.BpeTrainer(vocab_size=320, special_tokens=["<|pad|>", "<|begin|>", "<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
 
 
+def digits():
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    t.decoder = decoders.ByteLevel()
+    return t, trainers.BpeTrainer(vocab_size=320, special_tokens=["<|pad|>", "<|begin|>", "<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+
+
 def llama3():
     t = Tokenizer(models.BPE(ignore_merges=True))
     t.pre_tokenizer = pre_tokenizers.Sequence([
@@ -56,7 +63,7 @@ def metaspace():
 
 
 golden = {}
-for name, make in {"byte-level": byte_level, "llama3": llama3, "metaspace": metaspace}.items():
+for name, make in {"byte-level": byte_level, "digits": digits, "llama3": llama3, "metaspace": metaspace}.items():
     tokenizer, trainer = make()
     tokenizer.train_from_iterator(CORPUS, trainer)
     folder = OUT / name
