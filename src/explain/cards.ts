@@ -177,7 +177,7 @@ async function readExamples(
             if (code.indices[k] === latent && code.values[k]! > 0) return code.values[k]!;
           return 0;
         });
-        const texts = await tokenTexts(packed, [start, end], tokenStrings, documents);
+        const texts = await tokenTexts(packed, [start, end], position, tokenStrings, documents);
         const at = position - start;
         const register = documents && (await documents.get(owner)).register;
         examples[p] = {

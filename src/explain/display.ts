@@ -6,12 +6,13 @@ export type TokenStrings = (ids: readonly number[]) => string[];
 /**
  * Text of the tokens at positions [from, to) of a packed row, one string each.
  *
- * Where the rows carry offsets the document's own text is used: a character split over several tokens shows whole at its first token and
- * as '' at the others. Otherwise the tokenizer's strings are.
+ * Where the rows carry offsets the document's own text is used: a character split over several tokens shows whole at one of them (at
+ * `peak` if that is among them, else at the first) and as '' at the others. Otherwise the tokenizer's strings are.
  */
 export async function tokenTexts(
   { ids, documents, starts, ends }: PackedRows,
   [from, to]: readonly [number, number],
+  peak: number,
   tokenStrings: TokenStrings,
   set?: DocumentSet,
 ): Promise<string[]> {
@@ -30,6 +31,11 @@ export async function tokenTexts(
     const text = known.get(owner) ?? (await set.get(owner)).text;
     known.set(owner, text);
     texts.push(text.slice(start, Math.max(start, ends[i]!)));
+  }
+  // Never an empty peak: its character moves over from the token that shows it.
+  for (let i = peak - 1; i >= from && texts[peak - from] === '' && ends[i]! > starts[peak]!; i--) {
+    texts[peak - from] = texts[i - from]!;
+    texts[i - from] = '';
   }
   return texts;
 }

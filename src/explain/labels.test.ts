@@ -80,9 +80,11 @@ describe('labellers', () => {
 describe('token texts', () => {
   const strings = (ids: readonly number[]) => ids.map((id) => `<${id}>`);
   it('show a split character once, and tokens without text by the tokenizer', async () => {
-    expect(await tokenTexts(packed, [0, 9], strings, documents)).toEqual([
+    expect(await tokenTexts(packed, [0, 9], 1, strings, documents)).toEqual([
       ...['<0>', 'in', ' May', ' 2020', '<0>', 'П', '', 'ривет', 'no'],
     ]);
-    expect(await tokenTexts(packed, [1, 3], strings)).toEqual(['<1>', '<2>']);
+    expect((await tokenTexts(packed, [5, 8], 6, strings, documents)).join('|')).toBe('|П|ривет');
+    expect((await tokenTexts(packed, [6, 8], 6, strings, documents)).join('|')).toBe('П|ривет');
+    expect(await tokenTexts(packed, [1, 3], 1, strings)).toEqual(['<1>', '<2>']);
   });
 });
