@@ -203,6 +203,15 @@ describe('a bad folder is refused with what is wrong', () => {
       /not tied to the embedding, and the weights hold no lm_head\.weight/,
     ],
     [
+      'quantized weights',
+      'llama-yarn',
+      (f) =>
+        editJson(join(f, 'config.json'), (config) => {
+          config.quantization_config = { quant_method: 'gptq' };
+        }),
+      /the weights are quantized/,
+    ],
+    [
       'an unknown activation',
       'llama-yarn',
       (f) =>

@@ -26,11 +26,16 @@ export type Mutations = {
 const ids = (value: unknown): number[] =>
   (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
 
+/** Causal masks and rotary frequencies that old files hold; no parameters. */
+const BUFFER = /\.attn\.(masked_)?bias$|rotary_emb\.inv_freq$/;
+
 /** Parameters by the tensors' shapes; a tied head is counted once because it is stored once. */
 const parameterCount = (folder: ModelFolder): number => {
   let total = 0;
-  for (const { shape } of folder.weights.tensors.values())
+  for (const { name, shape } of folder.weights.tensors.values()) {
+    if (BUFFER.test(name)) continue;
     total += shape.reduce((product, n) => product * n, 1);
+  }
   return total;
 };
 
@@ -54,6 +59,11 @@ export async function openMutatedModel(
   const model = await openModelFolder(folder);
   try {
     const family = findFamily(model.config, model.name);
+    if (model.config.quantization_config) {
+      throw new Error(
+        `${model.name}: the weights are quantized (quantization_config in config.json); expected F32, F16 or BF16. Use the unquantized model.`,
+      );
+    }
     const parsed = family.parse(model.config, model.weights);
     const spec = mutations.spec?.(parsed) ?? parsed;
     const built = family.build(spec, model.weights);

@@ -167,6 +167,14 @@ describe.each(FAMILIES)('%s', (name) => {
     await expect(model.generate(prompt, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
   });
 
+  test('asking for residual hooks changes not one bit of the logits', async () => {
+    const model = models.get(name)!;
+    const batch = plain.get(name)!;
+    const hooks = model.hooks.map((hook) => hook.name).filter((hook) => hook.includes('resid'));
+    const { logits } = await model.run(batch, { logits: true });
+    expect((await model.run(batch, { hooks, logits: true })).logits!.data).toEqual(logits!.data);
+  });
+
   test('many runs at once give what they give one after the other', async () => {
     const model = models.get(name)!;
     const batches = [5, 11, 2, 7].map((length) => padBatch([Array.from({ length }, (_, t) => 5 + t * 3)]));
@@ -202,6 +210,15 @@ describe.each(FAMILIES)('%s', (name) => {
         },
       }),
     ).rejects.toThrow(/expected 1 x 32 = 32/);
+    const huge = {
+      ids: new Int32Array(40_000 * 64),
+      mask: new Uint8Array(40_000 * 64).fill(1),
+      B: 40_000,
+      T: 64,
+    };
+    await expect(model.run(huge, { logits: true })).rejects.toThrow(
+      /Logits \[40000, 64, 320\] would take 3.1 GiB/,
+    );
     expect(() => padBatch([[1], []])).toThrow(/Sequence 1 of the batch has no tokens/);
   });
 });

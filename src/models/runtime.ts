@@ -29,6 +29,9 @@ import type {
 /** Logit elements of one head tile: 16 MB, so that softmax runs in cache-sized pieces. */
 const TILE_ELEMENTS = 4 * 1024 * 1024;
 
+/** Beyond this, logits of one call are more likely a mistake than a wish. */
+const MAX_LOGIT_BYTES = 2 * 2 ** 30;
+
 export type RuntimeParts = {
   readonly spec: TransformerSpec;
   readonly info: ModelInfo;
@@ -84,12 +87,22 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     };
   }
 
+  function checkLogitSize({ B, T }: TokenBatch): void {
+    const bytes = 4 * B * T * spec.V;
+    if (bytes > MAX_LOGIT_BYTES) {
+      throw new Error(
+        `Logits [${B}, ${T}, ${spec.V}] would take ${(bytes / 2 ** 30).toFixed(1)} GiB; use smaller batches, or lossPerToken, which keeps them inside the engine`,
+      );
+    }
+  }
+
   async function run(
     batch: TokenBatch,
     { hooks: wanted = [], logits = false, steer }: RunOptions,
   ): Promise<RunResult> {
     checkBatch(batch, spec.V, info.contextLength);
     const found = [...new Set(wanted)].map((name) => findHook(hooks, name));
+    if (logits) checkLogitSize(batch);
     if (found.length === 0 && !logits)
       throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
     const { purpose, feeds } = steering(steer);
@@ -105,6 +118,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
 
   async function runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor> {
     checkBatch(batch, spec.V, info.contextLength);
+    checkLogitSize(batch);
     const { purpose, feeds } = splice(hook, activations, batch);
     const values = await sessions.run(
       { outputs: [LOGITS], ...purpose },
@@ -116,6 +130,11 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   /** The last residual [N,D]: what the head reads. */
   async function lastResidual(batch: TokenBatch, { from, steer }: LossOptions): Promise<Float32Array> {
     checkBatch(batch, spec.V, info.contextLength);
+    if (from && from.hook === steer?.hook) {
+      throw new Error(
+        `${from.hook} cannot be both replaced and steered; add the directions to the activations`,
+      );
+    }
     const spliced = from && splice(from.hook, from.activations, batch);
     if (spliced && from.hook === last && !steer) return from.activations.data;
     const steered = steering(steer);

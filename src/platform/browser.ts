@@ -3,6 +3,9 @@
  * in, because a page chooses between its wasm and WebGPU builds.
  */
 import { checkRange } from './memory.ts';
+
+export { setPlatform } from './current.ts';
+
 import type { ByteFolder, ByteSource, Ort, Platform, WorkerHandle } from './types.ts';
 
 /** A byte source over a Blob or File. */

@@ -1,3 +1,3 @@
-export { getPlatform, setPlatform } from './current.ts';
+export { getPlatform } from './current.ts';
 export { fromBytes } from './memory.ts';
-export type { ByteFolder, ByteSource, Ort, Platform, WorkerHandle, WorkerPort } from './types.ts';
+export type { ByteFolder, ByteSource, Ort, WorkerPort } from './types.ts';

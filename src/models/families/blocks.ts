@@ -77,8 +77,6 @@ export function createWeightReader(g: GraphBuilder, weights: ModelWeights) {
   };
 }
 
-export type WeightReader = ReturnType<typeof createWeightReader>;
-
 /** Declares the graph's inputs; the cut drops those that are not needed. */
 export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {
   g.input(INPUTS.ids, 'int32', ['B', 'T']);
