@@ -25,9 +25,10 @@ import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { labellerOf } from './labels.ts';
-import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { tokenizerOf } from './streams.ts';
 
+/** Sequences at once: their logits, once per candidate, are the largest thing held. */
+const SEQUENCES = 4;
 /** Wider than this the eigenvalues of PCA take minutes. */
 const WIDEST_PCA = 1024;
 
@@ -155,7 +156,7 @@ async function* heldOutRows(options: MeasureOptions): AsyncGenerator<PackedRows>
     offsets: cards > 0,
   });
   for (;;) {
-    const next = await rows.next(MODEL_BATCH_SEQUENCES);
+    const next = await rows.next(SEQUENCES);
     if (next === undefined) return;
     yield next;
   }

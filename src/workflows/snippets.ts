@@ -4,7 +4,8 @@
  * The text is run through the model once; only the encoder is run anew. Latents are chosen at the first look, so that one sees
  * the same ones sharpen; one that dies is replaced.
  */
-import type { Model, TokenBatch } from '../models/types.ts';
+import type { PackedRows } from '../data/index.ts';
+import type { Model, Tokenizer } from '../models/types.ts';
 import type { SparseCode } from '../sae/types.ts';
 import type { Snippet } from './types.ts';
 
@@ -23,15 +24,16 @@ const PASSAGE_BEFORE = 24;
 const PASSAGE_AFTER = 12;
 
 /**
- * @param batch probe text [B,T]; some 4,000 tokens are enough
+ * @param packed probe text [R,T]; some 4,000 tokens are enough
  * @param count latents to follow
  */
 export async function createSnippetProbe(
   model: Pick<Model, 'run' | 'tokenizer'>,
   hook: string,
-  batch: TokenBatch,
+  packed: PackedRows,
   count: number,
 ): Promise<SnippetProbe> {
+  const batch = { ...packed, B: packed.R };
   const { cache } = await model.run(batch, { hooks: [hook] });
   const activations = cache[hook];
   if (activations === undefined) throw new Error(`The model returned nothing for hook ${hook}.`);
@@ -52,13 +54,12 @@ export async function createSnippetProbe(
       const alive = (latent: number): boolean => (tallies.get(latent)?.fired ?? 0) >= 2;
       followed = followed.filter(alive);
       if (followed.length < count) {
-        const taken = new Set(followed.map((latent) => tokenAt(tallies.get(latent) as Tally)));
+        const taken = new Set(followed.flatMap((latent) => sortsOf(tallies.get(latent) as Tally)));
         for (const latent of rank(tallies, N)) {
           if (followed.length >= count) break;
-          const token = tokenAt(tallies.get(latent) as Tally);
-          // One latent per peak token: six latents for the same word show nothing.
-          if (followed.includes(latent) || taken.has(token)) continue;
-          taken.add(token);
+          const sorts = sortsOf(tallies.get(latent) as Tally);
+          if (followed.includes(latent) || sorts.some((sort) => taken.has(sort))) continue;
+          for (const sort of sorts) taken.add(sort);
           followed.push(latent);
         }
       }
@@ -66,8 +67,10 @@ export async function createSnippetProbe(
     },
   };
 
-  function tokenAt({ best }: Tally): number {
-    return batch.ids[places[best] as number] as number;
+  /** One latent per peak token and per document: several for the same place show nothing. */
+  function sortsOf({ best }: Tally): string[] {
+    const place = places[best] as number;
+    return [`token ${batch.ids[place]}`, `document ${packed.documents[place]}`];
   }
 
   function passage(latent: number, { fired, maximum, best }: Tally, code: SparseCode, N: number): Snippet {
@@ -82,9 +85,23 @@ export async function createSnippetProbe(
       const row = places.indexOf(i);
       values.push(row < 0 ? 0 : activationAt(code, row, latent));
     }
-    const tokens = model.tokenizer?.tokenStrings(ids) ?? ids.map((id) => ` ${id}`);
-    return { latent, density: fired / N, maximum, tokens, activations: values, peak: place - from };
+    const peak = place - from;
+    const tokens = model.tokenizer ? wholeCharacters(model.tokenizer, ids, peak) : ids.map((id) => ` ${id}`);
+    return { latent, density: fired / N, maximum, tokens, activations: values, peak };
   }
+}
+
+/** Token texts; a character that is split over tokens stands whole at the peak, or else at its first token. */
+function wholeCharacters(tokenizer: Tokenizer, ids: readonly number[], peak: number): string[] {
+  const texts: string[] = [];
+  for (let i = 0; i < ids.length; ) {
+    let end = i + 1;
+    while (end < Math.min(ids.length, i + 4) && tokenizer.decode(ids.slice(i, end)).includes('\ufffd')) end++;
+    const shown = peak >= i && peak < end ? peak : i;
+    for (let j = i; j < end; j++) texts.push(j === shown ? tokenizer.decode(ids.slice(i, end)) : '');
+    i = end;
+  }
+  return texts;
 }
 
 function activationAt({ K, values, indices }: SparseCode, row: number, latent: number): number {

@@ -17,6 +17,9 @@ export async function nextRows(stream: ResumableStream, B: number): Promise<Floa
   return rows.x;
 }
 
+/** Sequences of the text that latents are looked at in. */
+const PROBE_SEQUENCES = 16;
+
 /** @throws when the model folder has no tokenizer.json */
 export function tokenizerOf({ tokenizer, info }: Pick<Model, 'tokenizer' | 'info'>): Tokenizer {
   if (!tokenizer)
@@ -68,9 +71,9 @@ export async function openProbe(
     seed: `${plan.config.seed}/probe`,
     endless: false,
   });
-  const packed = await rows.next(MODEL_BATCH_SEQUENCES);
+  const packed = await rows.next(PROBE_SEQUENCES);
   if (packed === undefined) throw new Error('The corpus holds no text for the probe.');
-  return await createSnippetProbe(model, plan.settings.hook, { ...packed, B: packed.R }, count);
+  return await createSnippetProbe(model, plan.settings.hook, packed, count);
 }
 
 /**

@@ -150,7 +150,7 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
   const folder = freeFolder({ ...config, model: 'demo' });
   const result = await showTraining(
     (options) => trainSae({ ...config, tokens }, { ...options, folder }),
-    { snippets: true },
+    { snippets: true, brief: true },
     context,
   );
   if (result.status === 'interrupted') {

@@ -10,7 +10,7 @@ import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
 import { duration, grouped } from '../output/numbers.ts';
-import { planText } from '../output/plan.ts';
+import { briefPlan, planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
 import { stageLine } from '../output/training-view.ts';
 
@@ -115,7 +115,7 @@ async function train(
 /** Runs training with its live view; the last line says where the time and the memory went. */
 export async function showTraining(
   start: (options: Omit<TrainOptions, 'folder'>) => Promise<TrainResult>,
-  { snippets }: { readonly snippets: boolean },
+  { snippets, brief = false }: { readonly snippets: boolean; readonly brief?: boolean },
   context: Context,
 ): Promise<TrainResult> {
   const { style, note, signal } = context;
@@ -125,10 +125,10 @@ export async function showTraining(
   try {
     const result = await start({
       signal,
-      onPlan: (plan) => note(planText(plan, style)),
-      onCorpus: ({ train, heldout, split }) =>
+      onPlan: (plan) => note(brief ? briefPlan(plan, style) : planText(plan, style)),
+      onCorpus: ({ train, heldout }) =>
         note(
-          `  ${style.format('dim', 'text')}     ${grouped(train.count)} documents, ${grouped(heldout.count)} held out (${split})\n`,
+          `  ${style.format('dim', 'text')}     ${grouped(train.count)} documents for training, ${grouped(heldout.count)} held out\n`,
         ),
       onFill: filling.update,
       onProgress: (progress) => {

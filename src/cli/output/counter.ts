@@ -15,14 +15,21 @@ export function createCounter(
   end(): void;
 } {
   const live = createLive(write, style);
-  const started = performance.now();
-  let printedAt = started;
+  let started: number | undefined;
+  let first = 0;
+  let printedAt = 0;
   return {
     update(done, total) {
       const now = performance.now();
+      // The work begins at the first report; what comes before it (opening files) says nothing about the rate.
+      if (started === undefined) {
+        started = now;
+        first = done;
+        printedAt = now;
+      }
       if (now - printedAt < (style.terminal ? DRAW_MS : LINE_MS)) return;
       printedAt = now;
-      const left = ((now - started) / 1000 / Math.max(1, done)) * Math.max(0, total - done);
+      const left = ((now - started) / 1000 / Math.max(1, done - first)) * Math.max(0, total - done);
       const text = `${what} ${grouped(done)} of ${grouped(total)} (${percent(Math.min(1, done / total))}), ${duration(left)} left`;
       if (style.terminal) live.draw([style.format('dim', `  ${text}`)]);
       else note(text);

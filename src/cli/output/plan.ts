@@ -43,3 +43,23 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
 
 const chunks = (list: readonly string[], size: number): string[][] =>
   Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
+
+/** The same in three lines, for the demo. */
+export function briefPlan({ config, settings, budget, folder }: TrainPlan, style: Style): string {
+  const total = Object.values(budget).reduce((sum, part) => sum + part, 0);
+  const rows: [string, string][] = [
+    [
+      'SAE',
+      `TopK, F ${grouped(config.latents)}, K ${config.k} at ${settings.hook}, lr ${settings.lr.toPrecision(3)}, AuxK ${settings.auxk}`,
+    ],
+    [
+      'memory',
+      `${bytes(total)} beyond the model, weights and Adam ${bytes(Object.values(budget)[0] ?? 0)} of it`,
+    ],
+    ['folder', folder],
+  ];
+  return pairs(
+    rows.map(([name, value]) => [`  ${name}`, value]),
+    style,
+  );
+}

@@ -28,7 +28,12 @@ export function trainingLines({ progress, fvu, snippets }: TrainingState, style:
     `${dim('dead')} ${grouped(progress.dead)}`,
   ];
   const lines = [head, `  ${figures.join('   ')}`];
-  if (snippets.length > 0) lines.push('', ...snippets.map((snippet) => snippetLine(snippet, style)));
+  if (snippets.length > 0)
+    lines.push(
+      '',
+      dim('  latent   fires on  strongest passage in a fixed text'),
+      ...snippets.map((snippet) => snippetLine(snippet, style)),
+    );
   return lines;
 }
 
