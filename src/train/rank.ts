@@ -42,7 +42,7 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   return {
     async step(raw, step, scales) {
       try {
-        return await trainStep(group, comm, product, config, scales, step, raw);
+        return await trainStep({ group, comm, product, config }, scales, step, raw);
       } catch (error) {
         comm.abort();
         throw error;
