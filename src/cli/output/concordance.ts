@@ -92,7 +92,3 @@ export function concordanceRow(passage: Passage, options: ConcordanceOptions): s
   const fittedRight = fit(right, room);
   return `${padStart(leftText, leftColumns)}${peakText}${paint(fittedRight.cells, options)}${fittedRight.clipped ? '…' : ''}`;
 }
-
-/** Rows one under another. */
-export const concordance = (passages: readonly Passage[], options: ConcordanceOptions): string[] =>
-  passages.map((passage) => concordanceRow(passage, options));
