@@ -115,6 +115,19 @@ describe('package', () => {
     expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
   });
 
+  it('locks the binaries of every system, so that npm ci works everywhere', () => {
+    type Entry = { optionalDependencies?: Record<string, string> };
+    for (const path of ['package-lock.json', 'scripts/build-tools/package-lock.json']) {
+      const { packages } = JSON.parse(read(path)) as { packages: Record<string, Entry> };
+      const missing = Object.entries(packages).flatMap(([parent, { optionalDependencies = {} }]) =>
+        Object.keys(optionalDependencies).filter(
+          (name) => !packages[`node_modules/${name}`] && !packages[`${parent}/node_modules/${name}`],
+        ),
+      );
+      expect(missing, `${path}: run node scripts/complete-lock.mjs`).toEqual([]);
+    }
+  });
+
   it('needs no compiler and runs no script when it is installed', () => {
     expect(
       Object.keys(manifest.scripts as object).filter((name) => /install|prepare|prepublish/.test(name)),

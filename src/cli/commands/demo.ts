@@ -48,6 +48,7 @@ export function addDemoCommand(program: Command): void {
 async function demo({ train, seconds }: Flags, context: Context): Promise<void> {
   const shipped = await findShipped();
   if (shipped) await showShipped(shipped, context);
+  else context.note('No finished run is bundled here (demo/saes holds none).');
   if (!train) return;
   await trainFresh(shipped?.run, seconds, context);
 }
