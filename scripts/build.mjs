@@ -2,7 +2,7 @@
 // `--if-stale` does nothing when dist/ was built from the sources as they are; `--check` also checks types.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { digest, installCompilers, root, run, tools, tryRun } from './lib.mjs';
+import { digest, installCompilers, root, runQuietly, tools, tryRun } from './lib.mjs';
 
 await installCompilers();
 buildKernels();
@@ -33,7 +33,7 @@ function buildKernels() {
   const header = `// Generated from assembly/ ${digest([assembly])} (${flags.join(' ')}) by scripts/build.mjs; not in git.\n`;
   if (existsSync(output) && readFileSync(output, 'utf8').startsWith(header)) return;
   const wasm = join(root, 'src', 'kernels', `kernels-${process.pid}.tmp`);
-  run(process.execPath, [
+  runQuietly(process.execPath, [
     join(tools, 'node_modules', 'assemblyscript', 'bin', 'asc.js'),
     join(assembly, 'index.ts'),
     '--outFile',

@@ -22,6 +22,15 @@ export function tryRun(program, args, options = {}) {
   return result.status ?? 1;
 }
 
+/** Runs a program without a word unless it fails; then its output is printed and this process ends with its status. */
+export function runQuietly(program, args) {
+  const result = spawnSync(program, args, { cwd: root, encoding: 'utf8' });
+  if (result.error) throw result.error;
+  if (result.status === 0) return;
+  process.stderr.write(result.stdout + result.stderr);
+  process.exit(result.status ?? 1);
+}
+
 /** How to start npm: through node itself, because `npm.cmd` on Windows cannot be spawned without a shell. */
 function npmCommand(args) {
   const cli = process.env.npm_execpath;
@@ -122,7 +131,7 @@ export async function install({ folder, what, download, megabytes, omitDev = fal
     const left =
       onDisk > megabytes / 10 ? `, ${Math.ceil((seconds * (megabytes - onDisk)) / onDisk)} s left` : '';
     line.update(
-      `install ${what}: ${done}/${wanted.length} packages, ${onDisk.toFixed(0)} of ${megabytes} MB on disk${left}`,
+      `install ${what} (${download} MB to download): ${done}/${wanted.length} packages, ${onDisk.toFixed(0)} of ${megabytes} MB on disk${left}`,
     );
   }, 700);
   const status = await new Promise((resolve, reject) => {
