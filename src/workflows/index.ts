@@ -3,6 +3,12 @@ export { type Inspection, inspect } from './inspect.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
 export { measureSpeed } from './measure-speed.ts';
 export { planTraining } from './plan.ts';
-export { type SteeredSamples, type SteerOptions, steeredSamples } from './steer.ts';
+export {
+  findSteering,
+  type SteeredSamples,
+  type SteeringDemo,
+  type SteerOptions,
+  steeredSamples,
+} from './steer.ts';
 export { resumeTraining, type TrainOptions, type TrainResult, trainSae } from './train-sae.ts';
 export type { Snippet, TrainPlan, TrainProgress } from './types.ts';

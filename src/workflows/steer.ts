@@ -1,7 +1,9 @@
 /** Text with and without one latent's direction added, beside a random direction of the same length: the control. */
+import { checkers } from '../demo/checkers.ts';
 import type { Model, SteerEdit } from '../models/types.ts';
 import type { Sae } from '../sae/types.ts';
 import { UsageError } from '../shared/errors.ts';
+import type { FeatureCard } from '../shared/feature.ts';
 import { createRng } from '../shared/rng.ts';
 
 export type SteerOptions = {
@@ -27,24 +29,35 @@ export type SteeredSamples = {
 
 /** @throws UsageError when the SAE has no such latent */
 export async function steeredSamples(model: Model, sae: Sae, options: SteerOptions): Promise<SteeredSamples> {
-  const { prompt, hook, latent, strength, seed, signal, maxNewTokens, temperature, topP } = options;
-  const { D, F } = sae.config;
-  if (!Number.isInteger(latent) || latent < 0 || latent >= F)
-    throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
-  const edit = (direction: Float32Array): SteerEdit => ({
+  return {
+    without: await sample(model, options),
+    steered: await sample(model, options, latentDirection(sae, options.latent)),
+    random: await sample(model, options, randomDirection(sae.config.D, options.seed)),
+  };
+}
+
+/** One continuation, with `strength` times a direction [D] added at the hook, or without. */
+async function sample(model: Model, options: SteerOptions, direction?: Float32Array): Promise<string> {
+  const { prompt, hook, strength, seed, signal, maxNewTokens, temperature, topP } = options;
+  const steer: SteerEdit | undefined = direction && {
     hook,
     directions: direction,
     strengths: Float32Array.of(strength),
-  });
-  const common = { maxNewTokens, temperature, topP, seed, ...(signal ? { signal } : {}) };
-  return {
-    without: await model.generate(prompt, common),
-    steered: await model.generate(prompt, {
-      ...common,
-      steer: edit(sae.W_dec.slice(latent * D, (latent + 1) * D)),
-    }),
-    random: await model.generate(prompt, { ...common, steer: edit(randomDirection(D, seed)) }),
   };
+  return await model.generate(prompt, {
+    maxNewTokens,
+    temperature,
+    topP,
+    seed,
+    ...(signal ? { signal } : {}),
+    ...(steer ? { steer } : {}),
+  });
+}
+
+function latentDirection({ config: { D, F }, W_dec }: Sae, latent: number): Float32Array {
+  if (!Number.isInteger(latent) || latent < 0 || latent >= F)
+    throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
+  return W_dec.slice(latent * D, (latent + 1) * D);
 }
 
 /** A unit vector [D], uniform on the sphere. */
@@ -53,4 +66,41 @@ function randomDirection(D: number, seed: number): Float32Array {
   const direction = Float32Array.from({ length: D }, () => rng.normal());
   const norm = Math.hypot(...direction);
   return direction.map((value) => value / norm);
+}
+
+/** Tried in this order, times the latent's own largest activation. */
+const STRENGTHS = [1, 1.5, 2, 3];
+
+export type SteeringDemo = {
+  readonly card: FeatureCard;
+  readonly strength: number;
+  readonly samples: SteeredSamples;
+};
+
+/**
+ * The first card whose latent turns the text into what its label says, by a deterministic checker of that register or language, while the
+ * text without it and the one with a random direction are not so; undefined when none of them does.
+ */
+export async function findSteering(
+  model: Model,
+  sae: Sae,
+  cards: readonly FeatureCard[],
+  options: Omit<SteerOptions, 'latent' | 'strength'>,
+): Promise<SteeringDemo | undefined> {
+  const without = await sample(model, { ...options, latent: 0, strength: 0 });
+  for (const card of cards) {
+    // Concepts are named like "language/french", registers like "dna".
+    const check = checkers[card.best?.label.split('/').at(-1) ?? ''];
+    if (check === undefined || check(without) || (card.best?.f1 ?? 0) < 0.5) continue;
+    const largest = Math.max(...card.examples.map(({ value }) => value));
+    for (const factor of STRENGTHS) {
+      const strength = Number((factor * largest).toPrecision(3));
+      const one = { ...options, latent: card.latent, strength };
+      const steered = await sample(model, one, latentDirection(sae, card.latent));
+      if (!check(steered)) continue;
+      const random = await sample(model, one, randomDirection(sae.config.D, options.seed));
+      if (!check(random)) return { card, strength, samples: { without, steered, random } };
+    }
+  }
+  return undefined;
 }

@@ -7,7 +7,7 @@ import { openModel } from '../../models/index.ts';
 import { loadSae } from '../../sae/index.ts';
 import { type TrainConfigInput, trainConfigSchema } from '../../shared/config.ts';
 import type { FeatureCard } from '../../shared/feature.ts';
-import { type Inspection, inspect, measureSpeed, steeredSamples, trainSae } from '../../workflows/index.ts';
+import { findSteering, type Inspection, inspect, measureSpeed, trainSae } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
 import { invocation } from '../invocation.ts';
@@ -83,8 +83,7 @@ async function showShipped({ folder, run }: { folder: string; run: Run }, contex
     print(`\n${cardText(card, { style, columns: columnsOf(style), rows: ROWS })}`);
   print(`\n${style.format('dim', foot(run))}`);
   if (run.evaluation) print(`\n${compactEval(mainRows(run.evaluation, 'this SAE'), style)}`);
-  const card = cards.find(({ best }) => best?.kind === 'register') ?? cards[0];
-  if (card) await showSteering(folder, String(resolved.hook), card, context);
+  await showSteering(folder, String(resolved.hook), cards, context);
 }
 
 function foot({ run }: Run): string {
@@ -93,31 +92,26 @@ function foot({ run }: Run): string {
   return `Trained on ${end.slice(0, 10)}, on ${short(run.step * run.config.batchTokens)} tokens in ${duration(minutes * 60)} (${run.provenance.machine}). Labels are guesses by rule.`;
 }
 
-/** One sample with the latent turned up beside its twin without, and a random direction as the control. */
+/** A sample with a latent turned up beside its twin without, and a random direction as the control. */
 async function showSteering(
   folder: string,
   hook: string,
-  card: FeatureCard,
+  cards: readonly FeatureCard[],
   { print, style, signal }: Context,
 ): Promise<void> {
   const sae = await loadSae(folder);
   const model = await openModel(join(demoFolder, 'model'));
+  const prompt = 'The meeting will be held';
   try {
-    const strength = Math.max(...card.examples.map(({ value }) => value));
-    const prompt = 'The meeting will be held';
-    const samples = await steeredSamples(model, sae, {
-      prompt,
-      hook,
-      latent: card.latent,
-      strength,
-      maxNewTokens: 40,
-      temperature: 0.7,
-      topP: 0.95,
-      seed: 1,
-      signal,
-    });
+    const sampling = { prompt, hook, maxNewTokens: 48, temperature: 0.7, topP: 0.95, seed: 1, signal };
+    const found = await findSteering(model, sae, cards, sampling);
+    if (found === undefined) {
+      print('\nNone of these latents, turned up, makes the model write what its label says.');
+      return;
+    }
+    const { card, strength, samples } = found;
     print(
-      `\n${style.format('bold', `What #${card.latent} writes when it is turned up`)} ${style.format('dim', card.label ?? card.guess)}\n`,
+      `\n${style.format('bold', `What the model writes when #${card.latent} is turned up`)} ${style.format('dim', `(${card.label ?? card.guess})`)}\n`,
     );
     print(samplesText(samples, { prompt, latent: card.latent, strength }, style));
   } finally {
