@@ -180,14 +180,20 @@ describe('selection', () => {
 });
 
 describe('decode', () => {
-  it('equals the plain sum, for 1, 2 and 4 shards', () => {
-    for (const S of [1, 2, 4]) {
+  it('equals the plain sum, for 1, 2 and 4 shards, rows one by one and in blocks', () => {
+    for (const [S, block] of [
+      [1, 1],
+      [2, 1],
+      [4, 1],
+      [1, 16],
+      [4, 16],
+    ] as const) {
       const p = problem(11, { S });
       const W_dec = fill(p.arena.f32(p.F * p.D), p.rng);
       const out = p.arena.f32(p.B * p.D);
       // biome-ignore format: grouped as in the kernel
       p.kernels.decodeRows(
-        at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(p.arena.f32(S * p.D)), at(out), p.B, S, p.D,
+        at(p.rowStart), at(p.latents), at(p.kept), at(W_dec), at(p.arena.f32(S * block * p.D)), at(out), p.B, S, p.D, block,
       );
       const expected = reference.decode(reference.topK(p.pre, p.B, p.F, p.K), W_dec, p.B, p.D);
       expect(distance(out, expected)).toBeLessThan(2e-6);
@@ -207,7 +213,7 @@ describe('decode', () => {
       const leaves = p.arena.f32(p.own * p.D);
       // biome-ignore format: grouped as in the kernel
       p.kernels.decodeRows(
-        at(e.rowStart), at(e.latents), at(e.kept), W, at(leaves), at(out), p.B, p.own, p.D,
+        at(e.rowStart), at(e.latents), at(e.kept), W, at(leaves), at(out), p.B, p.own, p.D, 1,
       );
       return out;
     };

@@ -10,6 +10,9 @@ import type { Comm } from './comm/types.ts';
 import type { Group } from './group.ts';
 import type { TrainerConfig } from './types.ts';
 
+/** A threshold that tells countAbove to skip the row. */
+const decided = 0x7fffffff;
+
 /** The dead latents of each own shard that compete in this step. */
 export type Competitors = { readonly columns: readonly number[] };
 
@@ -139,8 +142,12 @@ function bisect(group: Group, comm: Comm, B: number, k: number, countOwn: () => 
   }
   for (let round = 0; open > 0; round++) {
     for (let b = 0; b < B; b++) {
+      if (high[b]! - low[b]! <= 1) {
+        auxThreshold[b] = decided;
+        continue;
+      }
       auxThreshold[b] = low[b]! + ((high[b]! - low[b]!) >> 1);
-      if (high[b]! - low[b]! <= 1 || round % 3 === 2) continue;
+      if (round % 3 === 2) continue;
       const fall = Math.log(lowCount[b]! / Math.max(0.5, highCount[b]!));
       const guess = lowValue[b]! + ((highValue[b]! - lowValue[b]!) * Math.log(lowCount[b]! / k)) / fall;
       if (guess > lowValue[b]! && guess < highValue[b]!) next[b] = guess;

@@ -6,6 +6,9 @@ import type { TrainerConfig } from './types.ts';
 /** How many dead latents may compete for AuxK in one step, per k_aux; when more are dead, they take turns. */
 const competitorsPerAuxk = 16;
 
+/** Rows that AuxK decodes together. */
+export const auxBlock = 32;
+
 /** The sizes of one rank's part: `own` of the S shards, F = own * shardLatents latents. */
 export type Layout = {
   /** D padded to a multiple of 4 with zeros, which stay zero. */
@@ -75,7 +78,8 @@ function floatArrays(config: TrainerConfig, ranks: number) {
     /** Gradient rows of one shard's dead latents [auxColumns,2,D] and their sums. */
     auxGradients: auxColumns * 2 * D,
     auxSums: auxColumns,
-    leaves: own * D,
+    /** Partial reconstructions of own shards [own,block,D]. */
+    leaves: own * (aux ? auxBlock : 1) * D,
     gradients: 2 * D,
     /** The encoder's share of dL/db_dec by shard [own,D]. */
     biasGradients: own * D,

@@ -13,7 +13,7 @@ import { pointer as at } from '../kernels/arena.ts';
 import type { Product } from '../sae/product.ts';
 import { listCompetitors, selectAux } from './auxk.ts';
 import type { Comm } from './comm/types.ts';
-import type { Group } from './group.ts';
+import { auxBlock, type Group } from './group.ts';
 import { learningRate } from './schedule.ts';
 import { selectMain } from './select.ts';
 import type { StepMetrics, TrainerConfig } from './types.ts';
@@ -51,7 +51,7 @@ export async function trainStep(
   // biome-ignore format: grouped as in the kernel
   kernels.decodeRows(
     at(group.rowStart), at(group.rowLatent), at(group.rowValue), at(group.weights.W_dec), at(group.leaves),
-    at(group.partial), B, own, D,
+    at(group.partial), B, own, D, 1,
   );
   comm.allReduceSum('partial', group.partial, group.partial);
   kernels.rowError(at(group.x), at(group.partial), at(group.error), at(group.squared), B, D);
@@ -67,7 +67,7 @@ export async function trainStep(
     // biome-ignore format: grouped as in the kernel
     kernels.decodeRows(
       at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), at(group.weights.W_dec),
-      at(group.leaves), at(group.partial), B, own, D,
+      at(group.leaves), at(group.partial), B, own, D, auxBlock,
     );
     comm.allReduceSum('partial', group.partial, group.partial);
     kernels.rowError(at(group.error), at(group.partial), at(group.auxError), at(group.squared), B, D);

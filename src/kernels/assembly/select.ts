@@ -208,12 +208,14 @@ export function auxPrepare(pre: usize, hidden: usize, B: u32, n: u32, counts: us
   }
 }
 
-/** counts[b] += number of columns of row b whose bits exceed threshold[b]. */
+/** counts[b] += number of columns of row b whose bits exceed threshold[b]; a row with the largest threshold there is, is skipped. */
 export function countAbove(pre: usize, threshold: usize, B: u32, n: u32, counts: usize): void {
   const bytes: usize = <usize>n << 2;
   for (let b: u32 = 0; b < B; b++) {
     const row = pre + <usize>b * bytes;
-    const t = i32x4.splat(load<i32>(threshold + (<usize>b << 2)));
+    const limit = load<i32>(threshold + (<usize>b << 2));
+    if (limit == i32.MAX_VALUE) continue;
+    const t = i32x4.splat(limit);
     let count = i32x4.splat(0);
     for (let p: usize = 0; p < bytes; p += 16) count = i32x4.sub(count, i32x4.gt_s(v128.load(row + p), t));
     const at = counts + (<usize>b << 2);
