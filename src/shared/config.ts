@@ -46,7 +46,7 @@ export const trainConfigSchema = z.strictObject({
     .int()
     .nonnegative()
     .optional()
-    .describe('k_aux for dead latents, 0 is off. Default: power of two near D / 2, at most F / 8.'),
+    .describe('k_aux for dead latents, 0 is off. Default: the largest power of two up to D / 2 and F / 8.'),
   auxkCoefficient: z
     .number()
     .nonnegative()
