@@ -33,6 +33,7 @@ describe('package', () => {
         "evalConfigSchema",
         "evaluate",
         "evaluateSae",
+        "findSteering",
         "findTarget",
         "fitPca",
         "folderWriter",

@@ -1,5 +1,6 @@
 /** What every command gets: where to write, how it looks, and a signal that Ctrl-C raises. */
 import type { Command } from 'commander';
+import { Interrupted } from '../shared/errors.ts';
 import { createStyle, type Style } from './output/style.ts';
 
 export type Context = {
@@ -50,6 +51,11 @@ export async function withContext<T>(
       write: (text) => void stream.write(text),
       signal: controller.signal,
     });
+  } catch (error) {
+    // What was not in the middle of a run has nothing to save.
+    if (controller.signal.aborted && error instanceof Error && error.name === 'AbortError')
+      throw new Interrupted('Stopped.');
+    throw error;
   } finally {
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
