@@ -25,10 +25,9 @@ import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { labellerOf } from './labels.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { tokenizerOf } from './streams.ts';
 
-/** Sequences at once: their logits, once per candidate, are the largest thing held. */
-const SEQUENCES = 4;
 /** Wider than this the eigenvalues of PCA take minutes. */
 const WIDEST_PCA = 1024;
 
@@ -156,7 +155,7 @@ async function* heldOutRows(options: MeasureOptions): AsyncGenerator<PackedRows>
     offsets: cards > 0,
   });
   for (;;) {
-    const next = await rows.next(SEQUENCES);
+    const next = await rows.next(MODEL_BATCH_SEQUENCES);
     if (next === undefined) return;
     yield next;
   }

@@ -8,7 +8,7 @@ import { rankCount, type TrainerConfig, trainerBudget } from '../train/index.ts'
 import type { TrainPlan } from './types.ts';
 
 /** Sequences that the model runs at once while activations are read: more only cost memory. */
-export const MODEL_BATCH_SEQUENCES = 8;
+export const MODEL_BATCH_SEQUENCES = 4;
 /** Engine, code, tokenizer tables and the activations inside the model, beyond the model's own weights. */
 const REST_BYTES = 300e6;
 

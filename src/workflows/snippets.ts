@@ -98,7 +98,11 @@ function wholeCharacters(tokenizer: Tokenizer, ids: readonly number[], peak: num
     let end = i + 1;
     while (end < Math.min(ids.length, i + 4) && tokenizer.decode(ids.slice(i, end)).includes('\ufffd')) end++;
     const shown = peak >= i && peak < end ? peak : i;
-    for (let j = i; j < end; j++) texts.push(j === shown ? tokenizer.decode(ids.slice(i, end)) : '');
+    // A character that is cut off at an end of the passage is left out.
+    const text = tokenizer
+      .decode(ids.slice(i, end))
+      .replace(i === 0 || end === ids.length ? /\ufffd+/g : /$^/, '');
+    for (let j = i; j < end; j++) texts.push(j === shown ? text : '');
     i = end;
   }
   return texts;

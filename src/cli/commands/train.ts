@@ -128,7 +128,7 @@ export async function showTraining(
       onPlan: (plan) => note(brief ? briefPlan(plan, style) : planText(plan, style)),
       onCorpus: ({ train, heldout }) =>
         note(
-          `  ${style.format('dim', 'text')}     ${grouped(train.count)} documents for training, ${grouped(heldout.count)} held out\n`,
+          `  ${style.format('dim', 'text'.padEnd(brief ? 6 : 7))}  ${grouped(train.count)} documents for training, ${grouped(heldout.count)} held out\n`,
         ),
       onFill: filling.update,
       onProgress: (progress) => {
