@@ -68,6 +68,8 @@ export type TrainResult = {
   readonly status: 'finished' | 'interrupted';
   readonly step: number;
   readonly seconds: number;
+  /** The most memory that this process has held up to the end of training, in bytes. */
+  readonly peakBytes: number;
   readonly progress: TrainProgress | undefined;
   readonly sae: Sae | undefined;
   readonly measured: Measured | undefined;
@@ -234,7 +236,13 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
     });
   }
 
-  const base = { folder: options.folder, plan, step: trainer.step, progress };
+  const base = {
+    folder: options.folder,
+    plan,
+    step: trainer.step,
+    progress,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+  };
   const seconds = (): number => (performance.now() - begun) / 1000;
   if (trainer.step < settings.totalSteps) {
     await save();

@@ -9,7 +9,7 @@ import { resumeTraining, type TrainOptions, type TrainResult, trainSae } from '.
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
-import { duration, grouped } from '../output/numbers.ts';
+import { bytes, duration, grouped } from '../output/numbers.ts';
 import { briefPlan, planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
 import { stageLine } from '../output/training-view.ts';
@@ -145,11 +145,10 @@ export async function showTraining(
       filling.end();
       report.end();
       counter.end();
-      const memory = process.resourceUsage().maxRSS / 1000;
       note(
         style.format(
           'dim',
-          `  ${grouped(result.progress.tokens)} tokens in ${duration(result.seconds)}: ${stageLine(result.progress)}; ${memory.toFixed(0)} MB at the peak`,
+          `  ${grouped(result.progress.tokens)} tokens in ${duration(result.seconds)}: ${stageLine(result.progress)}; at most ${bytes(result.peakBytes)} held`,
         ),
       );
     }
