@@ -11,13 +11,13 @@ import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
 import { loadSae, type Sae } from '../sae/index.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
-import { UsageError } from '../shared/errors.ts';
+import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
 import { tokenizerOf } from './streams.ts';
-import { type TrainOptions, trainSae } from './train-sae.ts';
+import { resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
 
 /** Rows behind the mean and the covariance of the controls. */
 const MOMENT_ROWS = 65_536;
@@ -170,11 +170,15 @@ async function frozenControl(
   const folder = join(config.sae, 'controls', 'frozen-decoder');
   if (existsSync(join(folder, 'sae_weights.safetensors'))) return await loadSae(folder);
   const { signal, training } = options;
-  const { sae } = await trainSae(
-    { ...run, freeze: 'decoder', evalTokens: 0 },
-    { folder, ...training, ...(signal ? { signal } : {}) },
-  );
+  const settings = { folder, ...training, ...(signal ? { signal } : {}) };
+  // A control that was stopped half-way is continued.
+  const begun = existsSync(join(folder, 'run.json'));
+  const { sae } = begun
+    ? await resumeTraining(settings)
+    : await trainSae({ ...run, freeze: 'decoder', evalTokens: 0 }, settings);
   if (sae === undefined)
-    throw new UsageError(`The frozen-decoder control was stopped. Remove ${folder} and run again.`);
+    throw new Interrupted(
+      'The training of the frozen-decoder control was stopped; the same command goes on with it.',
+    );
   return sae;
 }

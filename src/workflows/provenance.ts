@@ -1,6 +1,6 @@
 /** What a result depends on besides its config. */
 import { createRequire } from 'node:module';
-import { arch, availableParallelism, platform, release } from 'node:os';
+import { arch, availableParallelism, platform } from 'node:os';
 import type { Corpus } from '../data/index.ts';
 import type { ModelInfo } from '../models/types.ts';
 import type { Provenance } from '../shared/run.ts';
@@ -16,6 +16,6 @@ export function provenanceOf(model: ModelInfo, corpus: Corpus): Provenance {
     saekit: versionOf('../../package.json'),
     node: process.versions.node,
     engine: `onnxruntime-node ${versionOf('onnxruntime-node/package.json')}`,
-    machine: `${platform()} ${release()}, ${arch()}, ${availableParallelism()} threads`,
+    machine: `${platform()}, ${arch()}, ${availableParallelism()} threads`,
   };
 }

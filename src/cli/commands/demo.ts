@@ -46,42 +46,56 @@ export function addDemoCommand(program: Command): void {
 }
 
 async function demo({ train, seconds }: Flags, context: Context): Promise<void> {
-  const shipped = await findShipped();
-  if (shipped) await showShipped(shipped, context);
+  const [shipped, ...others] = await findShipped();
+  if (shipped) await showShipped(shipped, others, context);
   else context.note('No finished run is bundled here (demo/saes holds none).');
   if (!train) return;
   await trainFresh(shipped?.run, seconds, context);
 }
 
-/** The finished run that ships with the package: the first folder of demo/saes with feature cards. */
-async function findShipped(): Promise<{ folder: string; run: Run } | undefined> {
+type Shipped = { readonly folder: string; readonly run: Run };
+
+/** The finished runs that ship with the package, those with feature cards, most latents first. */
+async function findShipped(): Promise<Shipped[]> {
   const saes = join(demoFolder, 'saes');
   const names = existsSync(saes) ? readdirSync(saes).sort() : [];
+  const found: Shipped[] = [];
   for (const name of names) {
     const folder = join(saes, name);
     if (!existsSync(join(folder, 'features', 'cards.json')) || !existsSync(join(folder, 'run.json')))
       continue;
-    const found = await inspect(folder);
-    if (found.kind === 'run') return { folder, run: found };
+    const run = await inspect(folder);
+    if (run.kind === 'run') found.push({ folder, run });
   }
-  return undefined;
+  return found.toSorted((a, b) => b.run.run.config.latents - a.run.run.config.latents);
 }
 
 const columnsOf = (style: Style): number => Math.min(style.columns - 1, 118);
 
-async function showShipped({ folder, run }: { folder: string; run: Run }, context: Context): Promise<void> {
+async function showShipped(
+  { folder, run }: Shipped,
+  others: readonly Shipped[],
+  context: Context,
+): Promise<void> {
   const { print, style } = context;
   const { provenance, config, resolved } = run.run;
   const cards = run.cards?.cards ?? [];
   print(
     wrap(
-      `A small language model (${short(provenance.model.parameters)} parameters) has read speeches, code, recipes, games and two dozen languages. A sparse autoencoder with ${grouped(config.latents)} latents has looked at its ${resolved.hook}. Here are ${Math.min(CARDS, cards.length)} of the things that it notices, most interesting first: where each fires, weak and strong, and which next tokens it raises and lowers.`,
+      `A small language model (${short(provenance.model.parameters)} parameters) has read speeches, code, recipes, games and two dozen languages. A sparse autoencoder with ${grouped(config.latents)} latents was trained on its activations at ${resolved.hook}. Here are ${Math.min(CARDS, cards.length)} of the things that it found, most interesting first: where each fires, weak and strong, and which next tokens it raises and lowers.`,
       columnsOf(style),
     ).join('\n'),
   );
   for (const card of cards.slice(0, CARDS))
     print(`\n${cardText(card, { style, columns: columnsOf(style), rows: ROWS })}`);
-  print(`\n${style.format('dim', foot(run))}`);
+  print(`\n${style.format('dim', wrap(foot(run), columnsOf(style)).join('\n'))}`);
+  for (const path of [folder, ...others.map((other) => other.folder)])
+    print(
+      style.format(
+        'dim',
+        `${path === folder ? 'More of it' : 'Another one'}: ${invocation()} inspect ${relative(process.cwd(), path)} --features 48`,
+      ),
+    );
   if (run.evaluation) print(`\n${compactEval(mainRows(run.evaluation, 'this SAE'), style)}`);
   await showSteering(folder, String(resolved.hook), cards, context);
 }
@@ -127,6 +141,8 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
     heldout: [relative(process.cwd(), join(demoFolder, 'corpus', 'heldout.jsonl.gz'))],
     latents: 4096,
     k: 32,
+    // A run of minutes wants more than the default, which follows runs of billions of tokens: see scripts/demo/train-saes.mjs.
+    lr: 1e-3,
     // Filled before the first step: a smaller one begins sooner, and documents are shuffled anyway.
     shuffleTokens: 32_768,
     evalTokens: 50_000,

@@ -65,7 +65,8 @@ export function addEvalCommand(program: Command): void {
           note(`\nSaved in ${config.sae}: eval.json, features/cards.json`);
         }
       } catch (error) {
-        if (signal.aborted) throw new Interrupted('Stopped; no eval.json was written.');
+        if (signal.aborted && !(error instanceof Interrupted))
+          throw new Interrupted('Stopped; no eval.json was written.');
         throw error;
       } finally {
         counter.end();
