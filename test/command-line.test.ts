@@ -386,7 +386,7 @@ describe('Ctrl-C', () => {
       },
       watch: true,
     });
-    expect(interrupted.stderr).toMatch(/Stopped at step \d+ of 300\. .*saekit train --resume/);
+    expect(interrupted.stderr).toMatch(/Stopped at step \d+ of 300\. .*main\.js train --resume/);
     expect(interrupted.status).toBe(130);
     const state = JSON.parse(readFileSync(join(stopped, 'run.json'), 'utf8')) as {
       status: string;

@@ -1,6 +1,7 @@
 /** What every command gets: where to write, how it looks, and a signal that Ctrl-C raises. */
 import type { Command } from 'commander';
 import { Interrupted } from '../shared/errors.ts';
+import { STOPPING } from './output/live.ts';
 import { createStyle, type Style } from './output/style.ts';
 
 export type Context = {
@@ -33,9 +34,11 @@ export async function withContext<T>(
 ): Promise<T> {
   const json = options.json === true;
   const stream = json ? process.stderr : process.stdout;
+  const style = createStyle(stream, process.env);
   const controller = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
-    process.stderr.write('\nStopping after this step and saving. Press Ctrl-C again to stop at once.\n');
+    // On a terminal the live block says it.
+    if (!style.terminal) stream.write(`${STOPPING}\n`);
     controller.abort(signal);
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
@@ -45,7 +48,7 @@ export async function withContext<T>(
   try {
     return await action({
       json,
-      style: createStyle(stream, process.env),
+      style,
       print: (text) => void process.stdout.write(`${text}\n`),
       note: (text) => void stream.write(`${text}\n`),
       write: (text) => void stream.write(text),

@@ -41,7 +41,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   const { status, message } = describeFailure(error);
-  if (message !== '') process.stderr.write(`error: ${message}\n`);
+  if (message !== '') process.stderr.write(`${status === 130 ? '' : 'error: '}${message}\n`);
   if (process.argv.includes('--debug')) console.error(error);
   // Not process.exit(): a worker inside the engine would take the process down with status 134.
   process.exitCode = status;

@@ -8,6 +8,7 @@ import { Interrupted, UsageError } from '../../shared/errors.ts';
 import { resumeTraining, type TrainOptions, type TrainResult, trainSae } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
+import { invocation } from '../invocation.ts';
 import { createCounter } from '../output/counter.ts';
 import { bytes, duration, grouped } from '../output/numbers.ts';
 import { briefPlan, planText } from '../output/plan.ts';
@@ -94,10 +95,10 @@ async function train(
   const { folder, step, plan, progress } = result;
   if (result.status === 'interrupted')
     throw new Interrupted(
-      `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on with: saekit train --resume ${folder}`,
+      `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on with: ${invocation()} train --resume ${folder}`,
     );
   if (result.measured) context.note(`\n${formatEvalTable(result.measured.evaluation)}`);
-  context.note(`\nSaved in ${folder}. Look inside: saekit inspect ${folder}`);
+  context.note(`\nSaved in ${folder}. Look inside: ${invocation()} inspect ${folder}`);
   if (context.json) {
     context.print(
       JSON.stringify({

@@ -24,14 +24,6 @@ export function sparkline(values: readonly number[], columns = 16): string {
     .join('');
 }
 
-/** Counts as bars, log-scaled because activation counts span decades; an empty bin is a space. */
-export function histogram(counts: readonly number[]): string {
-  const most = Math.log1p(Math.max(0, ...counts));
-  return counts
-    .map((count) => (count <= 0 ? ' ' : levels[Math.min(7, Math.floor((Math.log1p(count) / most) * 7.999))]))
-    .join('');
-}
-
 /** A bar of `columns` cells, filled to `share` in [0,1]. */
 export function progressBar(share: number, columns: number): string {
   const filled = Math.round(Math.max(0, Math.min(1, share)) * columns);

@@ -7,14 +7,14 @@ const DRAW_MS = 150;
 const LINE_MS = 5000;
 
 export function createCounter(
-  { style, write, note }: Context,
+  { style, write, note, signal }: Context,
   what: string,
 ): {
   update(done: number, total: number): void;
   /** Removes the line from a terminal. */
   end(): void;
 } {
-  const live = createLive(write, style);
+  const live = createLive(write, style, signal);
   let started: number | undefined;
   let first = 0;
   let printedAt = 0;

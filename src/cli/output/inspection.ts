@@ -2,7 +2,7 @@ import { formatEvalTable } from '../../eval/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { cardText } from './card.ts';
-import { histogram, sparkline } from './charts.ts';
+import { sparkline } from './charts.ts';
 import { bytes, grouped, short } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
@@ -98,14 +98,6 @@ function resultsText(
   const parts: string[] = [];
   if (evaluation) {
     parts.push(formatEvalTable(evaluation));
-    const density = evaluation.candidates[0]?.latents?.density;
-    if (density) {
-      const low = density.edges[0] as number;
-      const high = density.edges.at(-1) as number;
-      parts.push(
-        `${style.format('dim', 'how often latents fire, log10:')} ${low} ${histogram(density.counts)} ${high}`,
-      );
-    }
   } else parts.push(`Not measured yet: saekit eval ${path}`);
   if (cards && features > 0) parts.push(featuresText(cards, style, features));
   return `\n\n${parts.join('\n\n')}`;
@@ -134,7 +126,11 @@ function modelText(path: string, { info, hooks }: Inspection & { kind: 'model' }
     ['text', `${grouped(info.V)} tokens, context ${grouped(info.contextLength)}`],
     ['hash', info.hash.slice(0, 16)],
   ];
-  const hookRows = hooks.map(({ name, dims, width }) => [name, `[${dims.join(',')}]`, String(width)]);
+  const hookRows = hooks.map(({ name, dims, width }) => [
+    name,
+    `[${dims.join(',')}]`,
+    width > 0 ? String(width) : '',
+  ]);
   const hookTable = table(
     [{ title: 'hook' }, { title: 'shape' }, { title: 'width', align: 'right' }],
     hookRows,

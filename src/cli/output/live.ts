@@ -11,16 +11,29 @@ export type Live = {
   clear(): void;
 };
 
-export function createLive(write: (text: string) => void, style: Style): Live {
+/** Said once after Ctrl-C. */
+export const STOPPING = 'Stopping after this step and saving. Ctrl-C again stops at once.';
+
+/**
+ * @param signal when it is raised, the block says that the work is stopping: printed between two draws it would be drawn over
+ */
+export function createLive(write: (text: string) => void, style: Style, signal?: AbortSignal): Live {
+  let shown: readonly string[] = [];
   let drawn = 0;
   const up = (): string => (drawn === 0 ? '' : `\x1b[${drawn}A\r\x1b[J`);
+  const draw = (lines: readonly string[]): void => {
+    if (!style.terminal) return;
+    const all = signal?.aborted ? [...lines, '', style.format('yellow', `  ${STOPPING}`)] : lines;
+    // One write, so that no half-drawn block is ever seen. A wrapped line would break the count: clip to the width.
+    write(`${up()}${all.map((line) => `${clip(line, style.columns - 1)}\n`).join('')}`);
+    drawn = all.length;
+    shown = lines;
+  };
+  signal?.addEventListener('abort', () => {
+    if (drawn > 0) draw(shown);
+  });
   return {
-    draw(lines) {
-      if (!style.terminal) return;
-      // One write, so that no half-drawn block is ever seen. A wrapped line would break the count: clip to the width.
-      write(`${up()}${lines.map((line) => `${clip(line, style.columns - 1)}\n`).join('')}`);
-      drawn = lines.length;
-    },
+    draw,
     keep() {
       drawn = 0;
     },

@@ -9,13 +9,13 @@ const DRAW_MS = 150;
 /** A log gets a line this often. */
 const LINE_MS = 5000;
 
-export function createTrainingReport({ style, write, note }: Context): {
+export function createTrainingReport({ style, write, note, signal }: Context): {
   progress(progress: TrainProgress): void;
   snippets(snippets: readonly Snippet[]): void;
   /** Call when training is over, however it ended. */
   end(): void;
 } {
-  const live = createLive(write, style);
+  const live = createLive(write, style, signal);
   const fvu: number[] = [];
   let snippets: readonly Snippet[] = [];
   let last: TrainProgress | undefined;

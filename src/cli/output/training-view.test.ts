@@ -70,6 +70,16 @@ describe('training view', () => {
     live.draw(['a', 'b']);
     live.draw(['c']);
     expect(written).toEqual(['a\nb\n', '\x1b[2A\r\x1b[Jc\n']);
+    const controller = new AbortController();
+    const stopping: string[] = [];
+    createLive(
+      (text) => stopping.push(text),
+      createStyle({ isTTY: true, columns: 80 }, {}),
+      controller.signal,
+    ).draw(['a']);
+    controller.abort();
+    expect(stopping[1]?.startsWith('\x1b[1A\r\x1b[Ja\n')).toBe(true);
+    expect(stopping[1]).toContain('Stopping after this step');
     const silent: string[] = [];
     createLive((text) => silent.push(text), createStyle({}, {})).draw(['a']);
     expect(silent).toEqual([]);
