@@ -1,6 +1,7 @@
 import { formatEvalTable } from '../../eval/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import type { Inspection } from '../../workflows/index.ts';
+import { invocation } from '../invocation.ts';
 import { cardText } from './card.ts';
 import { sparkline } from './charts.ts';
 import { bytes, grouped, short } from './numbers.ts';
@@ -80,7 +81,7 @@ function runText(
   ];
   const next =
     run.status !== 'finished' && checkpoints.length > 0 && writer === undefined
-      ? `\n\nGo on with it: saekit train --resume ${path}`
+      ? `\n\nGo on with it: ${invocation()} train --resume ${path}`
       : '';
   return (
     pairs(
@@ -98,7 +99,7 @@ function resultsText(
   const parts: string[] = [];
   if (evaluation) {
     parts.push(formatEvalTable(evaluation));
-  } else parts.push(`Not measured yet: saekit eval ${path}`);
+  } else parts.push(`Not measured yet: ${invocation()} eval ${path}`);
   if (cards && features > 0) parts.push(featuresText(cards, style, features));
   return `\n\n${parts.join('\n\n')}`;
 }

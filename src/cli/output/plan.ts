@@ -31,7 +31,7 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
       `after ${grouped(settings.deadWindowTokens)} silent tokens; AuxK ${settings.auxk}${given('auxk')}`,
     ],
     ['threads', `${settings.workers} for ${config.shards} shards`],
-    ['memory', `${bytes(total)} beyond the model:`],
+    ['memory', `${bytes(total)} beyond the model and Node's own 90 MB:`],
     ...chunks(parts, 2).map((line): [string, string] => ['', line.join(', ')]),
     ['folder', folder],
   ];
@@ -54,7 +54,7 @@ export function briefPlan({ config, settings, budget, folder }: TrainPlan, style
     ],
     [
       'memory',
-      `${bytes(total)} beyond the model, weights and Adam ${bytes(Object.values(budget)[0] ?? 0)} of it`,
+      `${bytes(total)} beyond the model and Node, weights and Adam ${bytes(Object.values(budget)[0] ?? 0)} of it`,
     ],
     ['folder', folder],
   ];
