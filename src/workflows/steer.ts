@@ -69,17 +69,22 @@ function randomDirection(D: number, seed: number): Float32Array {
 }
 
 /** Tried in this order, times the latent's own largest activation. */
-const STRENGTHS = [1, 1.5, 2, 3];
+const STRENGTHS = [1.5, 2.5, 3.5];
+/** A text that turns needs some tokens to do so: the rule is applied to what follows after these shares of it, too. */
+const LEAD_INS = [0, 1 / 3, 1 / 2];
 
 export type SteeringDemo = {
   readonly card: FeatureCard;
   readonly strength: number;
   readonly samples: SteeredSamples;
+  /** Whether a checker says that the text became what the label says. */
+  readonly passes: boolean;
 };
 
 /**
  * The first card whose latent turns the text into what its label says, by a deterministic checker of that register or language, while the
- * text without it and the one with a random direction are not so; undefined when none of them does.
+ * text without it and the one with a random direction do not pass the same rule. When none does,
+ * the card with the best F1 at the middle strength, and `passes` is false; undefined without any card that has a checker.
  */
 export async function findSteering(
   model: Model,
@@ -88,10 +93,15 @@ export async function findSteering(
   options: Omit<SteerOptions, 'latent' | 'strength'>,
 ): Promise<SteeringDemo | undefined> {
   const without = await sample(model, { ...options, latent: 0, strength: 0 });
+  let best: FeatureCard | undefined;
   for (const card of cards) {
     // Concepts are named like "language/french", registers like "dna".
-    const check = checkers[card.best?.label.split('/').at(-1) ?? ''];
-    if (check === undefined || check(without) || (card.best?.f1 ?? 0) < 0.5) continue;
+    const checker = checkers[card.best?.label.split('/').at(-1) ?? ''];
+    const check = (text: string): boolean =>
+      checker !== undefined &&
+      LEAD_INS.some((share) => checker(text.slice(Math.floor(share * text.length)).trim()));
+    if (checker === undefined || check(without) || (card.best?.f1 ?? 0) < 0.5) continue;
+    if ((card.best?.f1 ?? 0) > (best?.best?.f1 ?? 0)) best = card;
     const largest = Math.max(...card.examples.map(({ value }) => value));
     for (const factor of STRENGTHS) {
       const strength = Number((factor * largest).toPrecision(3));
@@ -99,8 +109,12 @@ export async function findSteering(
       const steered = await sample(model, one, latentDirection(sae, card.latent));
       if (!check(steered)) continue;
       const random = await sample(model, one, randomDirection(sae.config.D, options.seed));
-      if (!check(random)) return { card, strength, samples: { without, steered, random } };
+      if (!check(random)) return { card, strength, samples: { without, steered, random }, passes: true };
     }
   }
-  return undefined;
+  if (best === undefined) return undefined;
+  const largest = Math.max(...best.examples.map(({ value }) => value));
+  const strength = Number(((STRENGTHS[1] ?? 1) * largest).toPrecision(3));
+  const samples = await steeredSamples(model, sae, { ...options, latent: best.latent, strength });
+  return { card: best, strength, samples, passes: false };
 }

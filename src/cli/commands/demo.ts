@@ -119,15 +119,14 @@ async function showSteering(
   try {
     const sampling = { prompt, hook, maxNewTokens: 48, temperature: 0.7, topP: 0.95, seed: 1, signal };
     const found = await findSteering(model, sae, cards, sampling);
-    if (found === undefined) {
-      print('\nNone of these latents, turned up, makes the model write what its label says.');
-      return;
-    }
-    const { card, strength, samples } = found;
+    if (found === undefined) return;
+    const { card, strength, samples, passes } = found;
     print(
       `\n${style.format('bold', `What the model writes when #${card.latent} is turned up`)} ${style.format('dim', `(${card.label ?? card.guess})`)}\n`,
     );
     print(samplesText(samples, { prompt, latent: card.latent, strength }, style));
+    if (!passes)
+      print(style.format('dim', '           By the rules of the checkers this is not yet such a text.'));
   } finally {
     await model.close();
   }

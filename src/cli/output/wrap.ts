@@ -9,6 +9,8 @@ export function wrap(text: string, columns: number): string[] {
       lines.push(line.trimEnd());
       line = '';
     }
+    // A line does not begin with spaces that the last one ended with.
+    if (lines.length > 0 && line === '' && word.trim() === '') continue;
     line += word;
     // A word longer than the line (DNA, base64) is cut.
     while (displayWidth(line) > columns) {
