@@ -18,7 +18,11 @@ export function inspectionText(
 ): string {
   switch (found.kind) {
     case 'run':
-      return runText(path, found, style) + resultsText(path, found, { style, features });
+      // A run that is not finished has no SAE to measure yet.
+      return (
+        runText(path, found, style) +
+        (found.run.status === 'finished' ? resultsText(path, found, { style, features }) : '')
+      );
     case 'sae': {
       const { D, F, K, architecture, metadata } = found.config;
       const rows = Object.entries(metadata)
@@ -54,13 +58,15 @@ function runText(
   const figure = (name: string, digits: number): string => {
     const values = series(name);
     const last = values.at(-1);
-    return last === undefined ? '' : `${last.toFixed(digits)}  ${sparkline(values, 24)}`;
+    if (last === undefined) return '';
+    const varies = values.some((value) => Math.abs(value - last) > 1e-6);
+    return `${last.toFixed(digits)}${varies ? `  ${sparkline(values, 24)}` : ''}`;
   };
   const rows: [string, string][] = [
     ['run', path],
     [
       'state',
-      `${state}, step ${grouped(run.step)} of ${grouped(Number(resolved.totalSteps))}, begun ${run.started.replace('T', ' ').slice(0, 16)}`,
+      `${state}, step ${grouped(Math.max(run.step, metrics.at(-1)?.step ?? 0))} of ${grouped(Number(resolved.totalSteps))}, begun ${run.started.replace('T', ' ').slice(0, 16)}`,
     ],
     [
       'model',
@@ -97,9 +103,7 @@ function resultsText(
   { style, features }: InspectionOptions,
 ): string {
   const parts: string[] = [];
-  if (evaluation) {
-    parts.push(formatEvalTable(evaluation));
-  } else parts.push(`Not measured yet: ${invocation()} eval ${path}`);
+  parts.push(evaluation ? formatEvalTable(evaluation) : `Not measured yet: ${invocation()} eval ${path}`);
   if (cards && features > 0) parts.push(featuresText(cards, style, features));
   return `\n\n${parts.join('\n\n')}`;
 }
