@@ -24,14 +24,14 @@ BOS = 0
 
 
 def read_documents(path: pathlib.Path, tokenizer: Tokenizer, most: int | None = None) -> dict[str, list[np.ndarray]]:
-    """Token ids of every document, BOS first, by register; `most` keeps only the first so many of each."""
+    """Token ids of every document, BOS first, by register; `most` keeps only so many of each, evenly spaced in the file."""
     texts: dict[str, list[str]] = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             document = json.loads(line)
-            group = texts.setdefault(document["register"], [])
-            if most is None or len(group) < most:
-                group.append(document["text"])
+            texts.setdefault(document["register"], []).append(document["text"])
+    if most is not None:
+        texts = {name: group[:: -(-len(group) // most)] for name, group in texts.items()}
     encoded: dict[str, list[np.ndarray]] = {}
     for register, group in texts.items():
         encoded[register] = [np.array(item.ids, dtype=np.uint16) for item in tokenizer.encode_batch(group)]
