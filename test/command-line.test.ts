@@ -49,6 +49,11 @@ describe('good input', () => {
       run: { status: 'finished', step: 20 },
     });
 
+    const shown = (await saekit(['inspect', out])).stdout;
+    expect(shown).toMatch(/state +finished, step 20 of 20/);
+    expect(shown).toMatch(/feature cards, most interesting first/);
+    expect(shown).toMatch(/ raises '/);
+
     const evaluated = await saekit(['eval', out, '--max-tokens', '400', '--controls', '--json']);
     expect(evaluated.status).toBe(0);
     const { candidates } = JSON.parse(evaluated.stdout) as { candidates: { name: string }[] };
