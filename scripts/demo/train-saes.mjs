@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run } from '../lib.mjs';
 
-const { values: flags } = parseArgs({ options: { tokens: { type: 'string', default: '8388608' } } });
+const { values: flags } = parseArgs({ options: { tokens: { type: 'string', default: '4194304' } } });
 const saekit = (...args) => run(process.execPath, [join('dist', 'cli', 'main.js'), ...args]);
 const corpus = (part) => join('demo', 'corpus', `${part}.jsonl.gz`);
 
