@@ -86,5 +86,7 @@ describe('wrap', () => {
     expect(wrap('one two three', 8)).toEqual(['one two', 'three']);
     expect(wrap('ACGTACGTAC', 4)).toEqual(['ACGT', 'ACGT', 'AC']);
     expect(wrap('', 10)).toEqual([]);
+    // The space after a word that just fits belongs to neither line.
+    expect(wrap('one two', 3)).toEqual(['one', 'two']);
   });
 });

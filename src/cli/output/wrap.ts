@@ -13,7 +13,7 @@ export function wrap(text: string, columns: number): string[] {
     if (lines.length > 0 && line === '' && word.trim() === '') continue;
     line += word;
     // A word longer than the line (DNA, base64) is cut.
-    while (displayWidth(line) > columns) {
+    while (displayWidth(line.trimEnd()) > columns) {
       const characters = [...line];
       let width = 0;
       const end = characters.findIndex((character) => (width += displayWidth(character)) > columns);

@@ -1,0 +1,40 @@
+// What `npm start` shows of the finished run that ships with the package.
+import { beforeAll, describe, expect, it } from 'vitest';
+import { displayWidth } from '../src/cli/output/width.ts';
+import { buildOnce, saekit } from './fixtures/command-line.ts';
+import { trackedFiles } from './repository.ts';
+
+beforeAll(buildOnce, 120_000);
+
+describe('demo', () => {
+  it('ships a model, a corpus and a finished SAE with its evaluation and cards, and no states', () => {
+    const saes = trackedFiles.filter((path) => path.startsWith('demo/saes/'));
+    for (const file of [
+      'cfg.json',
+      'sae_weights.safetensors',
+      'run.json',
+      'eval.json',
+      'features/cards.json',
+    ])
+      expect(
+        saes.some((path) => path.endsWith(`/${file}`)),
+        file,
+      ).toBe(true);
+    expect(saes.filter((path) => /checkpoints|\.lock|\.tmp/.test(path))).toEqual([]);
+  });
+
+  it('shows twelve features with passages and output tokens, its figures beside a control, and one at work', async () => {
+    const { status, stdout, stderr } = await saekit(['demo', '--no-train'], { env: { COLUMNS: '100' } });
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    const heads = stdout.match(/^#\d+ .*fires on 1 in [\d,]+$/gm) ?? [];
+    expect(heads).toHaveLength(12);
+    expect(stdout.match(/^ {2}raises '.*lowers '/gm)).toHaveLength(12);
+    // Four passages each, every peak marked.
+    expect((stdout.match(/«[^»]*»/g) ?? []).length).toBeGreaterThanOrEqual(4 * 10);
+    expect(stdout).toMatch(/this SAE +0\.\d{3} +0\.\d{3}\.\.0\.\d{3}/);
+    expect(stdout).toMatch(/control: PCA-32/);
+    expect(stdout).toMatch(/without .*\n[\s\S]*with .*\n[\s\S]*random /);
+    for (const line of stdout.split('\n')) expect(displayWidth(line)).toBeLessThanOrEqual(100);
+  }, 120_000);
+});
