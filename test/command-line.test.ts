@@ -26,7 +26,7 @@ describe('good input', () => {
     expect(trained.status).toBe(0);
     // The budget is printed before anything is allocated, and kept: the tiny model itself is 0.1 MB.
     const budget = Number(trained.stdout.match(/memory +(\d+) MB beyond the model/)?.[1]);
-    const peak = Number(trained.stdout.match(/at most (\d+) MB held/)?.[1]);
+    const peak = Number(trained.stdout.match(/peak (\d+) MB/)?.[1]);
     expect(budget).toBeGreaterThan(300);
     expect(peak).toBeLessThan(budget + 1);
     expect(trained.stdout).toMatch(/FVU/);

@@ -177,15 +177,18 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
       `\n${compactEval(bundled ? [rows[0] as (typeof rows)[0], ['the bundled one', bundled], ...rows.slice(1)] : rows, style)}`,
     );
   }
-  print(nextSteps(folder, style));
+  print(nextSteps(folder, measured?.cards?.cards[0], style));
 }
 
-function nextSteps(folder: string, style: Style): string {
+function nextSteps(folder: string, card: FeatureCard | undefined, style: Style): string {
   const saekit = invocation();
   const steps = [
     [`${saekit} inspect ${folder}`, 'all that is known of your run'],
     [`${saekit} eval ${folder} --controls`, 'against a frozen decoder of the same budget'],
-    [`${saekit} generate --sae ${folder} --latent 0 --prompt "It is"`, 'steer with any latent'],
+    [
+      `${saekit} generate --sae ${folder} --latent ${card?.latent ?? 0} --strength 40 --prompt "I"`,
+      'steer with any latent',
+    ],
     [`${saekit} train --model <folder> --data <files>`, 'your own model and text'],
   ] as const;
   const lines = steps.map(([command, what]) => `  ${command}\n      ${style.format('dim', what)}`);

@@ -149,7 +149,7 @@ export async function showTraining(
       note(
         style.format(
           'dim',
-          `  ${grouped(result.progress.tokens)} tokens in ${duration(result.seconds)}: ${stageLine(result.progress)}; at most ${bytes(result.peakBytes)} held`,
+          `  ${grouped(result.progress.tokens)} tokens in ${duration(result.seconds)}: ${stageLine(result.progress)}; peak ${bytes(result.peakBytes)}`,
         ),
       );
     }
