@@ -1,7 +1,8 @@
 /**
- * `npm run bench:quality [-- --python PATH] [--tokens N] [--seeds N]`
+ * `npm run bench -- --quality [--python PATH] [--tokens N] [--seeds N] [--lr X]`
  *
- * Our TopK trainer and sae-lens's, each with its own defaults, on the very same activations of the bundled model, then all of
+ * Our TopK trainer and sae-lens's, with the same learning rate, warm-up and decay and otherwise each with its own defaults, on the very
+ * same activations of the bundled model, then all of
  * them and PCA with K components in one evaluation of the same held-out text. One JSON line per figure; everything is kept in
  * bench/results/quality-<date>.json. Also: 30 % planted dead latents, and how many AuxK brings back.
  */
@@ -36,10 +37,10 @@ import { findPython } from './lib/peer.ts';
 const { values: flags } = parseArgs({
   options: {
     python: { type: 'string' },
-    tokens: { type: 'string', default: '2097152' },
+    tokens: { type: 'string', default: '1048576' },
     seeds: { type: 'string', default: '3' },
-    'held-out': { type: 'string', default: '131072' },
-    lr: { type: 'string', default: '3e-4,1e-3' },
+    'held-out': { type: 'string', default: '65536' },
+    lr: { type: 'string', default: '1e-3' },
   },
 });
 const [F, K, B] = [4096, 32, 4096];
@@ -64,6 +65,7 @@ const config = trainConfigSchema.parse({
 });
 const plan = planTraining(config, model, { cores: 2, folder: '-' });
 const { hook, contextLength } = plan.settings;
+const recipe: TrainerConfig = { ...plan.trainer, lr: Number(flags.lr) };
 const rows = (heldout: boolean) =>
   packRows({
     documents: heldout ? corpus.heldout : corpus.train,
@@ -93,7 +95,7 @@ try {
   for (let i = 0; i < Math.min(16, steps); i++) moments.add(batch(i), B);
 
   const ours: Sae[] = [];
-  for (const seed of seeds) ours.push(await train({ ...plan.trainer, seed }, batch));
+  for (const seed of seeds) ours.push(await train({ ...recipe, seed }, batch));
   const theirs = 'python' in found ? await trainSaeLens(found.python, x, D) : [];
 
   progress('evaluating');
@@ -111,11 +113,11 @@ try {
     ...{ model, hook, batches, candidates, mean: moments.mean() },
     specialIds: model.tokenizer!.specialIds,
     maxRows: Number(flags['held-out']),
-    ceTokens: 65_536,
+    ceTokens: 32_768,
     klTokens: 0,
   });
   process.stderr.write(`${formatEvalTable(result)}\n`);
-  const revived = await revive(plan.trainer, batch);
+  const revived = await revive(recipe, batch);
   report(result, revived);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
@@ -148,8 +150,9 @@ async function trainSaeLens(python: string, x: Float32Array, D: number): Promise
   const saes: Sae[] = [];
   for (const seed of seeds) {
     const folder = join(scratch, `sae-lens-${seed}`);
-    // Its script holds back rows to choose the learning rate by; none of them are in the evaluation below.
-    const args = { data, F, K, B, steps, seed, lr: flags.lr, heldout: 4 * B, out: folder };
+    // Its script holds one batch back for a figure of its own.
+    const { warmupSteps: warmup, decaySteps: decay } = recipe;
+    const args = { data, F, K, B, steps, seed, lr: flags.lr, warmup, decay, heldout: B, out: folder };
     const list = Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]);
     const run = spawnSync(python, [script, ...list], { encoding: 'utf8', maxBuffer: 2 ** 26 });
     if (run.status !== 0)
@@ -225,7 +228,9 @@ function report(result: EvalResult, revived: number): void {
     B,
     steps,
     seeds,
-    peerLearningRates: flags.lr,
+    lr: recipe.lr,
+    warmupSteps: recipe.warmupSteps,
+    decaySteps: recipe.decaySteps,
   };
   writeFileSync(
     join(folder, `quality-${date}.json`),

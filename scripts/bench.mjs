@@ -1,8 +1,9 @@
-// npm run bench: builds what the workers run, then bench/run.ts, which explains its flags.
+// npm run bench: builds what the workers run, then bench/run.ts, which explains its flags; with --quality, bench/quality.ts.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { installToTest, root, tryRun } from './lib.mjs';
 
+const quality = process.argv.includes('--quality');
 await installToTest();
 const node = (...args) => tryRun(process.execPath, args, { stdio: ['inherit', 2, 'inherit'] });
 const built = node(join(root, 'scripts', 'build.mjs'), '--if-stale');
@@ -12,6 +13,6 @@ process.exitCode =
   tryRun(process.execPath, [
     '--import',
     pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href,
-    join(root, 'bench', 'run.ts'),
-    ...process.argv.slice(2),
+    join(root, 'bench', quality ? 'quality.ts' : 'run.ts'),
+    ...process.argv.slice(2).filter((argument) => argument !== '--quality'),
   ]);
