@@ -189,7 +189,7 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
     get epochs() {
       return rows.epochs;
     },
-    async next(B): Promise<ActivationRows | undefined> {
+    async next(B, into): Promise<ActivationRows | undefined> {
       while (buffer.filled < buffer.capacity) {
         await ensureQueue(1);
         if (queue.next === queue.count) break;
@@ -198,7 +198,7 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
       // All fresh rows before the first draw: when the model fails, no row has been taken and `state` is the state before.
       await ensureQueue(B);
       if (buffer.filled + queue.count - queue.next < B) return undefined;
-      const x = new Float32Array(B * D);
+      const x = into ?? new Float32Array(B * D);
       const tokens = new Int32Array(B);
       for (let b = 0; b < B; b++) {
         if (buffer.filled > 0) buffer.draw(queue, x, tokens, b);

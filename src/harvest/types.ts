@@ -13,11 +13,12 @@ export type StageTimes = { data: number; model: number; sae: number };
 
 /**
  * An endless or finite stream of shuffled activation rows. `next` fills and returns B rows,
- * or undefined when fewer than B are left and the data is exhausted.
+ * or undefined when fewer than B are left and the data is exhausted. Rows go `into` an array [B,D] of the caller's, when
+ * one is given: a training loop that reuses one spares the garbage collector a batch per step.
  */
 export type ActivationStream = {
   readonly D: number;
-  next(B: number): Promise<ActivationRows | undefined>;
+  next(B: number, into?: Float32Array): Promise<ActivationRows | undefined>;
   readonly stages: StageTimes;
   /** Tokens taken from the model so far (rows kept, after exclusions). */
   readonly tokensSeen: number;

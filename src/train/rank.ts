@@ -5,13 +5,16 @@ import { type Scales, type StepResult, trainStep } from './step.ts';
 import type { TrainerConfig } from './types.ts';
 
 /** Named arrays, each the slice of this rank's latents (b_dec and its moments whole, from every rank alike). */
-export type RankState = Record<string, Float32Array | Int32Array | Float64Array>;
+export type RankState = Record<string, RankArray>;
+export type RankArray = Float32Array | Int32Array | Float64Array;
 
 /** One rank of a training run: its latents, and the step program on them. Behind a worker's port or called directly. */
 export type Rank = {
   step(raw: Float32Array, step: number, scales: Scales): Promise<StepResult>;
-  /** Copies. Rows are unpadded: [F,D] with the model's D. */
-  read(): RankState;
+  /** What `read` can give. */
+  readonly names: readonly string[];
+  /** A copy. Rows are unpadded: [F,D] with the model's D. */
+  read(name: string): RankArray;
   /** Overwrites what is given, leaves the rest. */
   write(state: RankState): void;
   close(): Promise<void>;
@@ -48,12 +51,12 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
         throw error;
       }
     },
-    read: () =>
-      Object.fromEntries(
-        Object.entries(arrays)
-          .filter(([, array]) => array.length > 0)
-          .map(([name, array]) => [name, wide.has(name) ? repack(array, padded, D) : array.slice()]),
-      ),
+    names: Object.keys(arrays).filter((name) => arrays[name]!.length > 0),
+    read(name) {
+      const array = arrays[name];
+      if (!array) throw new Error(`A rank has no array ${name}.`);
+      return wide.has(name) ? repack(array, padded, D) : array.slice();
+    },
     write(state) {
       for (const [name, values] of Object.entries(state)) {
         const target = arrays[name];
@@ -70,7 +73,7 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
 }
 
 /** Rows of width `from` as rows of width `to`, cut or padded with zeros; a copy. */
-function repack<T extends Float32Array | Int32Array | Float64Array>(values: T, from: number, to: number): T {
+function repack<T extends RankArray>(values: T, from: number, to: number): T {
   if (from === to) return values.slice() as T;
   const rows = values.length / from;
   const out = new (values.constructor as new (n: number) => T)(rows * to);

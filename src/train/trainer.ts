@@ -4,7 +4,7 @@ import { rankCount, slotSizes, trainerBudget } from './budget.ts';
 import { singleComm } from './comm/single.ts';
 import { createSharedSpace } from './comm/threads.ts';
 import { initialParameters } from './init.ts';
-import { createRank, type RankState } from './rank.ts';
+import { createRank, type RankArray, type RankState } from './rank.ts';
 import type { Scales, StepResult } from './step.ts';
 import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
 import type { WorkerData, WorkerReply, WorkerRequest } from './worker.ts';
@@ -38,18 +38,17 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
   let step = 0;
   let scales: Scales | undefined;
 
-  /** A state array as a whole [F,...], joined from the ranks' slices. */
-  async function readState(): Promise<Record<string, Float32Array | Int32Array | Float64Array>> {
-    const parts = await crew.read();
-    return Object.fromEntries(
-      Object.keys(parts[0]!).map((name) => {
-        const first = parts[0]![name]!;
-        return [name, shared.has(name) ? first : concatenate(parts.map((part) => part[name]!))];
-      }),
-    );
+  /** Named state arrays, each whole [F,...], joined from the ranks' slices one array at a time. */
+  async function readState(names: readonly string[]): Promise<RankState> {
+    const state: RankState = {};
+    for (const name of names) {
+      const parts = await crew.read(name);
+      state[name] = shared.has(name) || parts.length === 1 ? parts[0]! : concatenate(parts);
+    }
+    return state;
   }
 
-  async function writeState(state: Record<string, Float32Array | Int32Array | Float64Array>): Promise<void> {
+  async function writeState(state: RankState): Promise<void> {
     const n = crew.ranks;
     await crew.write(
       Array.from({ length: n }, (_, r) =>
@@ -85,7 +84,8 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       return metrics satisfies StepMetrics;
     },
     async exportSae(metadata = {}): Promise<Sae> {
-      const { W_enc, W_dec, b_enc, b_dec } = (await readState()) as Record<string, Float32Array>;
+      const names = ['W_enc', 'W_dec', 'b_enc', 'b_dec'];
+      const { W_enc, W_dec, b_enc, b_dec } = (await readState(names)) as Record<string, Float32Array>;
       const { inputScale } = scales ?? { inputScale: 1 };
       // z scales with x (TopK and ReLU do), so unscaled inputs only need unscaled biases; W_dec stays unit norm.
       const unscale = (v: Float32Array) => v.map((b) => b / inputScale);
@@ -97,11 +97,11 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
         b_dec: unscale(b_dec!),
       };
     },
-    firingCounts: async () => (await readState()).fired as Float64Array,
+    firingCounts: async () => (await readState(['fired'])).fired as Float64Array,
     async state() {
       if (!scales) throw new Error('There is no state before initialize(sample).');
       const scalars = Float64Array.of(step, scales.inputScale, scales.mseScale);
-      return new Map(Object.entries({ ...(await readState()), scalars }));
+      return new Map(Object.entries({ ...(await readState(await crew.names())), scalars }));
     },
     async restore(state) {
       const { scalars, ...arrays } = Object.fromEntries(state);
@@ -122,7 +122,9 @@ const shared = new Set(['b_dec', 'mBDec', 'vBDec']);
 type Crew = {
   readonly ranks: number;
   step(x: Float32Array, step: number, scales: Scales): Promise<StepResult>;
-  read(): Promise<RankState[]>;
+  names(): Promise<readonly string[]>;
+  /** Every rank's slice. */
+  read(name: string): Promise<RankArray[]>;
   write(states: readonly RankState[]): Promise<void>;
   close(): Promise<void>;
 };
@@ -132,7 +134,8 @@ async function onThisThread(config: TrainerConfig): Promise<Crew> {
   return {
     ranks: 1,
     step: (x, step, scales) => rank.step(x, step, scales),
-    read: async () => [rank.read()],
+    names: async () => rank.names,
+    read: async (name) => [rank.read(name)],
     write: async ([state]) => rank.write(state!),
     close: () => rank.close(),
   };
@@ -173,7 +176,8 @@ function onWorkers(config: TrainerConfig, ranks: number): Crew {
       const [first] = (await askAll(() => ({ type: 'step', step, scales }))) as StepResult[];
       return first!;
     },
-    read: () => askAll(() => ({ type: 'read' })) as Promise<RankState[]>,
+    names: () => ask(0, { type: 'names' }) as Promise<readonly string[]>,
+    read: (name) => askAll(() => ({ type: 'read', name })) as Promise<RankArray[]>,
     write: async (states) => void (await askAll((rank) => ({ type: 'write', state: states[rank]! }))),
     async close() {
       await askAll(() => ({ type: 'close' }));
@@ -209,7 +213,7 @@ function check({ F, K, B, shards, auxk, deadSteps }: TrainerConfig): void {
     throw new Error(`A dead window of ${deadSteps} steps leaves no latent alive; use at least 1.`);
 }
 
-function concatenate(parts: readonly (Float32Array | Int32Array | Float64Array)[]) {
+function concatenate(parts: readonly RankArray[]): RankArray {
   const Array_ = parts[0]!.constructor as new (n: number) => Float32Array;
   const out = new Array_(parts.reduce((n, part) => n + part.length, 0));
   let at = 0;

@@ -14,7 +14,8 @@ export type WorkerData = {
 
 export type WorkerRequest =
   | { readonly type: 'step'; readonly step: number; readonly scales: Scales }
-  | { readonly type: 'read' }
+  | { readonly type: 'names' }
+  | { readonly type: 'read'; readonly name: string }
   | { readonly type: 'write'; readonly state: RankState }
   | { readonly type: 'close' };
 
@@ -30,11 +31,16 @@ export function startWorker(port: WorkerPort): void {
     try {
       const self = await opened;
       let result: unknown;
+      const transfer: ArrayBuffer[] = [];
       if (request.type === 'step') result = await self.step(raw, request.step, request.scales);
-      else if (request.type === 'read') result = self.read();
-      else if (request.type === 'write') self.write(request.state);
+      else if (request.type === 'names') result = self.names;
+      else if (request.type === 'read') {
+        const array = self.read(request.name);
+        transfer.push(array.buffer as ArrayBuffer);
+        result = array;
+      } else if (request.type === 'write') self.write(request.state);
       else await self.close();
-      port.postMessage({ result } satisfies WorkerReply);
+      port.postMessage({ result } satisfies WorkerReply, transfer);
     } catch (error) {
       port.postMessage({
         error: error instanceof Error ? error.message : String(error),

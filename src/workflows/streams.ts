@@ -7,9 +7,13 @@ import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { createSnippetProbe, type SnippetProbe } from './snippets.ts';
 import type { TrainPlan } from './types.ts';
 
-/** The next B rows [B,D]; a training stream does not end. */
-export async function nextRows(stream: ResumableStream, B: number): Promise<Float32Array> {
-  const rows = await stream.next(B);
+/** The next B rows [B,D], in `into` when it is given; a training stream does not end. */
+export async function nextRows(
+  stream: ResumableStream,
+  B: number,
+  into?: Float32Array,
+): Promise<Float32Array> {
+  const rows = await stream.next(B, into);
   if (rows === undefined)
     throw new Error(
       `The data ended before a batch of ${B} tokens was full. Add text or lower --batch-tokens.`,

@@ -195,6 +195,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
     await folder.saveCheckpoint({ step: trainer.step, arrays: all, json: { stream: position } });
   };
 
+  const batch = new Float32Array(config.batchTokens * plan.D);
   const pace = createPace(trainer.step);
   let last: StepMetrics | undefined;
   let progress: TrainProgress | undefined;
@@ -203,7 +204,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
     while (trainer.step < settings.totalSteps) {
       // Rows taken out of the stream are not in its state: train on them before a state is saved.
       if (signal?.aborted && waiting.length === 0) break;
-      const x = waiting.shift() ?? (await nextRows(stream, config.batchTokens));
+      const x = waiting.shift() ?? (await nextRows(stream, config.batchTokens, batch));
       collect(moments, x, plan.D);
       const before = performance.now();
       last = await trainer.train(x);
