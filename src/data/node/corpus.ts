@@ -106,7 +106,9 @@ export async function openCorpus({
 
   let total = 0;
   for (const { path } of found) total += (await stat(path)).size;
-  const spool = found.some(({ gzip }) => gzip) ? await mkdtemp(join(tmpdir(), 'saekit-')) : '';
+  const spool = found.some(({ kind, gzip }) => gzip || !(kind === 'text' || kind === 'jsonl'))
+    ? await mkdtemp(join(tmpdir(), 'saekit-'))
+    : '';
   const removeSpool = async (): Promise<void> => {
     if (spool !== '') await rm(spool, { recursive: true, force: true });
   };
@@ -163,10 +165,13 @@ export async function openCorpus({
   async function read(index: number): Promise<Document> {
     const { file, start, bytes, number } = places.at(index);
     const { name, path, kind } = files[file]!;
-    const where = kind === 'jsonl' ? `${path} line ${number}` : `${path}, at byte ${start}`;
+    const where =
+      kind === 'text'
+        ? `${path}, at byte ${start}`
+        : `${path} ${kind === 'jsonl' ? 'line' : 'row'} ${number}`;
     const text = decodeUtf8(await pool.read(file, start, bytes), where);
-    if (kind === 'jsonl') return parseDocument(text, textField, `${name}:${number}`, name);
-    return { id: `${name}#${number}`, text, meta: { file: name, section: number } };
+    if (kind === 'text') return { id: `${name}#${number}`, text, meta: { file: name, section: number } };
+    return parseDocument(text, textField, `${name}:${number}`, name);
   }
 
   const contents = files.map(({ sha256 }) => sha256).join(' ');

@@ -3,10 +3,20 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { nearestNames } from '../../shared/nearest.ts';
 
-export type DataFile = { readonly path: string; readonly kind: 'text' | 'jsonl'; readonly gzip: boolean };
+export type DataFile = {
+  readonly path: string;
+  readonly kind: 'text' | 'jsonl' | 'parquet' | 'csv' | 'tsv';
+  readonly gzip: boolean;
+};
 
 /** Endings that are taken from a folder; a file named outright may have any ending and is read as text. */
-const KNOWN = /\.(txt|md|text|jsonl|ndjson)(\.gz)?$/i;
+const KNOWN = /\.((txt|md|text|jsonl|ndjson|csv|tsv)(\.gz)?|parquet)$/i;
+const KINDS: readonly [RegExp, DataFile['kind']][] = [
+  [/\.(jsonl|ndjson)$/i, 'jsonl'],
+  [/\.parquet$/i, 'parquet'],
+  [/\.csv$/i, 'csv'],
+  [/\.tsv$/i, 'tsv'],
+];
 
 function kindOf(path: string): DataFile {
   const gzip = /\.gz$/i.test(path);
@@ -16,7 +26,10 @@ function kindOf(path: string): DataFile {
       `${path}: one JSON file is not a list of documents. Write one object per line and name it .jsonl.`,
     );
   }
-  return { path, kind: /\.(jsonl|ndjson)$/i.test(plain) ? 'jsonl' : 'text', gzip };
+  const kind = KINDS.find(([ending]) => ending.test(plain))?.[1] ?? 'text';
+  if (kind === 'parquet' && gzip)
+    throw new Error(`${path}: Parquet is compressed inside and read by range. Unpack it with gunzip.`);
+  return { path, kind, gzip };
 }
 
 async function missing(path: string): Promise<Error> {
@@ -51,7 +64,7 @@ async function walk(folder: string, seen: Set<string>, found: string[], others: 
  */
 export async function findDataFiles(paths: readonly string[]): Promise<DataFile[]> {
   if (paths.length === 0)
-    throw new Error('No data was named. Give text or JSONL files, or folders that hold them.');
+    throw new Error('No data was named. Give text, JSONL, Parquet or CSV files, or folders that hold them.');
   const files: DataFile[] = [];
   for (const path of paths) {
     const info = await stat(path).catch(() => undefined);
@@ -72,7 +85,7 @@ export async function findDataFiles(paths: readonly string[]): Promise<DataFile[
               .join(', ')}`
           : 'it is empty';
       throw new Error(
-        `${path}: no data files; ${seen}. Taken from a folder are .txt, .md, .jsonl and .ndjson, each also as .gz.`,
+        `${path}: no data files; ${seen}. Taken from a folder are .txt, .md, .jsonl, .ndjson, .csv and .tsv, each also as .gz, and .parquet.`,
       );
     }
     files.push(...found.map(kindOf));

@@ -1,7 +1,8 @@
 /**
  * One pass over the data files before anything else: where each document lies, what its text hashes to, and the sha256
  * of each file for the record. Every error of the data shows up here, not hours into a run. Memory: 24 bytes per
- * document and one buffer; gzip files are unpacked into a temporary folder, because their middle cannot be read.
+ * document and one buffer. What cannot be read from its middle is unpacked into a temporary folder: gzip files as they are, the rows of
+ * Parquet and CSV files as lines of JSONL.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -12,9 +13,12 @@ import { createGunzip } from 'node:zlib';
 import { DocumentError, parseDocument } from '../documents.ts';
 import { textSections } from '../sections.ts';
 import type { DataFile } from './paths.ts';
+import { csvRows, fileBuffer, parquetRows, rowAsJson, type TableRow } from './tables.ts';
 
 /** A single document beyond this is a mistake (a whole file on one line) and would not fit beside a model. */
 export const MAX_DOCUMENT_BYTES = 64 * 2 ** 20;
+/** Rows of a table are written out together. */
+const SPOOL_BYTES = 2 ** 20;
 const NEWLINE = 10;
 
 /** A file after the scan; `path` is what the person named, `readPath` what is read (unpacked where it was gzip). */
@@ -129,14 +133,24 @@ async function* jsonLines(
 const isBlank = (bytes: Uint8Array): boolean =>
   bytes.every((byte) => byte === 32 || (byte >= 9 && byte <= 13));
 
-/** Reads a file once: hash, unpacking, documents. `spool` is where a gzip file is unpacked to. */
+type ScanOptions = {
+  readonly textField: string;
+  /** Folder for what is unpacked. */
+  readonly spool: string;
+  readonly onBytes: (bytes: number) => void;
+};
+
+/** Reads a file once: hash, unpacking, documents. */
 export async function scanFile(
   file: DataFile,
   fileIndex: number,
   places: Places,
-  { textField, spool, onBytes }: { textField: string; spool: string; onBytes: (bytes: number) => void },
+  options: ScanOptions,
 ): Promise<ScannedFile> {
   const { path, kind, gzip } = file;
+  if (kind === 'parquet' || kind === 'csv' || kind === 'tsv')
+    return await scanTable(file, fileIndex, places, options);
+  const { textField, spool, onBytes } = options;
   const name = basename(path);
   const bytes = (await stat(path)).size;
   const sha256 = createHash('sha256');
@@ -168,11 +182,7 @@ export async function scanFile(
       }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code === 'ENOSPC') {
-        throw new Error(
-          `No space left in ${spool} while unpacking ${path}. Free space there, set TMPDIR to a larger disk, or unpack the file yourself.`,
-        );
-      }
+      if (code === 'ENOSPC') throw noRoom(spool, path);
       if (code?.startsWith('Z_'))
         throw new Error(`${path}: damaged or truncated gzip (${message}). Download it again.`);
       throw error;
@@ -203,6 +213,69 @@ export async function scanFile(
         throw error;
       }
     }
+  }
+  return { ...file, name, readPath, bytes, sha256: sha256.digest('hex'), documents: places.count - before };
+}
+
+function noRoom(spool: string, path: string): Error {
+  return new Error(
+    `No space left in ${spool} while unpacking ${path}. Free space there, set TMPDIR to a larger disk, or give the data as JSONL.`,
+  );
+}
+
+/** Rows of a table become lines of JSONL in the spool. */
+async function scanTable(
+  file: DataFile,
+  fileIndex: number,
+  places: Places,
+  { textField, spool, onBytes }: ScanOptions,
+): Promise<ScannedFile> {
+  const { path, kind, gzip } = file;
+  const name = basename(path);
+  const readPath = join(spool, `${fileIndex}-${name}.jsonl`);
+  const sha256 = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>) {
+    sha256.update(chunk);
+    bytes += chunk.length;
+    onBytes(chunk.length);
+  }
+  const before = places.count;
+  const parquet = kind === 'parquet' ? await fileBuffer(path) : undefined;
+  const rows: AsyncIterable<TableRow> = parquet
+    ? parquetRows(parquet, path, textField)
+    : csvRows(path, { delimiter: kind === 'tsv' ? '\t' : ',', gzip, textField });
+  const out = await open(readPath, 'w');
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  const flush = async (): Promise<void> => {
+    await out.write(Buffer.concat(waiting));
+    waiting = [];
+    waitingBytes = 0;
+  };
+  try {
+    let start = 0;
+    for await (const { number, fields } of rows) {
+      const line = rowAsJson(fields);
+      const encoded = Buffer.from(`${line}\n`);
+      try {
+        const { text } = parseDocument(line, textField, '', name);
+        places.push({ file: fileIndex, start, bytes: encoded.length - 1, number }, textHash(text));
+      } catch (error) {
+        if (error instanceof DocumentError) throw new Error(`${path} row ${number}: ${error.message}`);
+        throw error;
+      }
+      waiting.push(encoded);
+      waitingBytes += encoded.length;
+      start += encoded.length;
+      if (waitingBytes > SPOOL_BYTES) await flush();
+    }
+    await flush();
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? noRoom(spool, path) : error;
+  } finally {
+    await out.close();
+    await parquet?.close();
   }
   return { ...file, name, readPath, bytes, sha256: sha256.digest('hex'), documents: places.count - before };
 }
