@@ -1,6 +1,7 @@
 /** Text -> documents -> packed rows of tokens. Files are read in Node only; packing runs anywhere. */
 
 export { memoryDocuments } from './documents.ts';
+export { mixRows } from './mix.ts';
 export { type Corpus, type CorpusOptions, openCorpus } from './node/corpus.ts';
 export { packRows, type RowSource } from './pack.ts';
 export * from './types.ts';

@@ -92,3 +92,25 @@ describe('errors name file, row and column', () => {
     expect(await fails(await put('wide.csv', 'text,b\n1,2\n1,2,3\n'))).toMatch(/wide\.csv row 2: /);
   });
 });
+
+describe('mixtures', () => {
+  test('PATH=WEIGHT on every path gives parts; on some only is refused', async () => {
+    const corpus = await openCorpus({
+      data: [`${golden('rows.csv')}=0.8`, `${golden('body.parquet')}=.2`],
+      textField: 'text',
+    }).catch((error: Error) => error.message);
+    expect(corpus).toMatch(/body\.parquet: no column "text"/);
+    const mixed = await openCorpus({ data: [`${golden('rows.csv')}=3`, `${golden('none.parquet')}=1`] });
+    expect(mixed.mixture!.map(({ weight }) => weight)).toEqual([3, 1]);
+    expect(mixed.mixture!.reduce((sum, { documents }) => sum + documents.count, 0)).toBe(mixed.train.count);
+    const [csv] = mixed.mixture!;
+    expect((await csv!.documents.get(0)).meta.file).toBe('rows.csv');
+    await mixed.close();
+    await expect(openCorpus({ data: [`${golden('rows.csv')}=3`, golden('none.parquet')] })).rejects.toThrow(
+      /Some data has a weight and some has none/,
+    );
+    await expect(
+      openCorpus({ data: [`${golden('rows.csv')}=1`, `${golden('rows.csv')}=1`] }),
+    ).rejects.toThrow(/in two parts/);
+  });
+});

@@ -40,6 +40,9 @@ export type DataCursor = {
   readonly offset: number;
   /** Data, order and row length that the cursor belongs to. */
   readonly fingerprint: string;
+  /** Of a mixture: every source's own place, and the rows taken from each. */
+  readonly parts?: readonly DataCursor[];
+  readonly taken?: readonly number[];
 };
 
 /** R packed rows of T positions; all arrays are [R,T] row-major. */

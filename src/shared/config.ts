@@ -12,12 +12,17 @@ export const trainConfigSchema = z.strictObject({
     .describe(
       'Where to read activations, a TransformerLens name. Default: resid_post at two thirds of the depth.',
     ),
-  data: z.array(z.string()).min(1).describe('Text, JSONL (optionally .gz) files or folders to train on.'),
+  data: z
+    .array(z.string())
+    .min(1)
+    .describe(
+      'Text, JSONL, CSV, TSV (each also .gz) or Parquet files, or folders of them; PATH=WEIGHT for every one mixes them by shares of tokens.',
+    ),
   heldout: z
     .array(z.string())
     .optional()
     .describe('Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.'),
-  textField: z.string().default('text').describe('JSONL field that holds the text.'),
+  textField: z.string().default('text').describe('JSONL field, or column of a table, that holds the text.'),
   latents: z
     .int()
     .positive()

@@ -1,5 +1,12 @@
 /** Text on its way to the trainer and to the probe. */
-import { type Corpus, type DataCursor, packRows, type RowSource } from '../data/index.ts';
+import {
+  type Corpus,
+  type DataCursor,
+  type DocumentSet,
+  mixRows,
+  packRows,
+  type RowSource,
+} from '../data/index.ts';
 import { createActivationStream, type ResumableStream } from '../harvest/index.ts';
 import type { Model, Tokenizer } from '../models/types.ts';
 import { Interrupted } from '../shared/errors.ts';
@@ -33,16 +40,23 @@ export function tokenizerOf({ tokenizer, info }: Pick<Model, 'tokenizer' | 'info
   return tokenizer;
 }
 
-/** Packed rows of the training documents, endless. */
+/** Packed rows of the training documents, endless; mixed by weight where the data has weights. */
 export function trainingRows(plan: TrainPlan, model: Model, corpus: Corpus, cursor?: DataCursor): RowSource {
-  return packRows({
-    documents: corpus.train,
-    tokenizer: tokenizerOf(model),
-    contextLength: plan.settings.contextLength,
-    bosTokenId: model.info.bosTokenId,
-    seed: plan.config.seed,
-    ...(cursor ? { cursor } : {}),
-  });
+  const pack = (documents: DocumentSet, from?: DataCursor): RowSource =>
+    packRows({
+      documents,
+      tokenizer: tokenizerOf(model),
+      contextLength: plan.settings.contextLength,
+      bosTokenId: model.info.bosTokenId,
+      seed: plan.config.seed,
+      ...(from ? { cursor: from } : {}),
+    });
+  if (!corpus.mixture) return pack(corpus.train, cursor);
+  const parts = corpus.mixture.map(({ documents, weight }, i) => ({
+    rows: pack(documents, cursor?.parts?.[i]),
+    weight,
+  }));
+  return mixRows(parts, cursor);
 }
 
 /** Shuffled activation rows of a plan. */

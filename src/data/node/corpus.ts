@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from '../documents.ts';
 import type { Document, DocumentSet } from '../types.ts';
-import { findDataFiles } from './paths.ts';
+import { type DataFile, findDataFiles, weightedPaths } from './paths.ts';
 import { createPlaces, decodeUtf8, type ScannedFile, scanFile } from './scan.ts';
 
 /** One document in this many is held out. */
@@ -21,7 +21,7 @@ export const HELDOUT_EVERY = 20;
 const MAX_OPEN_FILES = 64;
 
 export type CorpusOptions = {
-  /** Text and JSONL files, plain or gzip, and folders of them. */
+  /** Text, JSONL, Parquet, CSV and TSV files and folders of them; `path=0.8 other=0.2` mixes them by shares of tokens. */
   readonly data: readonly string[];
   /** Files for evaluation instead of the split. */
   readonly heldout?: readonly string[];
@@ -35,6 +35,8 @@ export type Corpus = {
   readonly files: readonly ScannedFile[];
   readonly train: DocumentSet;
   readonly heldout: DocumentSet;
+  /** Of a mixture: the training documents of each part and its weight. */
+  readonly mixture?: readonly { readonly documents: DocumentSet; readonly weight: number }[];
   /** How the documents were divided, in words, for people and run.json. */
   readonly split: string;
   /** Training documents left out because held-out files hold the same text. */
@@ -100,7 +102,17 @@ export async function openCorpus({
   textField = 'text',
   onProgress = () => {},
 }: CorpusOptions): Promise<Corpus> {
-  const found = await findDataFiles(data);
+  const weighted = await weightedPaths(data);
+  const found: DataFile[] = [];
+  /** The part of the mixture that each training file belongs to. */
+  const partOf: number[] = [];
+  for (const [part, paths] of (weighted?.map(({ path }) => [path]) ?? [data]).entries())
+    for (const file of await findDataFiles(paths)) {
+      if (found.some(({ path }) => path === file.path))
+        throw new Error(`${file.path} is in two parts of the mixture. Name it once.`);
+      found.push(file);
+      partOf.push(part);
+    }
   const trainFiles = found.length;
   if (heldout) found.push(...(await findDataFiles(heldout)));
 
@@ -192,10 +204,19 @@ export async function openCorpus({
     };
   }
 
+  const mixture = weighted?.map(({ path, weight }, part) => {
+    const own = train.filter((i) => partOf[places.at(i).file] === part);
+    if (own.length === 0)
+      throw new Error(
+        `${path}: no document of this part of the mixture is left for training. Add text, or leave it out.`,
+      );
+    return { documents: documentSet(`training data of ${path}`, own), weight };
+  });
   return {
     files,
     train: documentSet('training data', train),
     heldout: documentSet('held-out data', held),
+    ...(mixture ? { mixture } : {}),
     split: heldout
       ? `held-out files: ${heldout.join(', ')}`
       : `1 document in ${HELDOUT_EVERY} held out, by sha256 of its text`,

@@ -97,3 +97,31 @@ export async function findDataFiles(paths: readonly string[]): Promise<DataFile[
   }
   return [...unique.values()];
 }
+
+export type WeightedPath = { readonly path: string; readonly weight: number };
+
+/**
+ * Reads `PATH=WEIGHT` of every argument: a mixture when all have a weight, undefined when none has. A file that is really called so wins.
+ *
+ * @throws when only some have a weight, or a weight is not positive
+ */
+export async function weightedPaths(data: readonly string[]): Promise<WeightedPath[] | undefined> {
+  const found: (WeightedPath | undefined)[] = [];
+  for (const argument of data) {
+    const match = /^(.+)=(\d*\.?\d+)$/.exec(argument);
+    const exists = await stat(argument).then(
+      () => true,
+      () => false,
+    );
+    found.push(match && !exists ? { path: match[1]!, weight: Number(match[2]) } : undefined);
+  }
+  const weighted = found.filter((item) => item !== undefined);
+  if (weighted.length === 0) return undefined;
+  if (weighted.length < data.length)
+    throw new Error(
+      `Some data has a weight and some has none: ${data.join(' ')}. Give every path one, such as a.jsonl=0.8 b/=0.2.`,
+    );
+  const bad = weighted.find(({ weight }) => weight <= 0);
+  if (bad) throw new Error(`${bad.path} has the weight ${bad.weight}; expected more than 0. Leave it out.`);
+  return weighted;
+}
