@@ -23,6 +23,10 @@ export const trainConfigSchema = z.strictObject({
     .optional()
     .describe('Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.'),
   textField: z.string().default('text').describe('JSONL field, or column of a table, that holds the text.'),
+  keepNearDuplicates: z
+    .boolean()
+    .default(false)
+    .describe('Train also on documents that are nearly the same as a held-out one.'),
   latents: z
     .int()
     .positive()

@@ -117,9 +117,10 @@ export async function resumeTraining(options: TrainOptions): Promise<TrainResult
   });
 }
 
-const corpusOptions = ({ data, heldout, textField }: TrainConfig) => ({
+const corpusOptions = ({ data, heldout, textField, keepNearDuplicates }: TrainConfig) => ({
   data,
   textField,
+  keepNearDuplicates,
   ...(heldout ? { heldout } : {}),
 });
 

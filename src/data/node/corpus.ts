@@ -11,6 +11,7 @@ import { type FileHandle, mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDocument } from '../documents.ts';
+import { bandKeys, createNearIndex, jaccard, NEAR_DUPLICATE, shingles } from '../near-duplicates.ts';
 import type { Document, DocumentSet } from '../types.ts';
 import { type DataFile, findDataFiles, weightedPaths } from './paths.ts';
 import { createPlaces, decodeUtf8, type ScannedFile, scanFile } from './scan.ts';
@@ -27,6 +28,8 @@ export type CorpusOptions = {
   readonly heldout?: readonly string[];
   /** JSONL field that holds the text. */
   readonly textField?: string;
+  /** Keep training documents that are nearly the same as a held-out one (see near-duplicates.ts). Default: they are left out. */
+  readonly keepNearDuplicates?: boolean;
   /** Called while the files are scanned. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 };
@@ -41,6 +44,8 @@ export type Corpus = {
   readonly split: string;
   /** Training documents left out because held-out files hold the same text. */
   readonly duplicates: number;
+  /** Training documents left out because a held-out document holds nearly the same text. */
+  readonly nearDuplicates: number;
   /** Closes files and removes what was unpacked. */
   close(): Promise<void>;
 };
@@ -86,6 +91,56 @@ function filePool(files: readonly ScannedFile[]): {
   };
 }
 
+/** Band keys of every document in typed arrays that grow: 64 bytes each, all zero for documents too short to compare. */
+function createKeyList() {
+  const width = 16;
+  let keys = new Uint32Array(1024 * width);
+  let count = 0;
+  return {
+    push(text: string): void {
+      if ((count + 1) * width > keys.length) {
+        const grown = new Uint32Array(keys.length * 2);
+        grown.set(keys);
+        keys = grown;
+      }
+      const own = bandKeys(text);
+      if (own) keys.set(own, count * width);
+      count++;
+    },
+    at(i: number): Uint32Array | undefined {
+      const own = keys.subarray(i * width, (i + 1) * width);
+      return own.every((key) => key === 0) ? undefined : own;
+    },
+  };
+}
+
+/** The training documents that are near-duplicates of a held-out one; candidates are read and compared exactly. */
+async function nearDuplicates(
+  train: readonly number[],
+  held: readonly number[],
+  keys: ReturnType<typeof createKeyList>,
+  read: (index: number) => Promise<Document>,
+): Promise<Set<number>> {
+  const index = createNearIndex();
+  for (const i of held) {
+    const own = keys.at(i);
+    if (own) index.add(i, own);
+  }
+  const near = new Set<number>();
+  for (const i of train) {
+    const own = keys.at(i);
+    const candidates = own ? index.candidates(own) : new Set<number>();
+    if (candidates.size === 0) continue;
+    const mine = shingles((await read(i)).text);
+    for (const other of candidates)
+      if (jaccard(mine, shingles((await read(other)).text)) >= NEAR_DUPLICATE) {
+        near.add(i);
+        break;
+      }
+  }
+  return near;
+}
+
 /**
  * Opens a corpus: scans every file once (errors, hashes, the split), then reads documents when asked for.
  *
@@ -100,6 +155,7 @@ export async function openCorpus({
   data,
   heldout,
   textField = 'text',
+  keepNearDuplicates = false,
   onProgress = () => {},
 }: CorpusOptions): Promise<Corpus> {
   const weighted = await weightedPaths(data);
@@ -126,6 +182,7 @@ export async function openCorpus({
   };
 
   const places = createPlaces();
+  const keys = createKeyList();
   const files: ScannedFile[] = [];
   try {
     let done = 0;
@@ -134,7 +191,14 @@ export async function openCorpus({
       onProgress(done, total);
     };
     for (const [i, file] of found.entries())
-      files.push(await scanFile(file, i, places, { textField, spool, onBytes }));
+      files.push(
+        await scanFile(file, i, places, {
+          textField,
+          spool,
+          onBytes,
+          ...(keepNearDuplicates ? {} : { onText: keys.push }),
+        }),
+      );
     if (!files.slice(0, trainFiles).some(({ documents }) => documents > 0)) {
       throw new Error(
         `The corpus is empty: no document in ${files
@@ -148,7 +212,7 @@ export async function openCorpus({
     throw error;
   }
 
-  const train: number[] = [];
+  let train: number[] = [];
   const held: number[] = [];
   let duplicates = 0;
   if (heldout) {
@@ -186,7 +250,11 @@ export async function openCorpus({
     return parseDocument(text, textField, `${name}:${number}`, name);
   }
 
-  const contents = files.map(({ sha256 }) => sha256).join(' ');
+  const near = keepNearDuplicates ? new Set<number>() : await nearDuplicates(train, held, keys, read);
+  if (near.size > 0) train = train.filter((i) => !near.has(i));
+
+  // Another set of training documents is another order: a saved position must not be taken for it.
+  const contents = `${files.map(({ sha256 }) => sha256).join(' ')}${near.size > 0 ? ` without ${near.size}` : ''}`;
   function documentSet(name: string, list: readonly number[]): DocumentSet {
     const indices = Uint32Array.from(list);
     const fingerprint = createHash('sha256')
@@ -217,10 +285,13 @@ export async function openCorpus({
     train: documentSet('training data', train),
     heldout: documentSet('held-out data', held),
     ...(mixture ? { mixture } : {}),
-    split: heldout
-      ? `held-out files: ${heldout.join(', ')}`
-      : `1 document in ${HELDOUT_EVERY} held out, by sha256 of its text`,
+    split: `${
+      heldout
+        ? `held-out files: ${heldout.join(', ')}`
+        : `1 document in ${HELDOUT_EVERY} held out, by sha256 of its text`
+    }${near.size > 0 ? `; ${near.size} training documents left out as near-duplicates of held-out ones` : ''}`,
     duplicates,
+    nearDuplicates: near.size,
     async close() {
       await pool.close();
       await removeSpool();

@@ -138,6 +138,8 @@ type ScanOptions = {
   /** Folder for what is unpacked. */
   readonly spool: string;
   readonly onBytes: (bytes: number) => void;
+  /** Called with every document's text, in the order of their places. */
+  readonly onText?: (text: string) => void;
 };
 
 /** Reads a file once: hash, unpacking, documents. */
@@ -150,7 +152,7 @@ export async function scanFile(
   const { path, kind, gzip } = file;
   if (kind === 'parquet' || kind === 'csv' || kind === 'tsv')
     return await scanTable(file, fileIndex, places, options);
-  const { textField, spool, onBytes } = options;
+  const { textField, spool, onBytes, onText = () => {} } = options;
   const name = basename(path);
   const bytes = (await stat(path)).size;
   const sha256 = createHash('sha256');
@@ -199,6 +201,7 @@ export async function scanFile(
         { file: fileIndex, start: section.start, bytes: section.bytes.length, number },
         textHash(text),
       );
+      onText(text);
       number++;
     }
   } else {
@@ -208,6 +211,7 @@ export async function scanFile(
       try {
         const { text } = parseDocument(json, textField, '', name);
         places.push({ file: fileIndex, start, bytes: lineBytes.length, number: line }, textHash(text));
+        onText(text);
       } catch (error) {
         if (error instanceof DocumentError) throw new Error(`${path} line ${line}: ${error.message}`);
         throw error;
@@ -228,7 +232,7 @@ async function scanTable(
   file: DataFile,
   fileIndex: number,
   places: Places,
-  { textField, spool, onBytes }: ScanOptions,
+  { textField, spool, onBytes, onText = () => {} }: ScanOptions,
 ): Promise<ScannedFile> {
   const { path, kind, gzip } = file;
   const name = basename(path);
@@ -261,6 +265,7 @@ async function scanTable(
       try {
         const { text } = parseDocument(line, textField, '', name);
         places.push({ file: fileIndex, start, bytes: encoded.length - 1, number }, textHash(text));
+        onText(text);
       } catch (error) {
         if (error instanceof DocumentError) throw new Error(`${path} row ${number}: ${error.message}`);
         throw error;
