@@ -163,8 +163,8 @@ function checkTiling(
     throw new Error(`${what}: ${byteLength - at} bytes after the last tensor belong to no tensor`);
 }
 
-/** Aligned copy-or-view of raw bytes as elements. */
-function asElements(bytes: Uint8Array, dtype: Dtype): TensorArray {
+/** Aligned copy-or-view of raw little-endian bytes as elements. */
+export function elementsOf(bytes: Uint8Array, dtype: Dtype): TensorArray {
   const Type = ARRAYS[dtype];
   const aligned = bytes.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
   return new Type(
@@ -179,7 +179,7 @@ export function toFloat32(data: TensorArray, dtype: Dtype, name: string): Float3
   if (dtype === 'F32') return data as Float32Array;
   if (dtype === 'F16') return float16ToFloat32(data as Uint16Array);
   if (dtype === 'BF16') return bfloat16ToFloat32(data as Uint16Array);
-  if (dtype === 'F64') return Float32Array.from(data as Float64Array);
+  if (dtype === 'F64') return new Float32Array(data as Float64Array);
   throw new Error(`Tensor ${name} is ${dtype}; expected F32, F16, BF16 or F64`);
 }
 
@@ -235,7 +235,7 @@ export async function readSafetensors(source: ByteSource, name = 'safetensors fi
   };
   const read = async (tensor: string): Promise<TensorArray> => {
     const entry = find(tensor);
-    return asElements(await source.slice(entry.start, entry.end), entry.dtype);
+    return elementsOf(await source.slice(entry.start, entry.end), entry.dtype);
   };
   return {
     tensors,

@@ -25,5 +25,7 @@ export type ActivationSource = {
   read(start: number, count: number, into: Float32Array): Promise<void>;
   /** Token ids of those rows, where they are stored. */
   readTokens?(start: number, count: number): Promise<Int32Array>;
+  /** File and row of a row, for messages. */
+  where?(row: number): string;
   close(): Promise<void>;
 };

@@ -1,0 +1,102 @@
+/** NumPy arrays [N,D] or [N,T,D]: .npy files, and .npz archives with an array of one name in each. */
+import {
+  isFloat,
+  isTokenArray,
+  type NpyArray,
+  npyRows,
+  readNpy,
+  readZip,
+  shapeText,
+} from '../../../formats/index.ts';
+import type { ActivationSource } from '../types.ts';
+import type { FilePool, StoredFile } from './files.ts';
+import { choose, joinParts, type Part, TOKEN_NAMES } from './joined.ts';
+
+const stem = (name: string): string => name.replace(/\.npy$/, '');
+const fits = ({ dtype, shape }: NpyArray): boolean =>
+  isFloat(dtype) && (shape.length === 2 || shape.length === 3);
+const describe = (name: string, { dtype, shape }: NpyArray): string =>
+  `${name} (${dtype} ${shapeText(shape)})`;
+
+/** The token ids among other arrays, when they are as many as the rows. */
+const tokensOf = (arrays: readonly NpyArray[], rows: number): NpyArray | undefined =>
+  arrays.find((array) => isTokenArray(array, rows));
+
+/** Opens .npy files as one source; beside one array, a file tokens.npy with as many integers as rows holds the token ids. */
+export async function openNpy(
+  path: string,
+  files: readonly StoredFile[],
+  wanted: string | undefined,
+  pool: FilePool,
+): Promise<ActivationSource> {
+  if (wanted !== undefined && !files.some(({ name }) => stem(name) === wanted))
+    choose(
+      path,
+      'array',
+      wanted,
+      files.map(({ name }) => stem(name)),
+      files.map(({ name }) => name),
+    );
+  const named = files.filter(({ name }) => wanted === undefined || stem(name) === wanted);
+  const others = files.filter(({ name }) => TOKEN_NAMES.includes(stem(name)));
+  const data = named.length > 1 ? named.filter((file) => !others.includes(file)) : named;
+  const parts: Part[] = [];
+  for (const { path: where, source } of data)
+    parts.push({ where, rows: npyRows(await readNpy(source, where)) });
+  if (data.length === 1) {
+    const arrays = await Promise.all(others.map(({ path: where, source }) => readNpy(source, where)));
+    const array = await readNpy(data[0]!.source, data[0]!.path);
+    parts[0] = { where: data[0]!.path, rows: npyRows(array, tokensOf(arrays, parts[0]!.rows.rows)) };
+  }
+  return joinParts({ format: 'npy', path, chosen: wanted ?? '', parts, files: data, meta: {}, pool });
+}
+
+/** Opens .npz archives as one source. `wanted` names the array; without it the only one that fits is taken. */
+export async function openNpz(
+  path: string,
+  files: readonly StoredFile[],
+  wanted: string | undefined,
+  pool: FilePool,
+): Promise<ActivationSource> {
+  let chosen = wanted;
+  const parts: Part[] = [];
+  for (const { path: where, source } of files) {
+    const entries = (await readZip(source, where)).filter(({ name }) => name.endsWith('.npy'));
+    const open = async (name: string): Promise<NpyArray> => {
+      const entry = entries.find((candidate) => stem(candidate.name) === name);
+      if (!entry)
+        throw new Error(
+          `${where}: no array ${name}; it has ${entries.map((e) => stem(e.name)).join(', ') || 'none'}`,
+        );
+      return readNpy(await entry.open(), `${where}, ${entry.name}`);
+    };
+    if (parts.length === 0 && (wanted === undefined || !entries.some(({ name }) => stem(name) === wanted))) {
+      // Only headers are needed to choose; compressed arrays are unpacked whole for theirs, one at a time.
+      const seen: { name: string; text: string; fits: boolean }[] = [];
+      for (const { name } of entries) {
+        const array = await open(stem(name)).catch((error: Error) => error);
+        const text =
+          array instanceof Error
+            ? `${stem(name)} (${array.message.split('. ')[0]})`
+            : describe(stem(name), array);
+        seen.push({ name: stem(name), text, fits: !(array instanceof Error) && fits(array) });
+      }
+      chosen = choose(
+        where,
+        'array',
+        wanted,
+        seen.filter((s) => s.fits).map(({ name }) => name),
+        seen.map(({ text }) => text),
+      );
+    }
+    const array = await open(chosen!);
+    const tokenEntries = entries.filter(({ name }) => TOKEN_NAMES.includes(stem(name)));
+    const others = await Promise.all(tokenEntries.map(({ name }) => open(stem(name))));
+    const tokens = tokensOf(
+      others,
+      array.shape.slice(0, -1).reduce((product, n) => product * n, 1),
+    );
+    parts.push({ where, rows: npyRows(array, tokens) });
+  }
+  return joinParts({ format: 'npz', path, chosen: chosen!, parts, files, meta: {}, pool });
+}
