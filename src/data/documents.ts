@@ -23,10 +23,33 @@ function readSpans(value: unknown, text: string): Span[] {
 }
 
 /**
- * One line of JSONL as a document. `textField` holds the text; `id`, `register` and `spans` are known fields; the
- * rest goes to `meta` (an object field `meta` is merged into it).
- * Throws DocumentError when the line is no JSON object, or the text is missing (naming the fields found).
+ * A row as a document. `textField` holds the text; `id`, `register` and `spans` are known fields; the rest goes to `meta` (an object
+ * field `meta` is merged into it).
+ * Throws DocumentError when the row is no object, or the text is missing (naming the fields found).
  */
+export function documentOf(row: unknown, textField: string, fallbackId: string, file: string): Document {
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) {
+    throw new DocumentError(`found ${Array.isArray(row) ? 'a list' : typeof row}, expected a JSON object`);
+  }
+  const fields = row as Record<string, unknown>;
+  const text = fields[textField];
+  if (typeof text !== 'string') {
+    const found = Object.keys(fields).join(', ') || 'none';
+    const problem = textField in fields ? `field "${textField}" is not a string` : `no field "${textField}"`;
+    throw new DocumentError(`${problem}. Fields found: ${found}. Name the right one with --text-field.`);
+  }
+  const { [textField]: _text, id, register, spans, meta, ...rest } = fields;
+  const inner = typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta : {};
+  return {
+    id: ['string', 'number', 'bigint'].includes(typeof id) ? String(id) : fallbackId,
+    text,
+    meta: { ...rest, ...inner, file },
+    ...(typeof register === 'string' ? { register } : {}),
+    ...(spans === undefined || spans === null ? {} : { spans: readSpans(spans, text) }),
+  };
+}
+
+/** One line of JSONL as a document. Throws DocumentError when it is not JSON, and as `documentOf` does. */
 export function parseDocument(line: string, textField: string, fallbackId: string, file: string): Document {
   let parsed: unknown;
   try {
@@ -37,27 +60,7 @@ export function parseDocument(line: string, textField: string, fallbackId: strin
       `not JSON (${(error as Error).message}): ${start}\nEach line must be one JSON object.`,
     );
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new DocumentError(
-      `found ${Array.isArray(parsed) ? 'a list' : typeof parsed}, expected a JSON object`,
-    );
-  }
-  const fields = parsed as Record<string, unknown>;
-  const text = fields[textField];
-  if (typeof text !== 'string') {
-    const found = Object.keys(fields).join(', ') || 'none';
-    const problem = textField in fields ? `field "${textField}" is not a string` : `no field "${textField}"`;
-    throw new DocumentError(`${problem}. Fields found: ${found}. Name the right one with --text-field.`);
-  }
-  const { [textField]: _text, id, register, spans, meta, ...rest } = fields;
-  const inner = typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta : {};
-  return {
-    id: typeof id === 'string' || typeof id === 'number' ? String(id) : fallbackId,
-    text,
-    meta: { ...rest, ...inner, file },
-    ...(typeof register === 'string' ? { register } : {}),
-    ...(spans === undefined || spans === null ? {} : { spans: readSpans(spans, text) }),
-  };
+  return documentOf(parsed, textField, fallbackId, file);
 }
 
 /**

@@ -11,13 +11,17 @@ import type { DataCursor, DocumentSet, PackedRows } from './types.ts';
 
 export type WeightedRows = { readonly rows: RowSource; readonly weight: number };
 
-/** Documents of several sets, one set after the other. */
+/** Documents of several sets, one set after the other; where one has blocks, a set without them is one block. */
 export function joinDocuments(name: string, sets: readonly DocumentSet[]): DocumentSet {
   const starts = offsets(sets.map(({ count }) => count));
   const count = starts.at(-1)!;
+  const blocks = sets.flatMap(({ blocks: own = [0] }, i) =>
+    own.filter((first) => first < sets[i]!.count).map((first) => starts[i]! + first),
+  );
   return {
     name,
     count,
+    ...(sets.some((set) => set.blocks) ? { blocks: [...blocks, count] } : {}),
     fingerprint: sets.map(({ fingerprint }) => fingerprint).join('+'),
     async get(index) {
       const part = sets.findIndex((_, i) => index < starts[i + 1]!);

@@ -10,7 +10,7 @@
  */
 
 /** Share of equal 5-word sequences from which a training document is left out. */
-export const NEAR_DUPLICATE = 0.7;
+const NEAR_DUPLICATE = 0.7;
 const WORDS = 5;
 const BINS = 64;
 const BANDS = 16;
@@ -91,6 +91,51 @@ export function createNearIndex(): {
       for (const [band, key] of keys.entries())
         for (const document of bands[band]!.get(key) ?? []) found.add(document);
       return found;
+    },
+  };
+}
+
+/** Held-out documents, to find the training documents that are nearly the same as one of them. */
+export function createLeakFilter(): {
+  add(keys: Uint32Array | undefined, text: () => Promise<string>): void;
+  /** Whether a document is a near-duplicate; its text is asked for only when its keys make it a candidate. */
+  has(keys: Uint32Array | undefined, text: () => Promise<string>): Promise<boolean>;
+} {
+  const index = createNearIndex();
+  const texts: (() => Promise<string>)[] = [];
+  return {
+    add(keys, text) {
+      if (keys) index.add(texts.push(text) - 1, keys);
+    },
+    async has(keys, text) {
+      const candidates = keys ? index.candidates(keys) : new Set<number>();
+      if (candidates.size === 0) return false;
+      const mine = shingles(await text());
+      for (const other of candidates)
+        if (jaccard(mine, shingles(await texts[other]!())) >= NEAR_DUPLICATE) return true;
+      return false;
+    },
+  };
+}
+
+/** Band keys of every document in a typed array that grows: 64 bytes each, all zero for documents too short to compare. */
+export function createKeyList(): { push(text: string): void; at(i: number): Uint32Array | undefined } {
+  let keys = new Uint32Array(1024 * BANDS);
+  let count = 0;
+  return {
+    push(text) {
+      if ((count + 1) * BANDS > keys.length) {
+        const grown = new Uint32Array(keys.length * 2);
+        grown.set(keys);
+        keys = grown;
+      }
+      const own = bandKeys(text);
+      if (own) keys.set(own, count * BANDS);
+      count++;
+    },
+    at(i) {
+      const own = keys.subarray(i * BANDS, (i + 1) * BANDS);
+      return own.every((key) => key === 0) ? undefined : own;
     },
   };
 }

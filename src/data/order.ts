@@ -17,3 +17,33 @@ export function epochOrder(count: number, seed: number | string, epoch: number):
   }
   return order;
 }
+
+/**
+ * Document at each position of an epoch. With blocks: the blocks in shuffled order, and the documents shuffled within each; memory for one
+ * block only.
+ */
+export function documentOrder(
+  { count, blocks }: { readonly count: number; readonly blocks?: readonly number[] },
+  seed: number | string,
+  epoch: number,
+): (position: number) => number {
+  if (!blocks) {
+    const order = epochOrder(count, seed, epoch);
+    return (position) => order[position]!;
+  }
+  const order = epochOrder(blocks.length - 1, `${seed}/blocks`, epoch);
+  const size = (block: number): number => blocks[block + 1]! - blocks[block]!;
+  /** Position at which the n-th block of the order begins. */
+  const begins = new Float64Array(order.length + 1);
+  for (let n = 0; n < order.length; n++) begins[n + 1] = begins[n]! + size(order[n]!);
+  let current = -1;
+  let within: Uint32Array = new Uint32Array(0);
+  return (position) => {
+    if (current < 0 || position < begins[current]! || position >= begins[current + 1]!) {
+      current = begins.findLastIndex((begin) => begin <= position);
+      const block = order[current]!;
+      within = epochOrder(size(block), `${seed}/block ${block}`, epoch);
+    }
+    return blocks[order[current]!]! + within[position - begins[current]!]!;
+  };
+}

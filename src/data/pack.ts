@@ -22,7 +22,7 @@
  */
 import type { Tokenizer } from '../models/types.ts';
 import { tokenOffsets } from './offsets.ts';
-import { epochOrder } from './order.ts';
+import { documentOrder } from './order.ts';
 import type { DataCursor, DocumentSet, PackedRows } from './types.ts';
 
 export type PackOptions = {
@@ -86,7 +86,7 @@ export function packRows(options: PackOptions): RowSource {
 
   let { epoch, position, offset } = options.cursor ?? { epoch: 0, position: 0, offset: 0 };
   let ended = !endless && epoch > 0;
-  let order: Uint32Array | undefined;
+  let order: ((position: number) => number) | undefined;
   let orderEpoch = -1;
   /** The document at `position`, when it has been read. */
   let current: Loaded | undefined;
@@ -96,10 +96,10 @@ export function packRows(options: PackOptions): RowSource {
 
   async function load(): Promise<Loaded> {
     if (orderEpoch !== epoch) {
-      order = orderKind === 'shuffled' ? epochOrder(documents.count, seed, epoch) : undefined;
+      order = orderKind === 'shuffled' ? documentOrder(documents, seed, epoch) : undefined;
       orderEpoch = epoch;
     }
-    const index = order ? order[position]! : position;
+    const index = order ? order(position) : position;
     const { text } = await documents.get(index);
     const ids = tokenizer.encode(text, { bos: false });
     const none = { starts: new Int32Array(0), ends: new Int32Array(0) };

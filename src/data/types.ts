@@ -24,6 +24,12 @@ export type DocumentSet = {
   readonly count: number;
   /** Identifies the content: a cursor of one set is refused by another. */
   readonly fingerprint: string;
+  /**
+   * First document of every stretch that is cheap to read together, and after the last the count: a shuffled order goes through
+   * whole stretches. Absent where any document is as cheap as any other.
+   */
+  readonly blocks?: readonly number[];
+  /** A document without text is not part of the set: packing skips it. */
   get(index: number): Promise<Document>;
 };
 

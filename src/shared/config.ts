@@ -27,6 +27,12 @@ export const trainConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Train also on documents that are nearly the same as a held-out one.'),
+  stream: z
+    .boolean()
+    .optional()
+    .describe(
+      'Read Parquet by row group while training, without scanning it first. Default: beyond 1 GiB, or 128 MiB that is not on this disk.',
+    ),
   latents: z
     .int()
     .positive()

@@ -117,11 +117,12 @@ export async function resumeTraining(options: TrainOptions): Promise<TrainResult
   });
 }
 
-const corpusOptions = ({ data, heldout, textField, keepNearDuplicates }: TrainConfig) => ({
+const corpusOptions = ({ data, heldout, textField, keepNearDuplicates, stream }: TrainConfig) => ({
   data,
   textField,
   keepNearDuplicates,
   ...(heldout ? { heldout } : {}),
+  ...(stream === undefined ? {} : { stream }),
 });
 
 function requireText({ train, files }: Corpus): void {

@@ -1,13 +1,30 @@
 /** Which files a list of paths means. */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { ByteSource } from '../../platform/types.ts';
 import { nearestNames } from '../../shared/nearest.ts';
 
 export type DataFile = {
+  /** Where it lies, or what to call it when it is not on this disk. */
   readonly path: string;
   readonly kind: 'text' | 'jsonl' | 'parquet' | 'csv' | 'tsv';
   readonly gzip: boolean;
+  /** Parquet that is not on this disk: its bytes by range, and its sha256 where that is known. */
+  readonly source?: ByteSource & { readonly sha256?: string };
+  /** Column that holds the text, where the argument says so; wins over the text field of the command. */
+  readonly column?: string;
 };
+
+/**
+ * What a data argument means that is no path here: files on this disk (a cache), or Parquet with a `source`. Undefined when it is
+ * nothing that the resolver knows; it throws when it knows the form and finds nothing.
+ */
+export type ResolveData = (
+  argument: string,
+  options: { readonly signal?: AbortSignal },
+) => Promise<readonly DataFile[] | undefined>;
+
+export type FindOptions = { readonly resolve?: ResolveData; readonly signal?: AbortSignal };
 
 /** Endings that are taken from a folder; a file named outright may have any ending and is read as text. */
 const KNOWN = /\.((txt|md|text|jsonl|ndjson|csv|tsv)(\.gz)?|parquet)$/i;
@@ -62,13 +79,21 @@ async function walk(folder: string, seen: Set<string>, found: string[], others: 
  *
  * @throws when a path is missing (with the nearest names) or a folder holds no data file (naming what it holds)
  */
-export async function findDataFiles(paths: readonly string[]): Promise<DataFile[]> {
+export async function findDataFiles(
+  paths: readonly string[],
+  { resolve, signal }: FindOptions = {},
+): Promise<DataFile[]> {
   if (paths.length === 0)
     throw new Error('No data was named. Give text, JSONL, Parquet or CSV files, or folders that hold them.');
   const files: DataFile[] = [];
   for (const path of paths) {
     const info = await stat(path).catch(() => undefined);
-    if (!info) throw await missing(path);
+    if (!info) {
+      const resolved = await resolve?.(path, signal ? { signal } : {});
+      if (!resolved) throw await missing(path);
+      files.push(...resolved);
+      continue;
+    }
     if (!info.isDirectory()) {
       files.push(kindOf(path));
       continue;
@@ -92,7 +117,7 @@ export async function findDataFiles(paths: readonly string[]): Promise<DataFile[
   }
   const unique = new Map<string, DataFile>();
   for (const file of files) {
-    const real = await realpath(file.path);
+    const real = file.source ? file.path : await realpath(file.path);
     if (!unique.has(real)) unique.set(real, file);
   }
   return [...unique.values()];

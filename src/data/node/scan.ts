@@ -10,10 +10,12 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { openFile } from '../../platform/node.ts';
 import { DocumentError, parseDocument } from '../documents.ts';
+import { openParquetTable, parquetRows, type TableRow } from '../parquet.ts';
 import { textSections } from '../sections.ts';
 import type { DataFile } from './paths.ts';
-import { csvRows, fileBuffer, parquetRows, rowAsJson, type TableRow } from './tables.ts';
+import { csvRows, rowAsJson } from './tables.ts';
 
 /** A single document beyond this is a mistake (a whole file on one line) and would not fit beside a model. */
 export const MAX_DOCUMENT_BYTES = 64 * 2 ** 20;
@@ -130,6 +132,9 @@ async function* jsonLines(
   if (parts.length > 0) yield { bytes: take(new Uint8Array(0)), start, line };
 }
 
+const bytesOf = (path: string): AsyncIterable<Uint8Array> =>
+  createReadStream(path, { highWaterMark: 1 << 20 });
+
 const isBlank = (bytes: Uint8Array): boolean =>
   bytes.every((byte) => byte === 32 || (byte >= 9 && byte <= 13));
 
@@ -160,9 +165,7 @@ export async function scanFile(
   const before = places.count;
 
   async function* raw(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of createReadStream(path, {
-      highWaterMark: 1 << 20,
-    }) as AsyncIterable<Uint8Array>) {
+    for await (const chunk of bytesOf(path)) {
       sha256.update(chunk);
       onBytes(chunk.length);
       yield chunk;
@@ -232,23 +235,73 @@ async function scanTable(
   file: DataFile,
   fileIndex: number,
   places: Places,
-  { textField, spool, onBytes, onText = () => {} }: ScanOptions,
+  options: ScanOptions,
 ): Promise<ScannedFile> {
   const { path, kind, gzip } = file;
+  const { textField, spool, onBytes } = options;
   const name = basename(path);
   const readPath = join(spool, `${fileIndex}-${name}.jsonl`);
+  const before = places.count;
+  const scanned = (bytes: number, sha256: string): ScannedFile => ({
+    ...file,
+    name,
+    readPath,
+    bytes,
+    sha256,
+    documents: places.count - before,
+  });
+  if (kind !== 'parquet') {
+    const { bytes, sha256 } = await hashFile(path, onBytes);
+    const rows = csvRows(path, { delimiter: kind === 'tsv' ? '\t' : ',', gzip, textField });
+    await spoolRows(rows, { file, fileIndex, places, readPath, options });
+    return scanned(bytes, sha256);
+  }
+  const source = file.source ?? (await openFile(path));
+  try {
+    const { sha256 } = file.source ? { sha256: await parquetHash(source) } : await hashFile(path, onBytes);
+    const table = await openParquetTable(source, { name: path, column: textField });
+    await spoolRows(parquetRows(table), { file, fileIndex, places, readPath, options });
+    if (file.source) onBytes(source.byteLength);
+    return scanned(source.byteLength, sha256);
+  } finally {
+    await source.close?.();
+  }
+}
+
+async function hashFile(
+  path: string,
+  onBytes: (bytes: number) => void,
+): Promise<{ bytes: number; sha256: string }> {
   const sha256 = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>) {
+  for await (const chunk of bytesOf(path)) {
     sha256.update(chunk);
     bytes += chunk.length;
     onBytes(chunk.length);
   }
-  const before = places.count;
-  const parquet = kind === 'parquet' ? await fileBuffer(path) : undefined;
-  const rows: AsyncIterable<TableRow> = parquet
-    ? parquetRows(parquet, path, textField)
-    : csvRows(path, { delimiter: kind === 'tsv' ? '\t' : ',', gzip, textField });
+  return { bytes, sha256: sha256.digest('hex') };
+}
+
+/** Identifies Parquet that is not read whole: its sha256 where that is known, else that of its footer, which has the place and size of all pages. */
+export async function parquetHash(source: NonNullable<DataFile['source']>): Promise<string> {
+  if (source.sha256 !== undefined) return source.sha256;
+  const { byteLength } = source;
+  const tail = await source.slice(Math.max(0, byteLength - 8), byteLength);
+  const length = tail.length < 8 ? 0 : new DataView(tail.buffer, tail.byteOffset).getUint32(0, true);
+  const footer = await source.slice(Math.max(0, byteLength - 8 - length), byteLength);
+  return `footer:${createHash('sha256').update(footer).digest('hex')}`;
+}
+
+async function spoolRows(
+  rows: AsyncIterable<TableRow>,
+  {
+    file: { path },
+    fileIndex,
+    places,
+    readPath,
+    options: { textField, spool, onText = () => {} },
+  }: { file: DataFile; fileIndex: number; places: Places; readPath: string; options: ScanOptions },
+): Promise<void> {
   const out = await open(readPath, 'w');
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
@@ -263,7 +316,7 @@ async function scanTable(
       const line = rowAsJson(fields);
       const encoded = Buffer.from(`${line}\n`);
       try {
-        const { text } = parseDocument(line, textField, '', name);
+        const { text } = parseDocument(line, textField, '', basename(path));
         places.push({ file: fileIndex, start, bytes: encoded.length - 1, number }, textHash(text));
         onText(text);
       } catch (error) {
@@ -280,7 +333,5 @@ async function scanTable(
     throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? noRoom(spool, path) : error;
   } finally {
     await out.close();
-    await parquet?.close();
   }
-  return { ...file, name, readPath, bytes, sha256: sha256.digest('hex'), documents: places.count - before };
 }

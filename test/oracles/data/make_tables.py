@@ -40,3 +40,13 @@ with open(out / "rows.tsv", "w", newline="") as file:
     write(file, "\t")
 with gzip.GzipFile(out / "rows.csv.gz", "w", mtime=0) as raw:
     raw.write((out / "rows.csv").read_bytes())
+
+# Many row groups, near-duplicates in every tenth row, and columns that nobody asks for.
+random = __import__("random").Random(0)
+many = []
+for i in range(2000):
+    words = [f"w{random.randrange(3000)}" for _ in range(30)]
+    if i % 10 == 9:
+        words = many[i - 1]["text"].split(" ")[:-1] + ["other"]
+    many.append({"text": " ".join(words), "number": i, "rest": "".join(random.choices("abcdefghij", k=200))})
+pq.write_table(pa.Table.from_pylist(many), out / "grouped.parquet", compression="snappy", row_group_size=100)
