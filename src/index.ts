@@ -66,7 +66,17 @@ export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
 export type { Run } from './shared/run.ts';
-export { folderWriter, readRun, readRunMetrics, StorageFull } from './store/index.ts';
+export {
+  type ActivationMeta,
+  type ActivationSource,
+  folderWriter,
+  type LatentCache,
+  openActivations,
+  openLatentCache,
+  readRun,
+  readRunMetrics,
+  StorageFull,
+} from './store/index.ts';
 export {
   createTrainer,
   type StepMetrics,

@@ -7,7 +7,7 @@
  *
  * The Hugging Face `datasets` library, and with it SAELens's cache, writes such streams: a column per hook, [T,D] floats per row.
  */
-import type { DataType, Field, RecordBatch, Schema } from 'apache-arrow';
+import type { DataType, Field, Schema } from 'apache-arrow';
 import type { ByteSource } from '../platform/types.ts';
 import { type FloatDtype, type IntegerDtype, MAX_WIDTH } from './rows.ts';
 import { elementsOf } from './safetensors.ts';
@@ -107,6 +107,7 @@ export async function readArrow(source: ByteSource, name: string): Promise<Arrow
   const magic = await source.slice(0, Math.min(6, source.byteLength));
   let at = String.fromCharCode(...magic) === 'ARROW1' ? 8 : 0;
   let laidOut: ReturnType<typeof layOut> | undefined;
+  let ended = false;
   const batches: ArrowBatch[] = [];
   const truncated = (end: number): Error =>
     new Error(
@@ -120,7 +121,10 @@ export async function readArrow(source: ByteSource, name: string): Promise<Arrow
         `${name}: no Arrow message at byte ${at}. It is not an Arrow IPC file of format version 1, or damaged.`,
       );
     const length = prefix.getInt32(4, true);
-    if (length === 0) break;
+    if (length === 0) {
+      ended = true;
+      break;
+    }
     if (length < 0 || length > MAX_METADATA_BYTES)
       throw new Error(
         `${name}: the metadata at byte ${at} is said to be ${length} bytes long; at most ${MAX_METADATA_BYTES}`,
@@ -143,11 +147,16 @@ export async function readArrow(source: ByteSource, name: string): Promise<Arrow
     at = body + bodyLength;
   }
   if (!laidOut) throw new Error(`${name}: no schema: not an Arrow IPC file, or empty`);
+  // Optional in a stream, but every program that closes its file writes it: without, rows may be missing.
+  if (!ended)
+    throw new Error(
+      `${name}: no end mark after record batch ${batches.length - 1}: truncated, or its writer was stopped. Copy or write it again.`,
+    );
   return { source, name, batches, ...laidOut };
 }
 
-/** What a decoded record batch message has; the class of that name in the package's types is another. */
-type RecordBatchHeader = Pick<RecordBatch, never> & {
+/** What a decoded record batch message has; the package's types give the class of its tables instead. */
+type RecordBatchHeader = {
   readonly length: number;
   readonly compression: unknown;
   readonly nodes: readonly { length: number | bigint; nullCount: number | bigint }[];
@@ -156,6 +165,7 @@ type RecordBatchHeader = Pick<RecordBatch, never> & {
 
 function batchOf({ length, compression, nodes, buffers }: RecordBatchHeader, body: number): ArrowBatch {
   if (compression) throw new Error('its buffers are compressed; write it again with compression=None');
+  if (nodes.some((node) => node.length < 0)) throw new Error('a column of negative length');
   return {
     body,
     rows: Number(length),

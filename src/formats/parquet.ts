@@ -142,8 +142,10 @@ export async function parquetRows(file: ParquetFile, column: VectorColumn): Prom
         await source.slice(at, Math.min(end, at + HEADER_BYTES)),
         `${name}, page at byte ${at}`,
       );
-      if (header.size > MAX_PAGE_BYTES || header.packedSize > MAX_PAGE_BYTES)
-        throw new Error(`${name}, page at byte ${at}: ${header.size} bytes; at most ${MAX_PAGE_BYTES}`);
+      if (Math.max(header.size, header.packedSize, header.values * 2) > MAX_PAGE_BYTES)
+        throw new Error(
+          `${name}, page at byte ${at}: ${header.values} numbers in ${header.size} bytes; at most ${MAX_PAGE_BYTES} bytes`,
+        );
       pages.push({ at: at + header.headerBytes, header, firstValue });
       if (header.kind === 'data') firstValue += header.values;
       at += header.headerBytes + header.packedSize;

@@ -4,6 +4,7 @@
  *     entries … | central directory: one record per entry | [zip64 end] | end record, at most 65,557 bytes before the end
  */
 import { Inflate } from 'fflate';
+import { fromBytes } from '../platform/index.ts';
 import type { ByteSource } from '../platform/types.ts';
 
 const END = 0x06054b50;
@@ -17,14 +18,14 @@ const MAX_ENTRIES = 100_000;
 /** Inflated entries are held in memory. */
 export const MAX_INFLATED_BYTES = 2 ** 31;
 const INFLATE_STEP = 2 ** 20;
+const HEAD_BYTES = 2 ** 17;
 
 export type ZipEntry = {
   readonly name: string;
-  /** Bytes as they are when unpacked. */
-  readonly size: number;
-  readonly stored: boolean;
   /** The unpacked bytes: a range of the archive, or inflated into memory. */
   open(): Promise<ByteSource>;
+  /** The same, but only the first HEAD_BYTES can be read: to see what it is. */
+  head(): Promise<ByteSource>;
 };
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -97,28 +98,28 @@ function sizesOf(record: DataView, nameLength: number, extraLength: number): [nu
   return [size, packed, offset];
 }
 
-async function inflated(packed: ByteSource, size: number, crc: number, what: string): Promise<Uint8Array> {
-  const out = new Uint8Array(size);
+/** The first `wanted` of the `size` bytes that `packed` unpacks to. */
+async function inflate(packed: ByteSource, size: number, wanted: number, what: string): Promise<Uint8Array> {
+  const out = new Uint8Array(wanted);
   let length = 0;
-  const tooLong = (): Error =>
-    new Error(`${what}: unpacks to more than the ${size} bytes that the archive announces`);
-  const inflate = new Inflate((chunk) => {
-    if (length + chunk.length > size) throw tooLong();
-    out.set(chunk, length);
+  const stream = new Inflate((chunk) => {
+    if (length + chunk.length > size)
+      throw new Error(`it unpacks to more than the ${size} bytes that the archive announces`);
+    out.set(chunk.subarray(0, Math.max(0, wanted - length)), Math.min(length, wanted));
     length += chunk.length;
   });
+  const step = Math.min(INFLATE_STEP, wanted);
   try {
-    for (let at = 0; at < packed.byteLength; at += INFLATE_STEP) {
-      const end = Math.min(packed.byteLength, at + INFLATE_STEP);
-      inflate.push(await packed.slice(at, end), end === packed.byteLength);
+    for (let at = 0; at < packed.byteLength && (wanted === size || length < wanted); at += step) {
+      const end = Math.min(packed.byteLength, at + step);
+      stream.push(await packed.slice(at, end), end === packed.byteLength);
     }
+    if (length < wanted) throw new Error(`it unpacks to ${length} bytes instead of ${size}`);
   } catch (error) {
-    throw new Error(`${what}: damaged (${(error as Error).message}). Copy or save it again.`);
+    throw new Error(`${what}: damaged: ${(error as Error).message}. Copy or save it again.`, {
+      cause: error,
+    });
   }
-  if (length !== size || crc32(out) !== crc)
-    throw new Error(
-      `${what}: damaged: ${length === size ? 'its checksum is wrong' : `${length} bytes instead of ${size}`}. Copy or save it again.`,
-    );
   return out;
 }
 
@@ -155,28 +156,38 @@ export async function readZip(source: ByteSource, name: string): Promise<ZipEntr
       throw new Error(`${what}: compression method ${method}; known are 0 (stored) and 8 (deflate)`);
     const crc = record.getUint32(16, true);
     const [size, packedSize, offset] = sizesOf(record, nameLength, extraLength);
+    /** The entry's bytes as they lie in the archive. */
+    const locate = async (): Promise<ByteSource> => {
+      if (offset + 30 > source.byteLength)
+        throw new Error(`${what}: its header lies behind the end of the file`);
+      const local = viewOf(await source.slice(offset, offset + 30));
+      if (local.getUint32(0, true) !== LOCAL) throw new Error(`${what}: no entry header at byte ${offset}`);
+      const data = offset + 30 + local.getUint16(26, true) + local.getUint16(28, true);
+      if (data + packedSize > source.byteLength)
+        throw new Error(
+          `${what}: truncated: it ends at byte ${data + packedSize}, the file has ${source.byteLength}`,
+        );
+      return within(source, data, packedSize);
+    };
     entries.push({
       name: entryName,
-      size,
-      stored: method === 0,
       async open() {
-        if (offset + 30 > source.byteLength)
-          throw new Error(`${what}: its header lies behind the end of the file`);
-        const local = viewOf(await source.slice(offset, offset + 30));
-        if (local.getUint32(0, true) !== LOCAL) throw new Error(`${what}: no entry header at byte ${offset}`);
-        const data = offset + 30 + local.getUint16(26, true) + local.getUint16(28, true);
-        if (data + packedSize > source.byteLength)
-          throw new Error(
-            `${what}: truncated: it ends at byte ${data + packedSize}, the file has ${source.byteLength}`,
-          );
-        const packed = within(source, data, packedSize);
+        const packed = await locate();
         if (method === 0) return packed;
         if (size > MAX_INFLATED_BYTES)
           throw new Error(
             `${what}: ${size} bytes when unpacked; compressed entries are held in memory, at most ${MAX_INFLATED_BYTES}. Save with np.savez instead of np.savez_compressed, or as .npy: those are read by range.`,
           );
-        const unpacked = await inflated(packed, size, crc, what);
-        return { byteLength: size, slice: async (from, to) => unpacked.subarray(from, to) };
+        const unpacked = await inflate(packed, size, size, what);
+        if (crc32(unpacked) !== crc)
+          throw new Error(`${what}: damaged: its checksum is wrong. Copy or save it again.`);
+        return fromBytes(unpacked, what);
+      },
+      async head() {
+        const packed = await locate();
+        if (method === 0) return packed;
+        const first = fromBytes(await inflate(packed, size, Math.min(size, HEAD_BYTES), what), what);
+        return { ...first, byteLength: size };
       },
     });
     at += recordLength;

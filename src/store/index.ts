@@ -1,7 +1,7 @@
 /** Run folders: locked while written, every file whole or not at all. */
 
-export { type LatentCache, MAX_DENSE_LATENTS, openLatentCache } from './activations/sources/delphi.ts';
-export { openForeignActivations } from './activations/sources/registry.ts';
+export { type LatentCache, openLatentCache } from './activations/sources/delphi.ts';
+export { openActivations } from './activations/sources/registry.ts';
 export type * from './activations/types.ts';
 export { folderWriter, StorageFull } from './atomic.ts';
 export { lockOwner } from './lock.ts';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allRows, formula, golden, range, token } from '../../../../test/support/golden-activations.ts';
 import { joinChunks, writeSafetensors } from '../../../formats/index.ts';
 import { MAX_DENSE_LATENTS, openLatentCache } from './delphi.ts';
-import { openForeignActivations } from './registry.ts';
+import { openActivations } from './registry.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -18,7 +18,7 @@ const latent = (row: number, f: number): number => ((row + f) % 4 === 0 ? formul
 const dense = (from: number, to: number): Float32Array =>
   Float32Array.from(range(0, 40).flatMap((row) => range(from, to).map((f) => latent(row, f))));
 const fails = (path: string): Promise<string> =>
-  openForeignActivations(path).then(
+  openActivations(path).then(
     () => 'opened',
     (error: Error) => error.message,
   );
@@ -59,7 +59,7 @@ describe('as dense rows', () => {
     ['delphi-without-tokens', 0, 11],
     ['delphi-whole/layers.1.safetensors', 0, 11],
   ])('%s', async (path, first, end) => {
-    const source = await openForeignActivations(golden(path));
+    const source = await openActivations(golden(path));
     expect({ format: source.format, rows: source.rows, D: source.D }).toEqual({
       format: 'delphi latents',
       rows: 40,
@@ -80,7 +80,7 @@ describe('as dense rows', () => {
     expect(await fails(folder)).toMatch(
       new RegExp(`${2 * wide} latents, what an SAE made.*at most ${wide}.*#0_${wide - 1}.*saekit harvest`),
     );
-    const source = await openForeignActivations(`${folder}#${wide}_${2 * wide - 1}`);
+    const source = await openActivations(`${folder}#${wide}_${2 * wide - 1}`);
     const row = new Float32Array(wide);
     await source.read(11, 1, row);
     expect(row.indexOf(2)).toBe(5);

@@ -27,6 +27,9 @@ import { joinParts } from './joined.ts';
 /** Dense rows are F floats each, nearly all of them 0: a batch of 4,096 rows at this width is 128 MiB. */
 export const MAX_DENSE_LATENTS = 8192;
 
+/** Where each of them begins is kept in memory. */
+const MAX_SEQUENCES = 2 ** 26;
+
 const SPLIT = /^(\d+)_(\d+)\.safetensors$/;
 export const isSplitName = (name: string): boolean => SPLIT.test(name);
 
@@ -85,8 +88,11 @@ async function check(split: LatentSplit, announced: number | undefined): Promise
         (q === lastSequence && (t < lastPosition || (t === lastPosition && z <= lastLatent)))
       )
         fail(from + i, 'not sorted by sequence, position and latent. Write the cache again with delphi.');
-      if (q < 0 || (S !== undefined && q >= S))
-        fail(from + i, `sequence ${q}, but tokens are stored for ${S}`);
+      if (q < 0 || q >= (S ?? MAX_SEQUENCES))
+        fail(
+          from + i,
+          `sequence ${q}, but ${S === undefined ? `at most ${MAX_SEQUENCES} are read` : `tokens are stored for ${S}`}`,
+        );
       if (t < 0 || (T !== undefined && t >= T))
         fail(from + i, `position ${t}, but sequences have ${T} tokens`);
       if (z < split.first || (announced !== undefined && z >= announced))
@@ -108,8 +114,11 @@ async function check(split: LatentSplit, announced: number | undefined): Promise
  * const cache = await openLatentCache('results/latents/layers.6');
  * for await (const { latent, value } of cache.entries({ first: 120, end: 121 })) …
  */
-export async function openLatentCache(path: string): Promise<LatentCache> {
-  const pool = createFilePool();
+export async function openLatentCache(
+  path: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<LatentCache> {
+  const pool = createFilePool({ signal });
   const names =
     isSplitName(basename(path)) || path.endsWith('.safetensors')
       ? [path]

@@ -17,7 +17,14 @@ export type FilePool = {
   close(): Promise<void>;
 };
 
-export function createFilePool(maxOpen = MAX_OPEN): FilePool {
+/** `signal` stops whatever is reading: opening a large cache as well as a block of rows. */
+export function createFilePool({
+  maxOpen = MAX_OPEN,
+  signal,
+}: {
+  readonly maxOpen?: number;
+  readonly signal?: AbortSignal | undefined;
+} = {}): FilePool {
   type Handle = { opened: Promise<ByteSource>; users: number };
   const handles = new Map<string, Handle>();
   function release(path: string): Promise<void> {
@@ -34,6 +41,7 @@ export function createFilePool(maxOpen = MAX_OPEN): FilePool {
       const source: ByteSource = {
         byteLength,
         async slice(start, end) {
+          signal?.throwIfAborted();
           const handle: Handle = handles.get(path) ?? { opened: openFile(path), users: 0 };
           handles.delete(path);
           handles.set(path, handle);

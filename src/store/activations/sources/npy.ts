@@ -62,19 +62,18 @@ export async function openNpz(
   const parts: Part[] = [];
   for (const { path: where, source } of files) {
     const entries = (await readZip(source, where)).filter(({ name }) => name.endsWith('.npy'));
-    const open = async (name: string): Promise<NpyArray> => {
+    const open = async (name: string, how: 'open' | 'head' = 'open'): Promise<NpyArray> => {
       const entry = entries.find((candidate) => stem(candidate.name) === name);
       if (!entry)
         throw new Error(
           `${where}: no array ${name}; it has ${entries.map((e) => stem(e.name)).join(', ') || 'none'}`,
         );
-      return readNpy(await entry.open(), `${where}, ${entry.name}`);
+      return readNpy(await entry[how](), `${where}, ${entry.name}`);
     };
     if (parts.length === 0 && (wanted === undefined || !entries.some(({ name }) => stem(name) === wanted))) {
-      // Only headers are needed to choose; compressed arrays are unpacked whole for theirs, one at a time.
       const seen: { name: string; text: string; fits: boolean }[] = [];
       for (const { name } of entries) {
-        const array = await open(stem(name)).catch((error: Error) => error);
+        const array = await open(stem(name), 'head').catch((error: Error) => error);
         const text =
           array instanceof Error
             ? `${stem(name)} (${array.message.split('. ')[0]})`

@@ -102,7 +102,10 @@ async function dataFiles(
   for (const name of names) {
     const file = await pool.file(join(folder, name));
     const kind = await kindOf(file);
-    if (kind) kinds.set(kind, [...(kinds.get(kind) ?? []), file]);
+    if (!kind) continue;
+    const list = kinds.get(kind);
+    if (list) list.push(file);
+    else kinds.set(kind, [file]);
   }
   return kinds;
 }
@@ -155,29 +158,32 @@ function openKind(
   return OPEN[kind]!(path, files, wanted, pool);
 }
 
-/** `PATH#name` taken apart; a path that is really called so wins. */
+/** `PATH#name` taken apart: the longest PATH that exists, since a name may have a # in it. */
 async function selector(path: string): Promise<{ path: string; wanted: string | undefined }> {
-  const exists = await stat(path).catch(() => undefined);
-  const hash = path.indexOf('#');
-  return exists || hash < 1
-    ? { path, wanted: undefined }
-    : { path: path.slice(0, hash), wanted: path.slice(hash + 1) };
+  for (let end = path.length; end > 0; end = path.lastIndexOf('#', end - 1)) {
+    const exists = await stat(path.slice(0, end)).catch(() => undefined);
+    if (exists) return { path: path.slice(0, end), wanted: path.slice(end + 1) || undefined };
+  }
+  return { path: path.replace(/#.*/, ''), wanted: undefined };
 }
 
 /**
- * Opens activations that another program wrote.
+ * Opens stored activations; so far those that another program wrote.
  *
  * @param location PATH or PATH#name
  * @throws when nothing is there, when it is no known format (saying what was found), when several things could be meant, and when files
  *   are damaged or contradict each other
  * @example
- * const source = await openForeignActivations('vit/patches.npy');
+ * const source = await openActivations('vit/patches.npy');
  */
-export async function openForeignActivations(location: string): Promise<ActivationSource> {
+export async function openActivations(
+  location: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<ActivationSource> {
   const { path, wanted } = await selector(location);
   const info = await stat(path).catch(() => undefined);
   if (!info) throw await noSuchPath(path);
-  const pool = createFilePool();
+  const pool = createFilePool({ signal });
   try {
     if (info.isDirectory()) return await openFolder(path, wanted, pool);
     const file = await pool.file(path);
