@@ -54,11 +54,12 @@ function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 
     const heads = arena.i32(groups);
     // biome-ignore format: grouped as in the kernel
     const n = kernels.mergeTopK(
-      at(values), groups, B, K, g, at(latents), own, Fs, at(heads), at(rowStart), at(chosen), at(kept),
+      at(values), groups, B, K, K, g, at(latents), own, Fs, at(heads), at(rowStart), at(chosen), at(kept),
     );
     return { rowStart, latents: chosen, kept, n };
   });
-  return { arena, kernels, rng, B, D, F, K, S, Fs, own, pre, entries, ...entries[0]! };
+  const heap = heapLatents[0]!;
+  return { arena, kernels, rng, B, D, F, K, S, Fs, own, pre, values, heap, entries, ...entries[0]! };
 }
 
 describe('selection', () => {
@@ -91,6 +92,18 @@ describe('selection', () => {
     const key = (e: reference.Entry) => e.row * 1e6 + e.latent;
     const expected = reference.topK(p.pre, p.B, p.F, p.K).sort((a, b) => key(a) - key(b));
     expect(found.sort((a, b) => key(a) - key(b))).toEqual(expected);
+  });
+
+  it('takes a shorter top from the same lists', () => {
+    const { arena, kernels, pre, B, F, S, Fs, K, n: listed, values, heap } = problem(5);
+    const [rowStart, chosen, kept] = [arena.i32(B * S + 1), arena.i32(B * K), arena.f32(B * K)];
+    // biome-ignore format: grouped as in the kernel
+    const n = kernels.mergeTopK(
+      at(values), 1, B, K, 2, 0, at(heap), S, Fs, at(arena.i32(1)), at(rowStart), at(chosen), at(kept),
+    );
+    const expected = reference.topK(pre, B, F, 2).map(({ value }) => value);
+    expect(n).toBeLessThan(listed);
+    expect([...kept.subarray(0, n)].sort()).toEqual(expected.sort());
   });
 
   it('keeps what there is when K exceeds the latents of a shard, and never what is not positive', () => {
@@ -261,10 +274,34 @@ describe('dense helpers', () => {
   });
 });
 
+/** The code of the K best by latent, as transposeEntries leaves it, made in plain loops. */
+function sparse({ arena, pre, B, F }: ReturnType<typeof problem>, K: number) {
+  const entries = reference.topK(pre, B, F, K).sort((a, b) => a.latent - b.latent || a.row - b.row);
+  const latentStart = arena.i32(F + 1);
+  const rows = arena.i32(entries.length);
+  const values = arena.f32(entries.length);
+  for (const [j, { latent, row, value }] of entries.entries()) {
+    latentStart.fill(j + 1, latent + 1);
+    rows[j] = row;
+    values[j] = value;
+  }
+  return { entries, latentStart, rows, values };
+}
+
 describe('backward', () => {
-  it('the reference gradients equal central finite differences of the loss', () => {
+  // Multi-TopK: a second code of the 4K best, with its own error, an eighth of the weight.
+  it.each([
+    ['one code', [[3, 0.7]]],
+    [
+      'a code and a wider one',
+      [
+        [2, 0.7],
+        [8, 0.7 / 8],
+      ],
+    ],
+  ] as const)('the reference gradients equal central finite differences of the loss: %s', (_, codes) => {
     const rng = createRng(21);
-    const [B, D, F, K, g] = [6, 5, 9, 3, 0.7];
+    const [B, D, F] = [6, 5, 9];
     const normals = (n: number) => Float64Array.from({ length: n }, () => rng.normal());
     const x = normals(B * D);
     const p = { W_enc: normals(F * D), W_dec: normals(F * D), b_enc: normals(F), b_dec: normals(D) };
@@ -277,16 +314,23 @@ describe('backward', () => {
           pre[b * F + i] = p.b_enc[i]!;
           for (let d = 0; d < D; d++) pre[b * F + i]! += xc[b * D + d]! * p.W_enc[i * D + d]!;
         }
-      const entries = reference.topK(pre, B, F, K);
-      const out = reference.decode(entries, p.W_dec, B, D);
-      return { entries, xc, error: xc.map((v, j) => v - out[j]!) };
+      return codes.map(([K, g]) => {
+        const entries = reference.topK(pre, B, F, K);
+        const out = reference.decode(entries, p.W_dec, B, D);
+        return { g, entries, xc, error: xc.map((v, j) => v - out[j]!) };
+      });
     };
-    const loss = () => (g / 2) * forward().error.reduce((a, e) => a + e * e, 0);
-    const { entries, xc, error } = forward();
-    const analytic = reference.gradients(entries, g, xc, error, p.W_enc, p.W_dec, F, D);
-    // b_dec also shifts the reconstruction: - g sum_b e_b.
-    for (let j = 0; j < error.length; j++) analytic.b_dec[j % D]! -= g * error[j]!;
-    for (const name of ['W_enc', 'W_dec', 'b_enc', 'b_dec'] as const) {
+    const loss = () =>
+      forward().reduce((sum, { g, error }) => sum + (g / 2) * error.reduce((a, e) => a + e * e, 0), 0);
+    const names = ['W_enc', 'W_dec', 'b_enc', 'b_dec'] as const;
+    const analytic = Object.fromEntries(names.map((name) => [name, new Float64Array(p[name].length)]));
+    for (const { g, entries, xc, error } of forward()) {
+      const part = reference.gradients(entries, g, xc, error, p.W_enc, p.W_dec, F, D);
+      // b_dec also shifts the reconstruction: - g sum_b e_b.
+      for (let j = 0; j < error.length; j++) part.b_dec[j % D]! -= g * error[j]!;
+      for (const name of names) for (const [j, v] of part[name].entries()) analytic[name]![j]! += v;
+    }
+    for (const name of names) {
       for (let j = 0; j < p[name].length; j++) {
         const h = 1e-6;
         const kept = p[name][j]!;
@@ -295,79 +339,114 @@ describe('backward', () => {
         p[name][j] = kept - h;
         const down = loss();
         p[name][j] = kept;
-        expect(Math.abs((up - down) / (2 * h) - analytic[name][j]!)).toBeLessThan(
-          1e-5 * (1 + Math.abs(analytic[name][j]!)),
+        expect(Math.abs((up - down) / (2 * h) - analytic[name]![j]!)).toBeLessThan(
+          1e-5 * (1 + Math.abs(analytic[name]![j]!)),
         );
       }
     }
   });
 
-  it('updateLatents equals gradients, projection, Adam and renormalisation done apart', () => {
-    const p = problem(31, { B: 300 });
-    const { arena, kernels, rng, B, D, F } = p;
-    const [g, t, lr] = [0.03, 3, 1e-2];
-    const matrix = () => fill(arena.f32(F * D), rng);
-    const x = fill(arena.f32(B * D), rng);
-    const error = fill(arena.f32(B * D), rng);
-    const [W_enc, mEnc, vEnc, W_dec, mDec, vDec] = [
-      matrix(),
-      matrix(),
-      matrix(),
-      matrix(),
-      matrix(),
-      matrix(),
-    ];
-    const [b_enc, mBias, vBias] = [fill(arena.f32(F), rng), fill(arena.f32(F), rng), fill(arena.f32(F), rng)];
-    for (const v of [vEnc, vDec, vBias]) for (let j = 0; j < v.length; j++) v[j] = 1e-3 * v[j]! ** 2;
-    for (const m of [mEnc, mDec, mBias]) for (let j = 0; j < m.length; j++) m[j]! *= 1e-2;
-    const unit = Float64Array.from(W_dec);
-    reference.normaliseInPlace(unit, F, D);
-    W_dec.set(unit);
-    const copy = (v: Float32Array) => Float64Array.from(v);
-    const expected = { W_enc: copy(W_enc), W_dec: copy(W_dec), b_enc: copy(b_enc) };
-    const moments = [copy(mEnc), copy(vEnc), copy(mDec), copy(vDec), copy(mBias), copy(vBias)] as const;
-    const grads = reference.gradients(reference.topK(p.pre, B, F, p.K), g, x, error, W_enc, W_dec, F, D);
-    reference.projectInPlace(grads.W_dec, W_dec, F, D);
-    const adam = { lr, beta1: 0.9, beta2: 0.999, eps: 6.25e-10, t };
-    reference.adamInPlace(expected.W_enc, moments[0], moments[1], grads.W_enc, adam);
-    reference.adamInPlace(expected.W_dec, moments[2], moments[3], grads.W_dec, adam);
-    reference.adamInPlace(expected.b_enc, moments[4], moments[5], grads.b_enc, adam);
-    reference.normaliseInPlace(expected.W_dec, F, D);
+  it.each([
+    ['without', false],
+    ['with', true],
+  ])(
+    'updateLatents equals gradients, projection, Adam and renormalisation done apart, %s a wider code',
+    (_, wide) => {
+      const p = problem(31, { B: 300 });
+      const { arena, kernels, rng, B, D, F } = p;
+      const [g, t, lr] = [0.03, 3, 1e-2];
+      const matrix = () => fill(arena.f32(F * D), rng);
+      const x = fill(arena.f32(B * D), rng);
+      const error = fill(arena.f32(B * D), rng);
+      const [W_enc, mEnc, vEnc, W_dec, mDec, vDec] = [
+        matrix(),
+        matrix(),
+        matrix(),
+        matrix(),
+        matrix(),
+        matrix(),
+      ];
+      const [b_enc, mBias, vBias] = [
+        fill(arena.f32(F), rng),
+        fill(arena.f32(F), rng),
+        fill(arena.f32(F), rng),
+      ];
+      for (const v of [vEnc, vDec, vBias]) for (let j = 0; j < v.length; j++) v[j] = 1e-3 * v[j]! ** 2;
+      for (const m of [mEnc, mDec, mBias]) for (let j = 0; j < m.length; j++) m[j]! *= 1e-2;
+      const unit = Float64Array.from(W_dec);
+      reference.normaliseInPlace(unit, F, D);
+      W_dec.set(unit);
+      const copy = (v: Float32Array) => Float64Array.from(v);
+      const expected = { W_enc: copy(W_enc), W_dec: copy(W_dec), b_enc: copy(b_enc) };
+      const moments = [copy(mEnc), copy(vEnc), copy(mDec), copy(vDec), copy(mBias), copy(vBias)] as const;
+      const grads = reference.gradients(reference.topK(p.pre, B, F, p.K), g, x, error, W_enc, W_dec, F, D);
+      const wideCode = sparse(p, 4 * p.K);
+      const wideError = fill(arena.f32(B * D), rng);
+      if (wide) {
+        const added = reference.gradients(wideCode.entries, g / 8, x, wideError, W_enc, W_dec, F, D);
+        for (const name of ['W_enc', 'W_dec', 'b_enc', 'b_dec'] as const)
+          for (const [j, v] of added[name].entries()) grads[name][j]! += v;
+      }
+      reference.projectInPlace(grads.W_dec, W_dec, F, D);
+      const adam = { lr, beta1: 0.9, beta2: 0.999, eps: 6.25e-10, t };
+      reference.adamInPlace(expected.W_enc, moments[0], moments[1], grads.W_enc, adam);
+      reference.adamInPlace(expected.W_dec, moments[2], moments[3], grads.W_dec, adam);
+      reference.adamInPlace(expected.b_enc, moments[4], moments[5], grads.b_enc, adam);
+      reference.normaliseInPlace(expected.W_dec, F, D);
 
-    const latentStart = arena.i32(F + 1);
-    const rows = arena.i32(p.n);
-    const sorted = arena.f32(p.n);
-    // biome-ignore format: grouped as in the kernel
-    kernels.transposeEntries(
+      const latentStart = arena.i32(F + 1);
+      const rows = arena.i32(p.n);
+      const sorted = arena.f32(p.n);
+      // biome-ignore format: grouped as in the kernel
+      kernels.transposeEntries(
       at(p.rowStart), at(p.latents), at(p.kept), B, p.S, F, at(latentStart), at(arena.i32(F)), at(rows),
       at(sorted),
     );
-    const biasGradient = arena.f32(D);
-    // Every third latent takes the road of the dead ones: gradients row block by row block, then the same update.
-    const learning = arena.i32(F);
-    const auxIndex = arena.i32(F);
-    let n = 0;
-    for (let i = 0; i < F; i += 3) {
-      learning[n++] = i;
-      auxIndex[i] = n;
-    }
-    const auxGradients = arena.f32(n * 2 * D);
-    const auxSums = arena.f32(n);
-    // biome-ignore format: grouped as in the kernel
-    kernels.accumulateAux(
+      const biasGradient = arena.f32(D);
+      // Every third latent takes the road of the dead ones: gradients row block by row block, then the same update.
+      const learning = arena.i32(F);
+      const auxIndex = arena.i32(F);
+      let n = 0;
+      for (let i = 0; i < F; i += 3) {
+        learning[n++] = i;
+        auxIndex[i] = n;
+      }
+      const auxGradients = arena.f32(n * 2 * D);
+      const auxSums = arena.f32(n);
+      // biome-ignore format: grouped as in the kernel
+      kernels.accumulateAux(
       at(learning), n, B, D, at(x), g, at(error), at(latentStart), at(rows), at(sorted), at(W_dec),
       at(auxGradients), at(auxSums), at(arena.i32(n)),
     );
-    // biome-ignore format: grouped as in the kernel
-    kernels.updateLatents(
+      // biome-ignore format: grouped as in the kernel
+      kernels.updateLatents(
       0, F, D, at(x), g, at(error), at(latentStart), at(rows), at(sorted), at(auxIndex), at(auxGradients), at(auxSums),
       at(W_enc), at(mEnc), at(vEnc), at(W_dec), at(mDec), at(vDec), at(b_enc), at(mBias), at(vBias),
       at(biasGradient), at(arena.f32(2 * D)),
       lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,
+      g / 8, at(wideError), wide ? at(wideCode.latentStart) : 0, at(wideCode.rows), at(wideCode.values),
     );
-    expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
-    expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);
-    expect(distance(b_enc, expected.b_enc)).toBeLessThan(1e-5);
-    expect(distance(biasGradient, grads.b_dec)).toBeLessThan(1e-5);
-  });
+      expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
+      expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);
+      expect(distance(b_enc, expected.b_enc)).toBeLessThan(1e-5);
+      expect(distance(biasGradient, grads.b_dec)).toBeLessThan(1e-5);
+    },
+  );
+});
+
+it('movingAverage equals the weighted sum of everything it was shown', () => {
+  const { arena, kernels } = setup(1);
+  const rng = createRng(8);
+  const [n, decay] = [24, 0.9];
+  const mean = arena.f32(n);
+  const w = arena.f32(n);
+  const shown = Array.from({ length: 7 }, () => fill(new Float32Array(n), rng));
+  for (const values of shown) {
+    w.set(values);
+    kernels.movingAverage(at(mean), at(w), n, decay);
+  }
+  const expected = Array.from({ length: n }, (_, i) =>
+    shown.reduce((sum, values, t) => sum + (1 - decay) * decay ** (6 - t) * values[i]!, 0),
+  );
+  expect(distance(mean, expected)).toBeLessThan(1e-6);
 });

@@ -21,6 +21,7 @@ export type Kernels = {
     | 'transposeEntries'
     | 'decodeRows'
     | 'accumulateAux'
+    | 'movingAverage'
     | 'updateLatents']: Kernel;
 };
 

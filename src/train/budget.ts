@@ -5,9 +5,9 @@ import type { TrainerConfig } from './types.ts';
 
 /** Longest message of every slot, elements per rank. */
 export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
-  const { D, own } = layout(config, ranks);
+  const { D, own, listed } = layout(config, ranks);
   return {
-    heapValues: config.B * config.K,
+    heapValues: config.B * listed,
     partial: config.B * D,
     auxCount: config.auxk > 0 ? config.B : 0,
     auxCompeting: 1,

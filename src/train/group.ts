@@ -6,6 +6,10 @@ import type { TrainerConfig } from './types.ts';
 /** How many dead latents may compete for AuxK in one step, per k_aux; when more are dead, they take turns. */
 const competitorsPerAuxk = 16;
 
+/** Multi-TopK: how many times K, and the weight of that loss (Gao et al. 2024, appendix A; sparsify takes the same). */
+export const multiTopkFactor = 4;
+export const multiTopkWeight = 1 / 8;
+
 /** Rows that AuxK decodes together. */
 export const auxBlock = 32;
 
@@ -18,6 +22,8 @@ export type Layout = {
   readonly F: number;
   /** Dead latents of one shard that may compete for AuxK in a step, a multiple of 4; 0 without AuxK. */
   readonly auxColumns: number;
+  /** Best latents of a row that are kept in a list: K, or with Multi-TopK 4K. */
+  readonly listed: number;
 };
 
 export function layout(config: TrainerConfig, ranks: number): Layout {
@@ -30,10 +36,11 @@ export function layout(config: TrainerConfig, ranks: number): Layout {
     own,
     F: own * shardLatents,
     auxColumns: config.auxk > 0 ? Math.ceil(columns / 4) * 4 : 0,
+    listed: config.multiTopk ? Math.min(config.F, multiTopkFactor * config.K) : config.K,
   };
 }
 
-/** Weights and Adam moments: what a checkpoint holds. Elements of each. */
+/** Weights, Adam moments and moving averages: what a checkpoint holds. Elements of each. */
 function stateArrays(config: TrainerConfig, ranks: number) {
   const { D, F } = layout(config, ranks);
   return {
@@ -48,14 +55,18 @@ function stateArrays(config: TrainerConfig, ranks: number) {
     vBias: F,
     /** Where the decoder started, for the soft-frozen control. */
     W_start: config.freeze === 'soft' ? F * D : 0,
+    emaEnc: config.ema ? F * D : 0,
+    emaDec: config.ema ? F * D : 0,
+    emaBias: config.ema ? F : 0,
   };
 }
 
 /** float32 work space of a step. Entries of a sparse code: (latent, value) by row, (row, value) by latent. */
 function floatArrays(config: TrainerConfig, ranks: number) {
-  const { D, own, shardLatents, auxColumns } = layout(config, ranks);
+  const { D, own, shardLatents, auxColumns, listed } = layout(config, ranks);
   const { B, K } = config;
   const aux = auxColumns > 0;
+  const wide = config.multiTopk === true;
   return {
     /** The batch, scaled and centred: s x - b_dec [B,D]. */
     x: B * D,
@@ -63,14 +74,18 @@ function floatArrays(config: TrainerConfig, ranks: number) {
     partial: B * D,
     /** e = x - z W_dec [B,D]. */
     error: B * D,
+    /** Multi-TopK: x - z_4K W_dec [B,D]. */
+    wideError: wide ? B * D : 0,
     /** e - z_aux W_dec [B,D]. */
     auxError: aux ? B * D : 0,
     /** One tile of pre-activations [rowTile, shardLatents]. */
     pre: Math.min(B, rowTile) * shardLatents,
-    /** Every rank's best K of every row [ranks,B,K]. */
-    heapValues: ranks * B * K,
+    /** Every rank's best of every row [ranks,B,listed]. */
+    heapValues: ranks * B * listed,
     rowValue: B * K,
     latentValue: B * K,
+    wideRowValue: wide ? B * listed : 0,
+    wideLatentValue: wide ? B * listed : 0,
     /** Pre-activations of dead latents [own][B,auxColumns]. */
     auxPre: own * B * auxColumns,
     auxRowValue: auxEntries(config, ranks),
@@ -89,15 +104,20 @@ function floatArrays(config: TrainerConfig, ranks: number) {
 
 /** int32 work space of a step. */
 function intArrays(config: TrainerConfig, ranks: number) {
-  const { F, own, auxColumns } = layout(config, ranks);
+  const { F, own, auxColumns, listed } = layout(config, ranks);
   const { B, K } = config;
   const aux = auxColumns > 0;
+  const wide = config.multiTopk === true;
   return {
-    heapLatent: B * K,
+    heapLatent: B * listed,
     rowStart: B * own + 1,
     rowLatent: B * K,
     latentStart: F + 1,
     latentRow: B * K,
+    wideRowStart: wide ? B * own + 1 : 0,
+    wideRowLatent: wide ? B * listed : 0,
+    wideLatentStart: wide ? F + 1 : 0,
+    wideLatentRow: wide ? B * listed : 0,
     /** Of every competing dead latent: its column in the tile, its latent, and ~0 if it must not compete. */
     auxColumn: own * auxColumns,
     auxLatent: own * auxColumns,
@@ -168,6 +188,7 @@ export function createGroup(config: TrainerConfig, rank: number, ranks: number) 
     /** Adam moments of b_dec, equal on every rank. */
     mBDec: new Float32Array(sizes.D),
     vBDec: new Float32Array(sizes.D),
+    emaBDec: new Float32Array(config.ema ? sizes.D : 0),
     /** Steps since each latent last fired. */
     sinceFired: new Int32Array(sizes.F),
     /** Rows on which each latent fired since the start. */

@@ -18,12 +18,12 @@ export type Initial = {
   readonly scales: Scales;
   readonly b_dec: Float32Array;
   readonly W_enc: Float32Array;
+  readonly b_enc: Float32Array;
   readonly W_dec: Float32Array;
 };
 
-/** Throws when the sample is empty, constant, or holds a number that is not finite. */
-export async function initialParameters(config: TrainerConfig, sample: Float32Array): Promise<Initial> {
-  const { D, F, K, seed } = config;
+/** s and mseScale. Throws when the sample [N,D] is empty, constant, or holds a number that is not finite. */
+export function scalesOf(sample: Float32Array, D: number): Scales {
   const N = sample.length / D;
   if (!Number.isInteger(N) || N < 2)
     throw new Error(
@@ -47,8 +47,14 @@ export async function initialParameters(config: TrainerConfig, sample: Float32Ar
   if (squares === 0)
     throw new Error(`All ${N} sampled activation rows are equal: there is nothing to learn from this hook.`);
   const inputScale = Math.sqrt(D) / (norms / N);
-  const mseScale = (N * D) / (squares * inputScale ** 2);
+  return { inputScale, mseScale: (N * D) / (squares * inputScale ** 2) };
+}
 
+/** A random start. Throws as `scalesOf` does. */
+export async function initialParameters(config: TrainerConfig, sample: Float32Array): Promise<Initial> {
+  const { D, F, K, seed } = config;
+  const scales = scalesOf(sample, D);
+  const { inputScale } = scales;
   const b_dec = Float32Array.from(geometricMedian(sample, D), (v) => v * inputScale);
   const W_dec = unitRows(F, D, seed);
   const rng = createRng(`probe/${seed}`);
@@ -68,7 +74,7 @@ export async function initialParameters(config: TrainerConfig, sample: Float32Ar
   let reached = 0;
   for (let row = 0; row < probes; row++) reached += Math.hypot(...out.subarray(row * D, (row + 1) * D));
   const W_enc = W_dec.map((v) => (v * probes) / reached);
-  return { scales: { inputScale, mseScale }, b_dec, W_enc, W_dec };
+  return { scales, b_dec, W_enc, b_enc: new Float32Array(F), W_dec };
 }
 
 /**

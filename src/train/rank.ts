@@ -25,8 +25,8 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   const product = await createProduct(threads);
   const { D: padded } = group;
   const { D } = config;
-  const { sinceFired, fired, b_dec, mBDec, vBDec } = group;
-  const vectors: RankState = { sinceFired, fired, b_dec, mBDec, vBDec };
+  const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec } = group;
+  const vectors: RankState = { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec };
   const arrays: RankState = { ...group.weights, ...vectors };
   /** Arrays whose rows are D wide. */
   const wide = new Set([
@@ -40,6 +40,9 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
     'b_dec',
     'mBDec',
     'vBDec',
+    'emaEnc',
+    'emaDec',
+    'emaBDec',
   ]);
 
   return {

@@ -5,6 +5,7 @@
  *   pre  = (x - b_dec) W_enc^T + b_enc                   the only dense product, in row tiles
  *   z    = ReLU(TopK(pre)),  e = x - b_dec - z W_dec     global top K; partial reconstructions summed in a fixed tree
  *   L    = mseScale mean(e^2) + alpha L_aux              mean over B and D
+ *          + mseScale mean(e_4K^2) / 8                   with Multi-TopK: e_4K as e, with 4K active latents
  *   G    = dL/dW_dec - (dL/dW_dec . w) w                 then Adam, then W_dec rows back to unit norm
  *
  * Gao et al. 2024, sec. 2.3 and appendix A; papers' released code for the order of things. "Fired" is z > 0 (their code: 1e-3).
@@ -13,11 +14,11 @@ import { pointer as at } from '../kernels/arena.ts';
 import type { Product } from '../sae/product.ts';
 import { listCompetitors, selectAux } from './auxk.ts';
 import type { Comm } from './comm/types.ts';
-import { auxBlock, type Group } from './group.ts';
+import { auxBlock, type Group, multiTopkWeight } from './group.ts';
 import { learningRate } from './schedule.ts';
 import { selectMain } from './select.ts';
 import type { StepMetrics, TrainerConfig } from './types.ts';
-import { countFirings, update } from './update.ts';
+import { average, countFirings, update } from './update.ts';
 
 /** Numbers fixed by initialisation. */
 export type Scales = { readonly inputScale: number; readonly mseScale: number };
@@ -56,7 +57,9 @@ export async function trainStep(
   comm.allReduceSum('partial', group.partial, group.partial);
   kernels.rowError(at(group.x), at(group.partial), at(group.error), at(group.squared), B, D);
   const squaredError = sum(group.squared);
-  const reconstruction = (scales.mseScale * squaredError) / (B * config.D);
+  const toLoss = scales.mseScale / (B * config.D);
+  const wideError = config.multiTopk ? decodeWide(context) : 0;
+  const reconstruction = toLoss * (squaredError + multiTopkWeight * wideError);
 
   let auxLoss = 0;
   let auxG = 0;
@@ -78,8 +81,8 @@ export async function trainStep(
 
   const counts = new Int32Array(2 * comm.size);
   if (finite) {
-    const g = (2 * scales.mseScale) / (B * config.D);
-    update(context, { g, auxG, step, competitors: hasAux ? competitors : undefined });
+    update(context, { g: 2 * toLoss, auxG, step, competitors: hasAux ? competitors : undefined });
+    if (config.ema) average(group, Math.fround(config.ema));
     countFirings(group);
   }
   let dead = 0;
@@ -97,11 +100,25 @@ export async function trainStep(
     tokens: (step + 1) * B,
     loss: reconstruction + config.auxkCoefficient * auxLoss,
     fvu: squaredError / variance,
+    ...(config.multiTopk ? { multiTopkFvu: wideError / variance } : {}),
     l0: active / B,
     auxLoss,
     dead,
     lr: learningRate(step, config),
   };
+}
+
+/** Multi-TopK: leaves e_4K = x - z_4K W_dec in wideError; returns sum |e_4K|^2. */
+function decodeWide({ group, comm, config: { B } }: StepContext): number {
+  const { kernels, D, own } = group;
+  // biome-ignore format: grouped as in the kernel
+  kernels.decodeRows(
+    at(group.wideRowStart), at(group.wideRowLatent), at(group.wideRowValue), at(group.weights.W_dec), at(group.leaves),
+    at(group.partial), B, own, D, 1,
+  );
+  comm.allReduceSum('partial', group.partial, group.partial);
+  kernels.rowError(at(group.x), at(group.partial), at(group.wideError), at(group.squared), B, D);
+  return sum(group.squared);
 }
 
 /** x = s * raw - b_dec, rows padded to the group's D. */

@@ -4,6 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { readSafetensors } from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
+import { createEncoder, decode } from '../sae/topk.ts';
+import type { Sae } from '../sae/types.ts';
 import { createRng } from '../shared/rng.ts';
 import { geometricMedian, initialParameters } from './init.ts';
 import { createTrainer, TrainingDiverged } from './trainer.ts';
@@ -86,6 +88,7 @@ describe('against the PyTorch recipe', () => {
             2e-5 * (1 + Math.abs(want[key])),
           );
         expect(got.dead).toBe(want.dead);
+        if (want.multiTopkFvu !== undefined) expect(got.multiTopkFvu).toBeCloseTo(want.multiTopkFvu, 5);
         if (![1, 10, 12].includes(i + 1)) continue;
         const state = await trainer.state();
         for (const parameter of ['W_enc', 'W_dec', 'b_enc', 'b_dec'])
@@ -93,6 +96,16 @@ describe('against the PyTorch recipe', () => {
             relative(state.get(parameter)!, expected[`step${i + 1}.${parameter}`]!),
             `${parameter} after ${i + 1}`,
           ).toBeLessThan(1e-5);
+        if (reference.config.ema) {
+          const { b_enc, b_dec, ...sae } = await trainer.exportSae();
+          const scaled = (v: Float32Array) => v.map((b) => b * reference.inputScale);
+          const exported = { W_enc: sae.W_enc, W_dec: sae.W_dec, b_enc: scaled(b_enc), b_dec: scaled(b_dec) };
+          for (const [parameter, values] of Object.entries(exported))
+            expect(
+              relative(values, expected[`step${i + 1}.ema.${parameter}`]!),
+              `average of ${parameter} after ${i + 1}`,
+            ).toBeLessThan(1e-5);
+        }
         expect([...state.get('sinceFired')!]).toEqual([...expected[`step${i + 1}.steps_since_fired`]!]);
       }
       await trainer.close();
@@ -174,6 +187,27 @@ function batches(config: TrainerConfig, n: number, count = 40): Float32Array[] {
   });
 }
 
+/** FVU of an SAE over whole batches, by its own encoder and decoder. */
+async function unexplained(sae: Sae, data: readonly Float32Array[]): Promise<number> {
+  const { D } = sae.config;
+  const encoder = await createEncoder(sae);
+  let [error, variance] = [0, 0];
+  for (const x of data) {
+    const out = decode(sae, await encoder.encode(x));
+    const B = x.length / D;
+    for (let d = 0; d < D; d++) {
+      let mean = 0;
+      for (let b = 0; b < B; b++) mean += x[b * D + d]! / B;
+      for (let b = 0; b < B; b++) {
+        error += (x[b * D + d]! - out[b * D + d]!) ** 2;
+        variance += (x[b * D + d]! - mean) ** 2;
+      }
+    }
+  }
+  await encoder.close();
+  return error / variance;
+}
+
 async function train(
   config: TrainerConfig,
   steps: number,
@@ -213,6 +247,152 @@ describe('workers', () => {
     for (const x of data.slice(31)) await second.train(x);
     for (const [name, array] of await second.state()) expect(array, name).toEqual(whole.state.get(name));
     await second.close();
+  });
+
+  it('Multi-TopK and the moving average are bit-identical over workers too, and after a resume on others', async () => {
+    const config = { ...small, multiTopk: true, ema: 0.95 };
+    const one = await train(config, 60);
+    expect(one.last.auxLoss).toBeGreaterThan(0);
+    const two = await train({ ...config, workers: 2 }, 60);
+    expect(two.last).toEqual(one.last);
+    const data = batches(config, 60);
+    const first = await createTrainer({ ...config, workers: 4 });
+    await first.initialize(data[0]!);
+    for (const x of data.slice(0, 31)) await first.train(x);
+    const state = await first.state();
+    await first.close();
+    const second = await createTrainer(config);
+    await second.restore(state);
+    for (const x of data.slice(31)) await second.train(x);
+    const resumed = await second.state();
+    await second.close();
+    expect(one.state.has('emaDec')).toBe(true);
+    for (const [name, array] of one.state) {
+      expect(two.state.get(name), `${name}, 2 workers`).toEqual(array);
+      expect(resumed.get(name), `${name}, resumed`).toEqual(array);
+    }
+  });
+});
+
+describe('Multi-TopK', () => {
+  it('reconstructs better with 4K latents than a run without it, at nearly the same loss with K', async () => {
+    const data = batches(small, 220);
+    const fvu = async (config: TrainerConfig): Promise<number[]> => {
+      const trainer = await createTrainer(config);
+      await trainer.initialize(data[0]!);
+      for (const x of data.slice(0, 200)) await trainer.train(x);
+      const sae = await trainer.exportSae();
+      await trainer.close();
+      return await Promise.all(
+        [small.K, 4 * small.K].map((K) =>
+          unexplained({ ...sae, config: { ...sae.config, K } }, data.slice(200)),
+        ),
+      );
+    };
+    const [plain, multi] = [await fvu(small), await fvu({ ...small, multiTopk: true })];
+    expect(multi[1]!).toBeLessThan(0.8 * plain[1]!);
+    expect(multi[0]!).toBeLessThan(1.2 * plain[0]!);
+  });
+
+  it('takes every latent when there are fewer than 4K', async () => {
+    const config = { ...small, F: 8, K: 4, multiTopk: true, auxk: 0 };
+    const [x] = batches(config, 1);
+    const trainer = await createTrainer(config);
+    await trainer.initialize(x!);
+    const sae = await trainer.exportSae();
+    const { multiTopkFvu } = await trainer.train(x!);
+    await trainer.close();
+    expect(multiTopkFvu).toBeCloseTo(await unexplained({ ...sae, config: { ...sae.config, K: 8 } }, [x!]), 5);
+  });
+});
+
+describe('moving average', () => {
+  it('the exported SAE is the average, with unit decoder rows, and reconstructs better at a constant high rate', async () => {
+    const config = { ...small, lr: 0.02, decaySteps: 0 };
+    const data = batches(config, 220);
+    const exported = async (ema: number): Promise<Sae> => {
+      const trainer = await createTrainer({ ...config, ema });
+      await trainer.initialize(data[0]!);
+      for (const x of data.slice(0, 200)) await trainer.train(x);
+      const sae = await trainer.exportSae();
+      await trainer.close();
+      return sae;
+    };
+    const [last, mean] = [await exported(0), await exported(0.9)];
+    for (let i = 0; i < config.F; i++)
+      expect(Math.hypot(...mean.W_dec.subarray(i * config.D, (i + 1) * config.D))).toBeCloseTo(1, 6);
+    expect(await unexplained(mean, data.slice(200))).toBeLessThan(
+      0.95 * (await unexplained(last, data.slice(200))),
+    );
+  });
+
+  it('is the weights themselves before the first step and after one', async () => {
+    const [x] = batches(small, 1);
+    const trainer = await createTrainer({ ...small, ema: 0.999 });
+    await trainer.initialize(x!);
+    const state = await trainer.state();
+    expect(relative((await trainer.exportSae()).W_enc, state.get('W_enc')!)).toBe(0);
+    await trainer.train(x!);
+    const next = await trainer.state();
+    expect(relative((await trainer.exportSae()).W_enc, next.get('W_enc')!)).toBeLessThan(1e-6);
+    await trainer.close();
+  });
+
+  it('a decay of 1 is refused', async () => {
+    await expect(createTrainer({ ...small, ema: 1 })).rejects.toThrow(/average is 1.*below 1/);
+  });
+});
+
+describe('starting from an SAE', () => {
+  const finished = async (config: TrainerConfig, data: readonly Float32Array[]): Promise<Sae> => {
+    const trainer = await createTrainer(config);
+    await trainer.initialize(data[0]!);
+    for (const x of data) await trainer.train(x);
+    const sae = await trainer.exportSae();
+    await trainer.close();
+    return sae;
+  };
+
+  it('the first step has the FVU of the loaded SAE, whatever scale the new sample gives', async () => {
+    const data = batches(small, 100);
+    const sae = await finished(small, data);
+    const shifted = data.map((x) => x.map((v) => 1.7 * v + 0.3));
+    const trainer = await createTrainer({ ...small, seed: 99 });
+    for (const rows of [data, shifted]) {
+      await trainer.initialize(rows[0]!, sae);
+      const { fvu } = await trainer.train(rows[7]!);
+      expect(Math.abs(fvu / (await unexplained(sae, [rows[7]!])) - 1)).toBeLessThan(1e-5);
+      await trainer.restore(new Map([...(await trainer.state()), ['scalars', Float64Array.of(0, 1, 1)]]));
+    }
+    await trainer.close();
+  });
+
+  it('Adam starts fresh: nothing but the weights is taken over', async () => {
+    const data = batches(small, 30);
+    const trainer = await createTrainer(small);
+    await trainer.initialize(data[0]!, await finished(small, data));
+    const state = await trainer.state();
+    await trainer.close();
+    for (const name of ['mEnc', 'vEnc', 'mDec', 'vDec', 'mBias', 'vBias', 'mBDec', 'sinceFired', 'fired'])
+      expect(
+        state.get(name)!.every((v) => v === 0),
+        name,
+      ).toBe(true);
+    expect(state.get('scalars')![0]).toBe(0);
+  });
+
+  it('other sizes and decoders of other norms are refused with what to do', async () => {
+    const [x] = batches(small, 1);
+    const sae = await finished(small, [x!]);
+    const from = async (config: TrainerConfig, start: Sae): Promise<void> => {
+      const trainer = await createTrainer(config);
+      await trainer.initialize(x!, start).finally(() => trainer.close());
+    };
+    await expect(from({ ...small, F: 128 }, sae)).rejects.toThrow(/F = 64, this run has 128.*--latents 64/);
+    await expect(from({ ...small, K: 8 }, sae)).rejects.toThrow(/K = 4, this run has 8.*--k 4/);
+    await expect(from({ ...small, D: 11 }, sae)).rejects.toThrow(/D = 22, this run has 11.*model and hook/);
+    const W_dec = sae.W_dec.map((v, j) => (Math.floor(j / small.D) === 5 ? 3 * v : v));
+    await expect(from(small, { ...sae, W_dec })).rejects.toThrow(/row 5 .*norm 3\.000/);
   });
 });
 

@@ -4,6 +4,7 @@ import { rankCount, slotSizes, trainerBudget } from './budget.ts';
 import { singleComm } from './comm/single.ts';
 import { createSharedSpace } from './comm/threads.ts';
 import { initialParameters } from './init.ts';
+import { normaliseRowsInPlace, parametersOf, scaleInPlace } from './init-from.ts';
 import { createRank, type RankArray, type RankState } from './rank.ts';
 import type { Scales, StepResult } from './step.ts';
 import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
@@ -68,11 +69,17 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       return step;
     },
     budget: trainerBudget(config, ranks),
-    async initialize(sample) {
-      const initial = await initialParameters(config, sample);
+    async initialize(sample, from) {
+      const initial = await (from ? parametersOf(config, sample, from) : initialParameters(config, sample));
       scales = initial.scales;
-      const { W_enc, W_dec, b_dec } = initial;
-      await writeState({ W_enc, W_dec, b_dec, ...(config.freeze === 'soft' ? { W_start: W_dec } : {}) });
+      const { W_enc, W_dec, b_enc, b_dec } = initial;
+      await writeState({
+        W_enc,
+        W_dec,
+        b_enc,
+        b_dec,
+        ...(config.freeze === 'soft' ? { W_start: W_dec } : {}),
+      });
     },
     async train(x) {
       if (!scales) throw new Error('Call initialize(sample) or restore(state) before the first step.');
@@ -84,8 +91,18 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       return metrics satisfies StepMetrics;
     },
     async exportSae(metadata = {}): Promise<Sae> {
-      const names = ['W_enc', 'W_dec', 'b_enc', 'b_dec'];
-      const { W_enc, W_dec, b_enc, b_dec } = (await readState(names)) as Record<string, Float32Array>;
+      // Before the first step there is nothing to average yet.
+      const averaged = config.ema && step > 0;
+      const names = averaged
+        ? ['emaEnc', 'emaDec', 'emaBias', 'emaBDec']
+        : ['W_enc', 'W_dec', 'b_enc', 'b_dec'];
+      const state = (await readState(names)) as Record<string, Float32Array>;
+      const [W_enc, W_dec, b_enc, b_dec] = names.map((name) => state[name]!);
+      if (config.ema && averaged) {
+        const correction = 1 / (1 - Math.fround(config.ema) ** step);
+        for (const array of [W_enc!, b_enc!, b_dec!]) scaleInPlace(array, correction);
+        normaliseRowsInPlace(W_dec!, D);
+      }
       const { inputScale } = scales ?? { inputScale: 1 };
       // z scales with x (TopK and ReLU do), so unscaled inputs only need unscaled biases; W_dec stays unit norm.
       const unscale = (v: Float32Array) => v.map((b) => b / inputScale);
@@ -116,7 +133,7 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
 }
 
 /** State arrays that every rank holds whole. */
-const shared = new Set(['b_dec', 'mBDec', 'vBDec']);
+const shared = new Set(['b_dec', 'mBDec', 'vBDec', 'emaBDec']);
 
 /** All ranks of a run, asked at once. */
 type Crew = {
@@ -194,7 +211,7 @@ function cause(x: Float32Array, D: number): string {
     : 'the loss is not finite although every activation is. The learning rate is probably too high.';
 }
 
-function check({ F, K, B, shards, auxk, deadSteps }: TrainerConfig): void {
+function check({ F, K, B, shards, auxk, deadSteps, ema = 0 }: TrainerConfig): void {
   const whole = { F, K, B, shards };
   for (const [name, value] of Object.entries(whole))
     if (!Number.isInteger(value) || value < 1)
@@ -209,6 +226,8 @@ function check({ F, K, B, shards, auxk, deadSteps }: TrainerConfig): void {
     throw new Error(
       `F = ${F} latents cannot be dealt evenly to ${shards} shards. Use a multiple of ${shards} latents, or fewer shards.`,
     );
+  if (!(ema >= 0 && ema < 1))
+    throw new Error(`The decay of the moving average is ${ema}; it must be at least 0 and below 1.`);
   if (auxk > 0 && deadSteps < 1)
     throw new Error(`A dead window of ${deadSteps} steps leaves no latent alive; use at least 1.`);
 }

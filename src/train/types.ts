@@ -14,6 +14,10 @@ export type TrainerConfig = {
   readonly adam: { readonly beta1: number; readonly beta2: number; readonly eps: number };
   readonly auxk: number;
   readonly auxkCoefficient: number;
+  /** Multi-TopK: the loss gets an eighth of the reconstruction loss with 4K active latents. */
+  readonly multiTopk?: boolean;
+  /** Decay of the moving average of the weights that is exported; 0 or undefined exports the weights themselves. */
+  readonly ema?: number;
   /** A latent that has not fired for this many steps is dead. */
   readonly deadSteps: number;
   readonly freeze: 'none' | 'decoder' | 'soft' | 'encoder';
@@ -28,10 +32,12 @@ export type StepMetrics = {
   readonly step: number;
   /** Rows consumed so far. */
   readonly tokens: number;
-  /** Reconstruction loss plus AuxK, as minimised. */
+  /** Reconstruction loss plus Multi-TopK and AuxK, as minimised. */
   readonly loss: number;
   /** Fraction of variance unexplained on this batch. */
   readonly fvu: number;
+  /** The same with 4K active latents; only with Multi-TopK. */
+  readonly multiTopkFvu?: number;
   /** Mean number of latents with z > 0. */
   readonly l0: number;
   readonly auxLoss: number;
@@ -46,12 +52,13 @@ export type Trainer = {
   readonly step: number;
   /**
    * Sets b_dec to the geometric median, the input scale and the loss scale from a sample [N,D].
-   * Must be called once before the first step. Throws on NaN.
+   * Must be called once before the first step. With `from`, weights and biases are those of that SAE instead of random ones,
+   * and the trainer computes what it computes. Throws on NaN, and when `from` has other sizes or a decoder of other norms.
    */
-  initialize(sample: Float32Array): Promise<void>;
+  initialize(sample: Float32Array, from?: Sae): Promise<void>;
   /** One optimizer step on B rows [B,D]. Throws TrainingDiverged on a non-finite loss, state untouched. */
   train(x: Float32Array): Promise<StepMetrics>;
-  /** The SAE as it stands, unit-norm decoder, input scaling folded in: takes raw activations. */
+  /** The SAE as it stands (its moving average, with `ema`), unit-norm decoder, input scaling folded in: takes raw activations. */
   exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
   /** Times each latent fired since the start [F], in rows. */
   firingCounts(): Promise<Float64Array>;

@@ -2,12 +2,13 @@
  * The second half of a step: gradients, Adam, unit norm, dead counters. The equations are in kernels/assembly/update.ts.
  *
  *   dL/db_dec = - g sum_b e_b - auxG sum_b (e_b - xhat_aux_b) - sum_i (dL/db_enc_i) W_enc_i
+ *               - g/8 sum_b e_4K_b                       with Multi-TopK
  *
  * The encoder sees x - b_dec, hence the last term; AuxK also reaches b_dec through its reconstruction, as in the paper's code.
  */
 import { pointer as at } from '../kernels/arena.ts';
 import { type Competitors, listLearning } from './auxk.ts';
-import type { Group } from './group.ts';
+import { type Group, multiTopkWeight } from './group.ts';
 import { learningRate } from './schedule.ts';
 import type { StepContext } from './step.ts';
 import type { TrainerConfig } from './types.ts';
@@ -32,6 +33,7 @@ export function update(
   const lr = learningRate(step, config);
   const stepSize = lr / (1 - beta1 ** (step + 1));
   const secondScale = 1 / Math.sqrt(1 - beta2 ** (step + 1));
+  const wide = config.multiTopk === true;
   const freeze = { none: 0, decoder: 1, encoder: 2, soft: 4 }[config.freeze];
   group.biasGradients.fill(0);
   for (let s = 0; s < own; s++) {
@@ -52,6 +54,8 @@ export function update(
       at(w.W_enc), at(w.mEnc), at(w.vEnc), at(w.W_dec), at(w.mDec), at(w.vDec), at(w.b_enc), at(w.mBias), at(w.vBias),
       at(group.biasGradients) + s * D * 4, at(group.gradients),
       stepSize, secondScale, beta1, beta2, eps, freeze, at(w.W_start),
+      multiTopkWeight * g, at(group.wideError), wide ? at(group.wideLatentStart) : 0, at(group.wideLatentRow),
+      at(group.wideLatentValue),
     );
   }
 
@@ -73,6 +77,10 @@ function biasGradient(
   const gradient = shards.subarray(0, D);
   kernels.columnSums(at(group.error), at(sums), config.B, D);
   for (let d = 0; d < D; d++) gradient[d]! -= g * sums[d]!;
+  if (config.multiTopk) {
+    kernels.columnSums(at(group.wideError), at(sums), config.B, D);
+    for (let d = 0; d < D; d++) gradient[d]! -= multiTopkWeight * g * sums[d]!;
+  }
   if (auxG > 0) {
     kernels.columnSums(at(group.auxError), at(sums), config.B, D);
     for (let d = 0; d < D; d++) gradient[d]! -= auxG * sums[d]!;
@@ -94,6 +102,21 @@ function updateBias(
     v[d] = beta2 * v[d]! + (1 - beta2) * gd * gd;
     b_dec[d]! -= (stepSize * m[d]!) / (Math.sqrt(v[d]!) * secondScale + eps);
   }
+}
+
+/**
+ * Moving averages of the weights after a step: m_t = decay m_{t-1} + (1 - decay) w_t from m_0 = 0; `exportSae` divides by
+ * 1 - decay^t, as OpenAI's released code does (Gao et al. 2024), which averages the weights before the step instead. The decay
+ * is a float32 number here and there: the difference would not cancel.
+ */
+export function average({ kernels, weights: w, b_dec, emaBDec, D }: Group, decay: number): void {
+  for (const [mean, of] of [
+    [w.emaEnc, w.W_enc],
+    [w.emaDec, w.W_dec],
+  ] as const)
+    kernels.movingAverage(at(mean), at(of), of.length, decay);
+  for (let i = 0; i < w.b_enc.length; i++) w.emaBias[i] = decay * w.emaBias[i]! + (1 - decay) * w.b_enc[i]!;
+  for (let d = 0; d < D; d++) emaBDec[d] = decay * emaBDec[d]! + (1 - decay) * b_dec[d]!;
 }
 
 /** Dead counters, after the step is certain to count. */

@@ -12,4 +12,4 @@
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
 export { auxCollect, auxPrepare, countAbove, gatherColumns, mergeTopK, selectTile, sortHeaps, transposeEntries } from './select';
 export { decodeRows } from './decode';
-export { accumulateAux, updateLatents } from './update';
+export { accumulateAux, movingAverage, updateLatents } from './update';

@@ -88,11 +88,11 @@ export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u
 }
 
 /**
- * The exact global top K from the lists of all groups: values [groups,B,K], best first. Writes this group's winners by
- * row and shard (latents local to the group, best first within a shard) and returns how many there are.
+ * The exact global top `take` from the lists of all groups: values [groups,B,K], best first, take <= K. Writes this group's
+ * winners by row and shard (latents local to the group, best first within a shard) and returns how many there are.
  */
 export function mergeTopK(
-  values: usize, groups: u32, B: u32, K: u32, group: u32, ownLatents: usize, own: u32, shardLatents: u32,
+  values: usize, groups: u32, B: u32, K: u32, take: u32, group: u32, ownLatents: usize, own: u32, shardLatents: u32,
   heads: usize, rowStart: usize, latents: usize, kept: usize,
 ): u32 {
   const plane: usize = <usize>B * <usize>K;
@@ -101,7 +101,7 @@ export function mergeTopK(
   for (let b: u32 = 0; b < B; b++) {
     const row: usize = <usize>b * <usize>K;
     memory.fill(heads, 0, <usize>groups << 2);
-    for (let taken: u32 = 0; taken < K; taken++) {
+    for (let taken: u32 = 0; taken < take; taken++) {
       let best: f32 = 0;
       let from: i32 = -1;
       for (let g: u32 = 0; g < groups; g++) {

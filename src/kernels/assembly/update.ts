@@ -55,12 +55,15 @@ export function accumulateAux(
  * biasGradient [D] collects the encoder's share of dL/db_dec. gradients is scratch [2,D].
  * stepSize = lr / (1 - beta1^t); secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder, bit 1 encoder,
  * bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
+ * Multi-TopK: wideStart/wideRows/wideValues, entries by latent of the wider code, with their own residual and factor, whose
+ * gradients are added before anything else happens to the sum; wideStart 0 is off.
  */
 export function updateLatents(
   start: u32, end: u32, D: u32, xCentred: usize, g: f32, error: usize, latentStart: usize, rows: usize, values: usize,
   auxIndex: usize, auxGradients: usize, auxSums: usize,
   W_enc: usize, mEnc: usize, vEnc: usize, W_dec: usize, mDec: usize, vDec: usize, b_enc: usize, mBias: usize, vBias: usize,
   biasGradient: usize, gradients: usize, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32, freeze: u32, W_start: usize,
+  wideG: f32, wideError: usize, wideStart: usize, wideRows: usize, wideValues: usize,
 ): void {
   const bytes: usize = <usize>D << 2;
   for (let i = start; i < end; i++) {
@@ -81,6 +84,12 @@ export function updateLatents(
       if (last > first) sum = gradient(first, last, rows, values, error, xCentred, wDec, gDec, gDec + bytes, g, bytes);
     }
     const gEnc = gDec + bytes;
+    if (wideStart != 0) {
+      const at = wideStart + (<usize>i << 2);
+      const first = load<u32>(at);
+      const last = load<u32>(at, 4);
+      if (last > first) sum += gradient(first, last, wideRows, wideValues, wideError, xCentred, wDec, gDec, gEnc, wideG, bytes);
+    }
     if (sum != 0) axpy(-sum, wEnc, biasGradient, D);
     if (!(freeze & 1)) {
       axpy(-dot(gDec, wDec, D), wDec, gDec, D);
@@ -96,8 +105,7 @@ export function updateLatents(
 }
 
 /** Adds this latent's gradients into gDec and gEnc, four entries per pass so that four rows stream in at once; returns dL/db_enc. */
-// @ts-ignore: decorator
-@inline function gradient(
+function gradient(
   first: u32, last: u32, rows: usize, values: usize, error: usize, x: usize, wDec: usize, gDec: usize, gEnc: usize, g: f32, bytes: usize,
 ): f32 {
   let sum: f32 = 0;
@@ -211,5 +219,15 @@ export function updateLatents(
   const across = f32x4.splat(0.6);
   for (let p: usize = 0; p < bytes; p += 16) {
     v128.store(w + p, f32x4.add(f32x4.mul(across, v128.load(w + p)), f32x4.mul(along, v128.load(w0 + p))));
+  }
+}
+
+/** mean = decay * mean + (1 - decay) * w over n floats (n a multiple of 4): one step of an exponential moving average. */
+export function movingAverage(mean: usize, w: usize, n: u32, decay: f32): void {
+  const keep = f32x4.splat(decay);
+  const add = f32x4.splat(1 - decay);
+  const bytes: usize = <usize>n << 2;
+  for (let p: usize = 0; p < bytes; p += 16) {
+    v128.store(mean + p, f32x4.add(f32x4.mul(keep, v128.load(mean + p)), f32x4.mul(add, v128.load(w + p))));
   }
 }

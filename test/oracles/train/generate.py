@@ -80,6 +80,8 @@ def small_case(name, x, params, numbers, recipe, planted):
         if t + 1 in (1, 10, recipe.totalSteps):
             tensors |= {f"step{t + 1}.{n}": single.p[n].detach().clone() for n in NAMES}
             tensors[f"step{t + 1}.steps_since_fired"] = single.since.clone()
+            if recipe.ema:
+                tensors |= {f"step{t + 1}.ema.{n}": p.float() for n, p in single.exported().items()}
             worst = max(worst, *(relative(single.p[n].detach(), double.p[n].detach()) for n in NAMES))
     assert worst < 2e-5, f"{name}: float32 and float64 differ by {worst:.1e}"
     if len(planted) > 0:
@@ -145,6 +147,9 @@ def main():
         "freeze-decoder": (base | dict(deadSteps=3, freeze="decoder"), planted),
         "freeze-encoder": (base | dict(deadSteps=3, freeze="encoder"), planted),
         "freeze-soft": (base | dict(deadSteps=3, freeze="soft", lr=0.04), planted),
+        # 16 active latents beside 4; planted dead ones learn from AuxK and from the wider code at once
+        "multi-topk": (base | dict(deadSteps=3, multiTopk=True), planted),
+        "ema": (base | dict(deadSteps=3, ema=0.9), planted),
     }
     report = {"generator": "test/oracles/train/generate.py", "torch": torch.__version__.split("+")[0],
               "init": numbers, "cases": {}}

@@ -11,7 +11,9 @@ Equations (x already scaled by s; B rows, D width, F latents, K active; W_enc an
   xa    = z_aux W_dec + (b_dec - sg(b_dec))              bias has no value here, but has a gradient
   L_aux = mean((xa - sg(e))^2) / mean((sg(e) - mean_b sg(e))^2),  NaN -> 0
   L     = mseScale mean(e^2) + alpha L_aux
+          + mseScale mean((x - xhat_4K)^2) / 8           with multiTopk: xhat_4K as xhat, with 4 K latents
   G_i  -= (G_i . w_i) w_i for each row i of dL/dW_dec, w_i the unit row; then Adam; then w_i /= |w_i|
+  exported with ema: sum_t (1 - ema) ema^(T-t) p_t / (1 - ema^T) over the weights p_t after each step t = 1..T, decoder rows / norm
 
 Everything the product does by sparse kernels is done here by dense products and autograd, on purpose.
 """
@@ -41,6 +43,8 @@ class Recipe:
     beta2: float = 0.999
     eps: float = 6.25e-10
     freeze: str = "none"
+    multiTopk: bool = False
+    ema: float = 0.0
 
 
 def input_scale(sample):
@@ -105,6 +109,7 @@ class Oracle:
         self.t = 0
         self.clamped = 0
         self.selected = None
+        self.history = []
 
     def forward(self, x):
         W_enc, b_enc, W_dec, b_dec = (self.p[n] for n in ("W_enc", "b_enc", "W_dec", "b_dec"))
@@ -126,7 +131,14 @@ class Oracle:
             sg = e.detach()
             aux = torch.nan_to_num(((xa - sg) ** 2).mean() / ((sg - sg.mean(0)) ** 2).mean(), nan=0.0)
         loss = self.mseScale * (e**2).mean() + self.r.auxkCoefficient * aux
-        self.selected = (indices.sort(1).values, None if auxIndices is None else auxIndices.sort(1).values)
+        wide = wideFvu = None
+        if self.r.multiTopk:
+            z_wide, wide = top_k_relu(pre, 4 * self.r.K)
+            e_wide = x - (z_wide @ W_dec + b_dec)
+            loss = loss + self.mseScale * (e_wide**2).mean() / 8
+            wideFvu = ((e_wide**2).sum() / ((x - x.mean(0)) ** 2).sum()).item()
+        self.selected = (indices.sort(1).values, None if auxIndices is None else auxIndices.sort(1).values,
+                         None if wide is None else wide.sort(1).values)
         metrics = {
             "loss": loss.item(),
             "fvu": ((e**2).sum() / ((x - x.mean(0)) ** 2).sum()).item(),
@@ -135,6 +147,8 @@ class Oracle:
             "auxActive": auxActive,
             "dead": nDead,
         }
+        if wideFvu is not None:
+            metrics["multiTopkFvu"] = wideFvu
         return loss, metrics
 
     def step(self, x):
@@ -156,7 +170,18 @@ class Oracle:
             if self.r.freeze == "soft":
                 self._back_to_cone()
         self.t += 1
+        if self.r.ema:
+            self.history.append({n: p.detach().double().clone() for n, p in self.p.items()})
         return metrics, gradients, raw
+
+    def exported(self):
+        """The weights that are exported with `ema`, from all weights so far, in float64."""
+        T, d = len(self.history), self.r.ema
+        mean = {
+            n: sum((1 - d) * d ** (T - 1 - t) * p[n] for t, p in enumerate(self.history)) / (1 - d**T) for n in self.p
+        }
+        mean["W_dec"] /= mean["W_dec"].norm(dim=1, keepdim=True)
+        return mean
 
     def _back_to_cone(self):
         """w with cos(w, w0) < 0.8 becomes 0.8 w0 + 0.6 u, u the unit part of w orthogonal to w0."""
