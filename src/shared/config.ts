@@ -80,6 +80,26 @@ export const trainConfigSchema = z.strictObject({
     .describe(
       'Control runs: frozen decoder, soft-frozen decoder (cosine >= 0.8 to its start), frozen encoder.',
     ),
+  multiTopk: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Multi-TopK: add an eighth of the loss with 4 K active latents, so that the SAE also serves at other K.',
+    ),
+  ema: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe(
+      'Decay of a bias-corrected moving average of the weights, 0 is off; it is what is exported then. The paper takes 0.999.',
+    ),
+  initFrom: z
+    .string()
+    .optional()
+    .describe(
+      'Run or SAE folder to start from (fine-tuning): its weights and biases; Adam starts fresh. Needs the same --latents and --k.',
+    ),
   excludeSpecial: z
     .boolean()
     .default(true)

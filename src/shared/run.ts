@@ -24,6 +24,13 @@ export const provenanceSchema = z.strictObject({
       }),
     )
     .describe('Every data file, held-out files included.'),
+  initialSae: z
+    .strictObject({
+      path: z.string(),
+      sha256: z.string().describe('Of cfg.json and sae_weights.safetensors, one after the other.'),
+    })
+    .optional()
+    .describe('The SAE that training started from.'),
   split: z.string().describe('How documents were divided into training and held-out, in words.'),
   saekit: z.string(),
   node: z.string(),

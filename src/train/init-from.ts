@@ -15,19 +15,24 @@ import type { TrainerConfig } from './types.ts';
 const normTolerance = 0.01;
 
 /** Throws when the SAE has other sizes than the run, or decoder rows that are not of unit norm. */
-export function parametersOf(config: TrainerConfig, sample: Float32Array, from: Sae): Initial {
+export function checkStart(config: Pick<TrainerConfig, 'D' | 'F' | 'K'>, from: Sae): void {
   for (const letter of ['D', 'F', 'K'] as const)
     if (from.config[letter] !== config[letter])
       throw new Error(
         `The SAE to start from has ${meaning[letter]} ${letter} = ${from.config[letter]}, this run has ${config[letter]}. ${remedy[letter](from.config[letter])}`,
       );
-  const { D } = config;
-  const norms = rowNorms(from.W_dec, D);
+  const norms = rowNorms(from.W_dec, config.D);
   const bad = norms.findIndex((norm) => !(Math.abs(norm - 1) <= normTolerance));
   if (bad >= 0)
     throw new Error(
       `Decoder row ${bad} of the SAE to start from has norm ${norms[bad]!.toPrecision(4)}. Training keeps every row at 1, and scaling this one would change which latents are the top K. Start from an SAE with a unit-norm decoder.`,
     );
+}
+
+/** Throws as `checkStart` does, and when the sample cannot give the scales. */
+export function parametersOf(config: TrainerConfig, sample: Float32Array, from: Sae): Initial {
+  checkStart(config, from);
+  const { D } = config;
   const scales = scalesOf(sample, D);
   const W_dec = from.W_dec.slice();
   normaliseRowsInPlace(W_dec, D);

@@ -173,9 +173,11 @@ async function frozenControl(
   const settings = { folder, ...training, ...(signal ? { signal } : {}) };
   // A control that was stopped half-way is continued.
   const begun = existsSync(join(folder, 'run.json'));
+  // A control starts at random even where the run did not.
+  const { initFrom: _, ...budget } = run;
   const { sae } = begun
     ? await resumeTraining(settings)
-    : await trainSae({ ...run, freeze: 'decoder', evalTokens: 0 }, settings);
+    : await trainSae({ ...budget, freeze: 'decoder', evalTokens: 0 }, settings);
   if (sae === undefined)
     throw new Interrupted(
       'The training of the frozen-decoder control was stopped; the same command goes on with it.',

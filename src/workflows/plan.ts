@@ -44,6 +44,8 @@ export function planTraining(
     auxk: settings.auxk,
     auxkCoefficient: config.auxkCoefficient,
     deadSteps: settings.deadSteps,
+    multiTopk: config.multiTopk,
+    ema: config.ema,
     freeze: config.freeze,
     seed: config.seed,
     shards: config.shards,

@@ -8,10 +8,15 @@ import type { Provenance } from '../shared/run.ts';
 const require = createRequire(import.meta.url);
 const versionOf = (specifier: string): string => (require(specifier) as { version: string }).version;
 
-export function provenanceOf(model: ModelInfo, corpus: Corpus): Provenance {
+export function provenanceOf(
+  model: ModelInfo,
+  corpus: Corpus,
+  initialSae?: Provenance['initialSae'],
+): Provenance {
   return {
     model: { name: model.name, family: model.family, hash: model.hash, parameters: model.parameters },
     data: corpus.files.map(({ path, bytes, sha256, documents }) => ({ path, bytes, sha256, documents })),
+    ...(initialSae ? { initialSae } : {}),
     split: corpus.split,
     saekit: versionOf('../../package.json'),
     node: process.versions.node,

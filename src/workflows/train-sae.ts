@@ -33,6 +33,7 @@ import { createPace, progressOf } from './progress.ts';
 import { provenanceOf } from './provenance.ts';
 import { type Own, withResources } from './resources.ts';
 import type { SnippetProbe } from './snippets.ts';
+import { openStart, type Start } from './start.ts';
 import { nextRows, openProbe, openStream, stoppable, trainingRows } from './streams.ts';
 import type { Snippet, TrainPlan, TrainProgress } from './types.ts';
 
@@ -88,11 +89,13 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
     const model = own(await openModel(config.model));
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
+    const start = await openStart(plan);
     const corpus = own(await openCorpus(corpusOptions(config)));
     options.onCorpus?.(corpus);
     requireText(corpus);
     const folder = own(await createRunFolder(options.folder));
-    return await run({ model, plan, corpus, folder, own, started: new Date().toISOString() }, options);
+    const started = new Date().toISOString();
+    return await run({ model, plan, corpus, folder, own, started, ...start }, options);
   });
 }
 
@@ -113,7 +116,9 @@ export async function resumeTraining(options: TrainOptions): Promise<TrainResult
     options.onPlan?.(plan);
     const corpus = own(await openCorpus(corpusOptions(config)));
     options.onCorpus?.(corpus);
-    return await run({ model, plan, corpus, folder, own, started: earlier.started, checkpoint }, options);
+    const { started } = earlier;
+    const { initialSae } = earlier.provenance;
+    return await run({ model, plan, corpus, folder, own, started, checkpoint, initialSae }, options);
   });
 }
 
@@ -140,7 +145,7 @@ type Parts = {
   readonly own: Own;
   readonly started: string;
   readonly checkpoint?: Checkpoint;
-};
+} & Start;
 
 async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
   const { model, plan, corpus, folder, own, started, checkpoint } = parts;
@@ -160,7 +165,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
       config,
       resolved: { ...settings, D: plan.D },
       seeds: { training: config.seed, shuffle: `${config.seed}/shuffle`, documents: config.seed },
-      provenance: provenanceOf(model.info, corpus),
+      provenance: provenanceOf(model.info, corpus, parts.initialSae),
       started,
       ...(status === 'running' ? {} : { finished: new Date().toISOString() }),
       step: trainer.step,
@@ -186,7 +191,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
     } finally {
       stopFill();
     }
-    await trainer.initialize(joinRows(waiting));
+    await trainer.initialize(joinRows(waiting), parts.sae);
   }
 
   filling.release();
@@ -344,6 +349,8 @@ function saeMetadata({ config, settings }: TrainPlan, { info }: Model): Record<s
     model_hash: info.hash,
     training_tokens: config.tokens,
     freeze: config.freeze,
+    ...(config.multiTopk ? { multi_topk: true } : {}),
+    ...(config.ema > 0 ? { ema: config.ema } : {}),
   };
 }
 

@@ -14,10 +14,7 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
       `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters`,
     ],
     ['hook', `${settings.hook}${D === model.D ? '' : `, ${D} wide`}${given('hook')}`],
-    [
-      'SAE',
-      `TopK, F ${grouped(config.latents)}, K ${config.k}${config.freeze === 'none' ? '' : `, frozen: ${config.freeze}`}`,
-    ],
+    ['SAE', [`TopK, F ${grouped(config.latents)}, K ${config.k}`, ...extras(config)].join(', ')],
     [
       'steps',
       `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, context ${settings.contextLength}, seed ${config.seed}`,
@@ -40,6 +37,13 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
     style,
   );
 }
+
+const extras = ({ freeze, multiTopk, ema, initFrom }: TrainPlan['config']): string[] => [
+  ...(freeze === 'none' ? [] : [`frozen: ${freeze}`]),
+  ...(multiTopk ? ['Multi-TopK'] : []),
+  ...(ema > 0 ? [`average of weights ${ema}`] : []),
+  ...(initFrom === undefined ? [] : [`from ${initFrom}`]),
+];
 
 const chunks = (list: readonly string[], size: number): string[][] =>
   Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));

@@ -1,0 +1,89 @@
+// Options of training on the command line: each changes the result, survives Ctrl-C or is refused with what to do.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MetricsLine, Run } from '../src/shared/run.ts';
+import { readRun, readRunMetrics } from '../src/store/index.ts';
+import { saekit } from './fixtures/command-line.ts';
+import { changed, createWorkspace, type Workspace } from './fixtures/workspace.ts';
+
+let workspace: Workspace;
+let plain: string;
+beforeAll(async () => {
+  workspace = createWorkspace();
+  plain = workspace.newFolder();
+  expect((await saekit(workspace.small(plain))).status).toBe(0);
+}, 120_000);
+afterAll(() => workspace.remove());
+
+const weights = (folder: string): Buffer => readFileSync(join(folder, 'sae_weights.safetensors'));
+async function trained(args: readonly string[]): Promise<{ folder: string; run: Run; log: MetricsLine[] }> {
+  const folder = workspace.newFolder();
+  const { status, stderr } = await saekit([...workspace.small(folder), ...args]);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  return { folder, run: await readRun(folder), log: await readRunMetrics(folder) };
+}
+
+describe('--multi-topk', () => {
+  it('adds its loss and trains other weights', async () => {
+    const { folder, log } = await trained(['--multi-topk']);
+    const [before] = await readRunMetrics(plain);
+    expect(before!.multiTopkFvu).toBeUndefined();
+    expect(log[0]!.multiTopkFvu).toBeLessThan(Number(log[0]!.fvu));
+    expect(log[0]!.loss).toBeGreaterThan(Number(before!.loss));
+    expect(weights(folder).equals(weights(plain))).toBe(false);
+  }, 60_000);
+});
+
+describe('--ema', () => {
+  it('exports other weights from the same training', async () => {
+    const { folder, log } = await trained(['--ema', '0.9']);
+    const before = await readRunMetrics(plain);
+    expect(log.map(({ loss }) => loss)).toEqual(before.map(({ loss }) => loss));
+    expect(weights(folder).equals(weights(plain))).toBe(false);
+  }, 60_000);
+
+  it('is saved on Ctrl-C and goes on with the same bits, with Multi-TopK too', async () => {
+    const options = ['--ema', '0.9', '--multi-topk'];
+    const whole = workspace.newFolder();
+    expect((await saekit([...workspace.small(whole, 200), ...options])).status).toBe(0);
+    const stopped = workspace.newFolder();
+    let sent = false;
+    const interrupted = await saekit([...workspace.small(stopped, 200), ...options], {
+      onOutput: (_text, interrupt) => {
+        if (sent || !existsSync(join(stopped, 'checkpoints', 'step-20'))) return;
+        sent = true;
+        interrupt();
+      },
+      watch: true,
+    });
+    expect(interrupted.status).toBe(130);
+    expect((await saekit(['train', '--resume', stopped])).status).toBe(0);
+    expect(weights(stopped).equals(weights(whole))).toBe(true);
+  }, 120_000);
+});
+
+describe('--init-from', () => {
+  it('goes on where the SAE was, and run.json says which one that was', async () => {
+    const { run, log } = await trained(['--init-from', plain, '--seed', '4']);
+    const first = (await readRunMetrics(plain))[0]!;
+    expect(log[0]!.fvu).toBeLessThan(0.9 * Number(first.fvu));
+    const sha256 = createHash('sha256')
+      .update(readFileSync(join(plain, 'cfg.json')))
+      .update(weights(plain))
+      .digest('hex');
+    expect(run.provenance.initialSae).toEqual({ path: plain, sha256 });
+    expect((await readRun(plain)).provenance.initialSae).toBeUndefined();
+  }, 60_000);
+
+  it('refuses an SAE of another size before it makes the folder, and says which flag', async () => {
+    const folder = workspace.newFolder();
+    const args = [...changed(workspace.small(folder), '--latents', '64'), '--init-from', plain];
+    const { status, stderr } = await saekit(args);
+    expect(stderr).toMatch(/run-0: .*F = 128, this run has 64. Use --latents 128/);
+    expect(status).toBe(2);
+    expect(existsSync(folder)).toBe(false);
+  }, 60_000);
+});
