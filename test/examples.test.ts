@@ -42,10 +42,21 @@ describe('examples', () => {
     );
   }, 60_000);
 
+  it('08: finds the parts of images in an .npy file, which PCA does not', () => {
+    const text = run('08-image-patches.ts');
+    expect(text).toMatch(/^npy: 22000 rows of 64\n/);
+    const [, fvu, found] = /SAE, K = 4 +(\S+) +(\d+)/.exec(text)!.map(Number);
+    const [, control, foundByPca] = /control: PCA-4 +(\S+) +(\d+)/.exec(text)!.map(Number);
+    expect(fvu).toBeLessThan(control! / 5);
+    expect(found).toBeGreaterThanOrEqual(14);
+    expect(foundByPca).toBeLessThanOrEqual(4);
+  }, 60_000);
+
   it('are all run here', () => {
     expect(readdirSync(join(root, 'examples')).sort()).toEqual([
       '01-train-and-encode.ts',
       '02-run-with-cache.ts',
+      '08-image-patches.ts',
     ]);
   });
 });

@@ -9,6 +9,7 @@ import {
   type ArrowFile,
   arrowRegion,
   checkLists,
+  type FloatDtype,
   type IntegerDtype,
   isFloat,
   isInteger,
@@ -21,9 +22,12 @@ import type { ActivationSource } from '../types.ts';
 import { type FilePool, readJsonBeside, type StoredFile } from './files.ts';
 import { choose, joinParts, type Part, TOKEN_NAMES } from './joined.ts';
 
+type FloatColumn = ArrowColumn & { readonly dtype: FloatDtype };
+
 /** The rows of a column in one record batch; the lists are checked when they are first read. */
-function batchRows(file: ArrowFile, column: ArrowColumn, b: number, dtype: RowReader['stored']): RowReader {
+function batchRows(file: ArrowFile, column: FloatColumn, b: number): RowReader {
   const { source } = file;
+  const { dtype } = column;
   const { start, values, perList } = arrowRegion(file, column, b);
   const D = perList.at(-1) ?? 0;
   const rows = D === 0 ? 0 : values / D;
@@ -39,11 +43,10 @@ function batchRows(file: ArrowFile, column: ArrowColumn, b: number, dtype: RowRe
   const reader: RowReader = {
     rows,
     D,
-    stored: `${column.dtype} ${dtype}`,
+    stored: `${dtype} ${column.depth === 1 ? '[N,D]' : '[N,T,D]'}`,
     async read(from, count, into) {
-      if (!isFloat(column.dtype)) throw new Error(`column ${column.name} holds integers`);
       await (checked ??= checkLists(file, column, b));
-      await readRegion({ source, start, rows, D, dtype: column.dtype }, from, count, into);
+      await readRegion({ source, start, rows, D, dtype }, from, count, into);
     },
   };
   if (!tokens) return reader;
@@ -89,7 +92,9 @@ export async function openArrow(
   const parts: Part[] = [];
   for (const [f, { path: where, source }] of files.entries()) {
     const file = await readArrow(source, where);
-    const fits = file.columns.filter(({ dtype, depth }) => isFloat(dtype) && (depth === 1 || depth === 2));
+    const fits = file.columns.filter(
+      (column): column is FloatColumn => isFloat(column.dtype) && (column.depth === 1 || column.depth === 2),
+    );
     const all = [
       ...file.columns.map(({ name, dtype, depth }) => `${name} (${'list of '.repeat(depth)}${dtype})`),
       ...file.others,
@@ -100,10 +105,7 @@ export async function openArrow(
     for (const [b, batch] of file.batches.entries()) {
       if (batch.rows === 0) continue;
       if (column.depth === 2) contextLength ??= arrowRegion(file, column, b).perList[0];
-      parts.push({
-        where: `${where}, record batch ${b}`,
-        rows: batchRows(file, column, b, column.depth === 1 ? '[N,D]' : '[N,T,D]'),
-      });
+      parts.push({ where: `${where}, record batch ${b}`, rows: batchRows(file, column, b) });
     }
   }
   const config = await readJsonBeside(

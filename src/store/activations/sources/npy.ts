@@ -19,8 +19,10 @@ const describe = (name: string, { dtype, shape }: NpyArray): string =>
   `${name} (${dtype} ${shapeText(shape)})`;
 
 /** The token ids among other arrays, when they are as many as the rows. */
-const tokensOf = (arrays: readonly NpyArray[], rows: number): NpyArray | undefined =>
-  arrays.find((array) => isTokenArray(array, rows));
+function tokensOf(arrays: readonly NpyArray[], { shape }: NpyArray): NpyArray | undefined {
+  const rows = shape.slice(0, -1).reduce((product, n) => product * n, 1);
+  return arrays.find((array) => isTokenArray(array, rows));
+}
 
 /** Opens .npy files as one source; beside one array, a file tokens.npy with as many integers as rows holds the token ids. */
 export async function openNpy(
@@ -40,14 +42,14 @@ export async function openNpy(
   const named = files.filter(({ name }) => wanted === undefined || stem(name) === wanted);
   const others = files.filter(({ name }) => TOKEN_NAMES.includes(stem(name)));
   const data = named.length > 1 ? named.filter((file) => !others.includes(file)) : named;
-  const parts: Part[] = [];
-  for (const { path: where, source } of data)
-    parts.push({ where, rows: npyRows(await readNpy(source, where)) });
-  if (data.length === 1) {
-    const arrays = await Promise.all(others.map(({ path: where, source }) => readNpy(source, where)));
-    const array = await readNpy(data[0]!.source, data[0]!.path);
-    parts[0] = { where: data[0]!.path, rows: npyRows(array, tokensOf(arrays, parts[0]!.rows.rows)) };
-  }
+  const arrays = await Promise.all(data.map(({ path: where, source }) => readNpy(source, where)));
+  const ids =
+    data.length === 1
+      ? await Promise.all(others.map(({ path: where, source }) => readNpy(source, where)))
+      : [];
+  const parts = arrays.map(
+    (array): Part => ({ where: array.name, rows: npyRows(array, tokensOf(ids, array)) }),
+  );
   return joinParts({ format: 'npy', path, chosen: wanted ?? '', parts, files: data, meta: {}, pool });
 }
 
@@ -91,11 +93,7 @@ export async function openNpz(
     const array = await open(chosen!);
     const tokenEntries = entries.filter(({ name }) => TOKEN_NAMES.includes(stem(name)));
     const others = await Promise.all(tokenEntries.map(({ name }) => open(stem(name))));
-    const tokens = tokensOf(
-      others,
-      array.shape.slice(0, -1).reduce((product, n) => product * n, 1),
-    );
-    parts.push({ where, rows: npyRows(array, tokens) });
+    parts.push({ where, rows: npyRows(array, tokensOf(others, array)) });
   }
   return joinParts({ format: 'npz', path, chosen: chosen!, parts, files, meta: {}, pool });
 }
