@@ -102,9 +102,15 @@ export function openLatentSplit(file: Safetensors, name: string, first: number):
       );
       const value = new Float32Array(n);
       await readRegion(values, from, n, value);
-      const column = (c: number, add: number): Int32Array =>
-        Int32Array.from({ length: n }, (_, i) => flat[3 * i + c]! + add);
-      return { sequence: column(0, 0), position: column(1, 0), latent: column(2, first), value };
+      const sequence = new Int32Array(n);
+      const position = new Int32Array(n);
+      const latent = new Int32Array(n);
+      for (let i = 0; i < n; i++) {
+        sequence[i] = flat[3 * i]!;
+        position[i] = flat[3 * i + 1]!;
+        latent[i] = flat[3 * i + 2]! + first;
+      }
+      return { sequence, position, latent, value };
     },
     tokens: (from, n) => {
       if (!tokens) throw new Error(`${name}: no tokens are stored`);

@@ -131,7 +131,9 @@ export async function readIntegers(
   // Token ids and masks are small: the low word of a 64-bit integer holds them.
   if (width === 8) {
     const words = new Int32Array(data.buffer, data.byteOffset, count * 2);
-    return Int32Array.from({ length: count }, (_, i) => words[2 * i]!);
+    const low = new Int32Array(count);
+    for (let i = 0; i < count; i++) low[i] = words[2 * i]!;
+    return low;
   }
-  return Int32Array.from(data as Int32Array);
+  return new Int32Array(data as Int32Array);
 }
