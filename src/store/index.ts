@@ -5,6 +5,8 @@ export { openActivations } from './activations/sources/registry.ts';
 export type * from './activations/types.ts';
 export { folderWriter, StorageFull } from './atomic.ts';
 export { lockOwner } from './lock.ts';
+export { tensorboardSink } from './logs/tensorboard.ts';
+export { checkLogUrl, type UrlReport, urlSink } from './logs/url.ts';
 export {
   createRunFolder,
   type RunFolder,

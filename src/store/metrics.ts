@@ -2,17 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import type { MetricsLine } from '../shared/run.ts';
 import { type Disk, disk, explainFull, writeAtomic } from './atomic.ts';
+import type { MetricSink } from './types.ts';
 
 export const METRICS_FILE = 'metrics.jsonl';
 
-export type MetricsLog = {
-  /** Appends one line. Throws StorageFull on a full disk; the lines before stay readable. */
-  append(line: MetricsLine): Promise<void>;
-  close(): Promise<void>;
-};
-
-/** Opens the log for appending. NaN and infinite values are written as null. */
-export function openMetricsLog(path: string, on: Disk = disk): MetricsLog {
+/**
+ * Opens the log for appending. NaN and infinite values are written as null. `append` throws StorageFull on a full disk; the
+ * lines before stay readable.
+ */
+export function openMetricsLog(path: string, on: Disk = disk): MetricSink {
   // Opened with the first line: a run that fails before it leaves no file behind.
   let handle: Awaited<ReturnType<Disk['open']>> | undefined;
   return {

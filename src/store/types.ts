@@ -1,3 +1,5 @@
+import type { MetricsLine } from '../shared/run.ts';
+
 /** The writing side of a folder. Node's is `folderWriter` in atomic.ts; a browser may collect files for download. */
 
 /** Bytes in order. A chunk may be overwritten by its producer once the next one is asked for. */
@@ -10,6 +12,12 @@ export type FolderWriter = {
    * Writes a file of exactly `byteLength` bytes: all of it, or the old file stays. Throws StorageFull on a full disk.
    */
   write(file: string, chunks: Chunks, byteLength: number): Promise<void>;
+};
+
+/** Where the lines of metrics go as training writes them: a file, a URL, TensorBoard. */
+export type MetricSink = {
+  append(line: MetricsLine): Promise<void>;
+  close(): Promise<void>;
 };
 
 export type CheckpointArray = Float32Array | Int32Array | Float64Array | Uint32Array | Uint8Array;
