@@ -1,8 +1,11 @@
 // Options of training on the command line: each changes the result, survives Ctrl-C or is refused with what to do.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endOfStep } from '../src/formats/tfevents.ts';
 import type { MetricsLine, Run } from '../src/shared/run.ts';
 import { readRun, readRunMetrics } from '../src/store/index.ts';
 import { saekit } from './fixtures/command-line.ts';
@@ -63,6 +66,68 @@ describe('--ema', () => {
     expect((await saekit(['train', '--resume', stopped])).status).toBe(0);
     expect(weights(stopped).equals(weights(whole))).toBe(true);
   }, 120_000);
+});
+
+describe('--tensorboard', () => {
+  const eventFiles = (folder: string): string[] =>
+    readdirSync(folder).filter((name) => name.includes('tfevents'));
+
+  it('writes one event per line of metrics, in whole records', async () => {
+    const { folder, log } = await trained(['--tensorboard']);
+    const [name, ...others] = eventFiles(folder);
+    expect(others).toEqual([]);
+    expect(eventFiles(plain)).toEqual([]);
+    const bytes = new Uint8Array(readFileSync(join(folder, name!)));
+    const ends = [0, ...log.map(({ step }) => step)].map((step) => endOfStep(bytes, step));
+    expect(new Set(ends).size).toBe(log.length + 1);
+    expect(ends.at(-1)).toBe(bytes.length);
+  }, 60_000);
+});
+
+describe('--log-to', () => {
+  it('posts the lines of metrics.jsonl; the token is in no file', async () => {
+    const bodies: string[] = [];
+    const server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => {
+        bodies.push(`${request.headers.authorization} ${request.headers['saekit-run']} ${body}`);
+        response.end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const folder = workspace.newFolder();
+    const { status, stdout } = await saekit([...workspace.small(folder), '--log-to', url], {
+      env: { SAEKIT_LOG_TOKEN: 'geheim-17' },
+    });
+    server.close();
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/\n4 lines of metrics sent\n/);
+    const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8').trim().split('\n');
+    expect(bodies).toEqual(lines.map((line) => `Bearer geheim-17 ${basename(folder)} ${line}`));
+    for (const name of readdirSync(folder, { recursive: true, withFileTypes: true }))
+      if (name.isFile())
+        expect(readFileSync(join(name.parentPath, name.name)).includes('geheim-17'), name.name).toBe(false);
+  }, 60_000);
+
+  it('trains to the end when nobody listens, and says what was lost', async () => {
+    const folder = workspace.newFolder();
+    const { status, stdout } = await saekit([...workspace.small(folder), '--log-to', 'http://127.0.0.1:9/']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/0 lines of metrics sent, 4 lost: .*; all of them are in metrics.jsonl/);
+    expect(await readRunMetrics(folder)).toHaveLength(4);
+  }, 60_000);
+
+  it('refuses what is no address before it makes the folder', async () => {
+    const folder = workspace.newFolder();
+    const { status, stderr } = await saekit([...workspace.small(folder), '--log-to', 'nowhere']);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/"nowhere" is no http or https URL/);
+    expect(existsSync(folder)).toBe(false);
+  }, 60_000);
 });
 
 describe('--init-from', () => {

@@ -122,6 +122,10 @@ export const trainConfigSchema = z.strictObject({
     .optional()
     .describe('Worker threads. Changes speed only, never a bit of the result. Default: cores.'),
   logEverySteps: z.int().positive().default(20).describe('One metrics.jsonl line per this many steps.'),
+  tensorboard: z
+    .boolean()
+    .default(false)
+    .describe('Also write the metrics as a TensorBoard event file into the run folder.'),
   checkpointEveryTokens: z
     .int()
     .positive()

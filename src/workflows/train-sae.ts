@@ -20,13 +20,16 @@ import { Interrupted, UsageError } from '../shared/errors.ts';
 import { type Run, runSchemaVersion } from '../shared/run.ts';
 import {
   type Checkpoint,
+  checkLogUrl,
   createRunFolder,
   folderWriter,
   type RunFolder,
   resumeRunFolder,
+  type UrlReport,
 } from '../store/index.ts';
 import { createTrainer, type StepMetrics, type Trainer, TrainingDiverged } from '../train/index.ts';
 import { addPrefix, joinRows, withPrefix } from './arrays.ts';
+import { type LogTarget, openLog } from './log.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { planTraining } from './plan.ts';
 import { createPace, progressOf } from './progress.ts';
@@ -52,6 +55,8 @@ export type TrainOptions = {
   /** Run folder to make. */
   readonly folder: string;
   readonly signal?: AbortSignal;
+  /** Posts every line of metrics there, too. */
+  readonly logTo?: LogTarget;
   /** Before anything large is allocated. */
   readonly onPlan?: (plan: TrainPlan) => void;
   readonly onCorpus?: (corpus: Corpus) => void;
@@ -74,6 +79,8 @@ export type TrainResult = {
   readonly progress: TrainProgress | undefined;
   readonly sae: Sae | undefined;
   readonly measured: Measured | undefined;
+  /** What became of the lines for `logTo`. */
+  readonly logged: UrlReport | undefined;
 };
 
 /**
@@ -85,6 +92,7 @@ export type TrainResult = {
  * const { sae, measured } = await trainSae(trainConfigSchema.parse({ model: 'demo/model', data: ['texts/'] }), { folder: 'runs/first' });
  */
 export async function trainSae(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
+  if (options.logTo) checkLogUrl(options.logTo.url);
   return await withResources(async (own) => {
     const model = own(await openModel(config.model));
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
@@ -101,6 +109,7 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
 
 /** Continues the run in a folder from its last checkpoint; the result has the bits of a run that was never interrupted. */
 export async function resumeTraining(options: TrainOptions): Promise<TrainResult> {
+  if (options.logTo) checkLogUrl(options.logTo.url);
   return await withResources(async (own) => {
     const { folder, run: earlier, checkpoint } = await resumeRunFolder(options.folder);
     own(folder);
@@ -155,6 +164,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
   const filling = stoppable(trainingRows(plan, model, corpus, cursor), signal);
   const stream = own(openStream(plan, model, filling.rows));
   const trainer = own(await createTrainer(plan.trainer));
+  const log = own(await openLog(folder, config, { logTo: options.logTo, after: checkpoint?.step }));
   const moments = createMoments(plan.D);
   const begun = performance.now();
 
@@ -219,7 +229,7 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
       progress = progressOf(last, plan, stream, pace(last.step));
       onProgress?.(progress);
       if (last.step % config.logEverySteps === 0 || last.step === settings.totalSteps)
-        await folder.appendMetrics({
+        await log.append({
           ...last,
           ...roundedStages(stream),
           tokensPerSecond: Math.round(progress.tokensPerSecond),
@@ -255,7 +265,15 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
   if (trainer.step < settings.totalSteps) {
     await save();
     await writeRun('interrupted', last);
-    return { ...base, status: 'interrupted', seconds: seconds(), sae: undefined, measured: undefined };
+    await log.close();
+    return {
+      ...base,
+      status: 'interrupted',
+      seconds: seconds(),
+      sae: undefined,
+      measured: undefined,
+      logged: log.report(),
+    };
   }
   const sae = await trainer.exportSae(saeMetadata(plan, model));
   await saveSae(folder.writer, sae);
@@ -263,7 +281,8 @@ async function run(parts: Parts, options: TrainOptions): Promise<TrainResult> {
   const measured = await measureAtEnd(parts, options, sae, moments);
   if (measured) await saveMeasured(folder.writer, folderWriter(join(options.folder, 'features')), measured);
   await writeRun('finished', last);
-  return { ...base, status: 'finished', seconds: trained, sae, measured };
+  await log.close();
+  return { ...base, status: 'finished', seconds: trained, sae, measured, logged: log.report() };
 }
 
 async function look(probe: SnippetProbe, trainer: Trainer): Promise<Snippet[]> {

@@ -20,6 +20,7 @@ Examples:
   saekit train --model demo/model --data demo/corpus/train.jsonl.gz --tokens 1M
   saekit train --config train.json --latents 16384 --out runs/wide
   saekit train --resume runs/wide
+  saekit train --model demo/model --data demo/corpus/train.jsonl.gz --init-from runs/wide --latents 16384 --lr 1e-5
 
 A config file holds the same fields in camelCase; flags win over it:
   { "$schema": "docs/train-config.schema.json", "model": "demo/model", "data": ["texts/"], "latents": 8192 }
@@ -31,6 +32,7 @@ type Flags = {
   readonly config?: string;
   readonly out?: string;
   readonly resume?: string;
+  readonly logTo?: string;
   readonly snippets: boolean;
   readonly json?: boolean;
 };
@@ -46,6 +48,10 @@ export function addTrainCommand(program: Command): void {
         'Run folder to make. Default: runs/<model>-<latents>, numbered when it is there.',
       )
       .option('--resume <folder>', 'Continue the run in this folder from its last checkpoint.')
+      .option(
+        '--log-to <url>',
+        'Post every line of metrics.jsonl there as JSON; a token in SAEKIT_LOG_TOKEN goes with it.',
+      )
       .option('--no-snippets', 'Do not show latents while training.'),
   );
   addFlags(command, trainConfigSchema);
@@ -64,16 +70,20 @@ export function addTrainCommand(program: Command): void {
         );
       const folder = flags.resume;
       return await withContext(flags, (context) =>
-        train((options) => resumeTraining({ ...options, folder }), flags, context),
+        train((options) => resumeTraining({ ...options, ...logTarget(flags), folder }), flags, context),
       );
     }
     const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
     const config = parseConfig(trainConfigSchema, { ...file, ...given });
     const folder = flags.out ?? freeFolder(config);
     return await withContext(flags, (context) =>
-      train((options) => trainSae(config, { ...options, folder }), flags, context),
+      train((options) => trainSae(config, { ...options, ...logTarget(flags), folder }), flags, context),
     );
   });
+}
+
+function logTarget({ logTo }: Pick<Flags, 'logTo'>): Pick<TrainOptions, 'logTo'> {
+  return logTo === undefined ? {} : { logTo: { url: logTo, token: process.env.SAEKIT_LOG_TOKEN } };
 }
 
 /** runs/<model>-<latents>, with -2, -3, … when that is taken. */
@@ -92,7 +102,11 @@ async function train(
   context: Context,
 ): Promise<void> {
   const result = await showTraining(start, { snippets }, context);
-  const { folder, step, plan, progress } = result;
+  const { folder, step, plan, progress, logged } = result;
+  if (logged)
+    context.note(
+      `\n${grouped(logged.sent)} lines of metrics sent${logged.dropped === 0 ? '' : `, ${grouped(logged.dropped)} lost: ${logged.reason}; all of them are in metrics.jsonl`}`,
+    );
   if (result.status === 'interrupted')
     throw new Interrupted(
       `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on with: ${invocation()} train --resume ${folder}`,
@@ -108,6 +122,7 @@ async function train(
         seconds: result.seconds,
         progress,
         evaluation: result.measured?.evaluation,
+        logged,
       }),
     );
   }

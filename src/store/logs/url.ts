@@ -117,6 +117,7 @@ export function urlSink(
       if (waiting.length > capacity) {
         waiting.shift();
         dropped++;
+        reason ??= 'the answers came too slowly';
       }
       sending ??= send();
     },
