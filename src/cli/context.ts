@@ -36,10 +36,10 @@ export async function withContext<T>(
   const stream = json ? process.stderr : process.stdout;
   const style = createStyle(stream, process.env);
   const controller = new AbortController();
-  const interrupt = (signal: NodeJS.Signals): void => {
+  const interrupt = (): void => {
     // On a terminal the live block says it.
     if (!style.terminal) stream.write(`${STOPPING}\n`);
-    controller.abort(signal);
+    controller.abort();
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
   };

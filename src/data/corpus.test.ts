@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CorpusOptions, openCorpus } from './node/corpus.ts';
 import type { Document, DocumentSet } from './types.ts';
 
@@ -13,7 +13,10 @@ let folder = '';
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'saekit-test-'));
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  return rm(folder, { recursive: true });
+});
 
 async function put(name: string, content: string | Uint8Array): Promise<string> {
   const path = join(folder, name);
@@ -67,11 +70,14 @@ test('folders are searched to the bottom, gzip or not, each file once, with thei
   await put('in/picture.png', 'no');
   await symlink(join(folder, 'in/b.txt'), join(folder, 'in/again.txt'));
   await symlink(join(folder, 'in'), join(folder, 'in/loop'));
-  const before = (await readdir(tmpdir())).filter((name) => name.startsWith('saekit-')).length;
+  // A temporary folder of its own: other tests use the machine's at the same time.
+  const temporary = join(folder, 'temporary');
+  await mkdir(temporary);
+  for (const name of ['TMPDIR', 'TEMP', 'TMP']) vi.stubEnv(name, temporary);
   const { train, heldout, files } = await open({ data: [join(folder, 'in')] });
   expect([...train, ...heldout].map(({ text }) => text).sort()).toEqual(['bee', 'cee', 'dee']);
   expect(files).toContain(createHash('sha256').update('bee').digest('hex'));
-  expect((await readdir(tmpdir())).filter((name) => name.startsWith('saekit-')).length).toBe(before);
+  expect(await readdir(temporary)).toEqual([]);
 });
 
 test('the split: about one in twenty, by text alone, whatever the file or order', async () => {

@@ -1,8 +1,6 @@
 /** Documents in memory, and what a line of JSONL means. */
+import { DocumentError, readMessages } from './messages.ts';
 import type { Document, DocumentSet, Span } from './types.ts';
-
-/** A line of JSONL that is not a document. The message says what was found; the caller adds file and line. */
-export class DocumentError extends Error {}
 
 function readSpans(value: unknown, text: string): Span[] {
   if (!Array.isArray(value)) throw new DocumentError(`"spans" is ${typeof value}, expected a list`);
@@ -23,7 +21,7 @@ function readSpans(value: unknown, text: string): Span[] {
 }
 
 /**
- * A row as a document. `textField` holds the text; `id`, `register` and `spans` are known fields; the rest goes to `meta` (an object
+ * A row as a document. `textField` holds the text, or a list of messages; `id`, `register` and `spans` are known fields; the rest goes to `meta` (an object
  * field `meta` is merged into it).
  * Throws DocumentError when the row is no object, or the text is missing (naming the fields found).
  */
@@ -32,10 +30,15 @@ export function documentOf(row: unknown, textField: string, fallbackId: string, 
     throw new DocumentError(`found ${Array.isArray(row) ? 'a list' : typeof row}, expected a JSON object`);
   }
   const fields = row as Record<string, unknown>;
-  const text = fields[textField];
+  const value = fields[textField];
+  const messages = Array.isArray(value) ? readMessages(value) : undefined;
+  const text = messages ? messages.map(({ content }) => content).join('\n\n') : value;
   if (typeof text !== 'string') {
     const found = Object.keys(fields).join(', ') || 'none';
-    const problem = textField in fields ? `field "${textField}" is not a string` : `no field "${textField}"`;
+    const problem =
+      textField in fields
+        ? `field "${textField}" is not a string, nor a list of messages`
+        : `no field "${textField}"`;
     throw new DocumentError(`${problem}. Fields found: ${found}. Name the right one with --text-field.`);
   }
   const { [textField]: _text, id, register, spans, meta, ...rest } = fields;
@@ -45,7 +48,9 @@ export function documentOf(row: unknown, textField: string, fallbackId: string, 
     text,
     meta: { ...rest, ...inner, file },
     ...(typeof register === 'string' ? { register } : {}),
-    ...(spans === undefined || spans === null ? {} : { spans: readSpans(spans, text) }),
+    ...(messages ? { messages } : {}),
+    // Places in a conversation's text mean nothing: the chat template writes it anew.
+    ...(messages || spans === undefined || spans === null ? {} : { spans: readSpans(spans, text) }),
   };
 }
 

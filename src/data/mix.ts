@@ -112,6 +112,7 @@ function interleave(
     documents: new Int32Array(size),
     starts: new Int32Array(size),
     ends: new Int32Array(size),
+    ...(parts.some((part) => part?.keep) ? { keep: new Uint8Array(size).fill(1) } : {}),
   };
   const used = parts.map(() => 0);
   for (const [r, i] of order.entries()) {
@@ -121,6 +122,7 @@ function interleave(
     used[i]!++;
     for (const name of ['ids', 'mask', 'starts', 'ends'] as const)
       out[name].set(part[name].subarray(from, to), r * T);
+    if (part.keep) out.keep?.set(part.keep.subarray(from, to), r * T);
     for (let t = 0; t < T; t++) {
       const document = part.documents[from + t]!;
       out.documents[r * T + t] = document < 0 ? -1 : document + starts[i]!;

@@ -23,7 +23,7 @@
 import type { Tokenizer } from '../models/types.ts';
 import { tokenOffsets } from './offsets.ts';
 import { documentOrder } from './order.ts';
-import type { DataCursor, DocumentSet, PackedRows } from './types.ts';
+import type { DataCursor, Document, DocumentSet, PackedRows } from './types.ts';
 
 export type PackOptions = {
   readonly documents: DocumentSet;
@@ -55,7 +55,27 @@ export type RowSource = {
   readonly epochs: number;
 };
 
-type Loaded = { index: number; ids: number[]; starts: Int32Array; ends: Int32Array };
+type Loaded = {
+  index: number;
+  ids: number[];
+  starts: Int32Array;
+  ends: Int32Array;
+  /** Of a document of which only some tokens are trained on. */
+  keep: Uint8Array | undefined;
+};
+
+/** PackedRows that are being filled: `keep` comes with the first document that needs it. */
+type Rows = Omit<PackedRows, 'keep'> & { keep?: Uint8Array };
+
+/** 1 for tokens that have a character in one of the stretches. */
+function keptTokens(
+  { starts, ends }: { readonly starts: Int32Array; readonly ends: Int32Array },
+  stretches: NonNullable<Document['keep']>,
+): Uint8Array {
+  return Uint8Array.from(starts, (start, i) =>
+    stretches.some((stretch) => start < stretch.end && ends[i]! > stretch.start) ? 1 : 0,
+  );
+}
 
 /** Nothing to pack: says which of the two reasons it is. */
 function emptyData(documents: DocumentSet): Error {
@@ -100,10 +120,20 @@ export function packRows(options: PackOptions): RowSource {
       orderEpoch = epoch;
     }
     const index = order ? order(position) : position;
-    const { text } = await documents.get(index);
+    const { text, messages, keep } = await documents.get(index);
     const ids = tokenizer.encode(text, { bos: false });
     const none = { starts: new Int32Array(0), ends: new Int32Array(0) };
-    return { index, ids, ...(offsets ? tokenOffsets(text, ids, tokenizer, pieces) : none) };
+    const places = offsets || keep ? tokenOffsets(text, ids, tokenizer, pieces) : none;
+    const kept = keep && keptTokens(places, keep);
+    // Chat templates write the BOS themselves.
+    const from = messages && ids[0] === bos ? 1 : 0;
+    return {
+      index,
+      ids: from === 0 ? ids : ids.slice(from),
+      starts: places.starts.subarray(from),
+      ends: places.ends.subarray(from),
+      keep: kept?.subarray(from),
+    };
   }
 
   /** The document that the next token comes from; undefined at the end of a finite pass. */
@@ -123,13 +153,14 @@ export function packRows(options: PackOptions): RowSource {
   }
 
   /** Fills row r of `out`; false when there was nothing left to put into it. */
-  async function fillRow(out: PackedRows, r: number): Promise<boolean> {
+  async function fillRow(out: Rows, r: number): Promise<boolean> {
     const base = r * T;
     let at = 0;
     while (at < T) {
       const document = await currentDocument();
       if (!document) break;
-      const { index, ids, starts, ends } = document;
+      const { index, ids, starts, ends, keep } = document;
+      if (keep) out.keep ??= new Uint8Array(out.R * T).fill(1);
       if (bos !== undefined && (at === 0 || offset === 0)) {
         out.ids[base + at] = bos;
         out.mask[base + at] = 1;
@@ -138,6 +169,7 @@ export function packRows(options: PackOptions): RowSource {
           out.starts[base + at] = starts[offset]!;
           out.ends[base + at] = starts[offset]!;
         }
+        if (keep) out.keep![base + at] = 0;
         at++;
       }
       const n = Math.min(T - at, ids.length - offset);
@@ -149,6 +181,7 @@ export function packRows(options: PackOptions): RowSource {
           out.starts[base + at] = starts[offset]!;
           out.ends[base + at] = ends[offset]!;
         }
+        if (keep) out.keep![base + at] = keep[offset]!;
       }
       anyTokens ||= n > 0;
     }
@@ -160,7 +193,7 @@ export function packRows(options: PackOptions): RowSource {
     documents,
     async next(rows) {
       const size = rows * T;
-      const out = {
+      const out: Rows = {
         R: rows,
         T,
         ids: new Int32Array(size),
@@ -181,6 +214,7 @@ export function packRows(options: PackOptions): RowSource {
         documents: out.documents.slice(0, r * T),
         starts: out.starts.slice(0, r * T),
         ends: out.ends.slice(0, r * T),
+        ...(out.keep ? { keep: out.keep.slice(0, r * T) } : {}),
       };
     },
     cursor: () => ({ epoch, position, offset, fingerprint }),

@@ -8,7 +8,8 @@ import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects, parquetSche
 import { compressors } from 'hyparquet-compressors';
 import type { ByteSource } from '../platform/types.ts';
 import { nearestNames } from '../shared/nearest.ts';
-import { DocumentError, documentOf } from './documents.ts';
+import { documentOf } from './documents.ts';
+import { DocumentError } from './messages.ts';
 import type { Document } from './types.ts';
 
 /** What is read of a row group is decoded whole. */

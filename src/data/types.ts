@@ -6,6 +6,13 @@ export type Span = {
   readonly value?: string;
 };
 
+/** A turn of a conversation; further fields are for the chat template. */
+export type Message = {
+  readonly role: string;
+  readonly content: string;
+  readonly [field: string]: unknown;
+};
+
 /** One document: the unit of shuffling, of the held-out split, and of attention context. */
 export type Document = {
   /** The JSONL `id` field, or `file:line`, or `file#section`. */
@@ -15,6 +22,10 @@ export type Document = {
   readonly meta: Readonly<Record<string, unknown>>;
   readonly register?: string;
   readonly spans?: readonly Span[];
+  /** Of a conversation; `text` is then the contents, blank lines between them, until it is rendered (render-chats.ts). */
+  readonly messages?: readonly Message[];
+  /** Characters [start, end) whose tokens are trained on; all of them when absent. */
+  readonly keep?: readonly { readonly start: number; readonly end: number }[];
 };
 
 /** Documents that can be read by index in any order; a file, a split of many files, or memory. */
@@ -66,4 +77,6 @@ export type PackedRows = {
    */
   readonly starts: Int32Array;
   readonly ends: Int32Array;
+  /** 1 for positions that are trained on and measured; 0 for those that the model only reads. All are when absent. */
+  readonly keep?: Uint8Array;
 };

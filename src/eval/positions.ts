@@ -10,7 +10,7 @@ export type PositionRules = {
 
 /** Flat positions [N] of the rows that are measured and replaced, ascending, and how many real tokens were left out. */
 export function measuredPositions(
-  { ids, mask, R, T }: PackedRows,
+  { ids, mask, keep, R, T }: PackedRows,
   { specialIds, excludeFirst = 0 }: PositionRules,
 ): { positions: Int32Array; excluded: number } {
   const positions = new Int32Array(R * T);
@@ -18,7 +18,7 @@ export function measuredPositions(
   let excluded = 0;
   for (let i = 0; i < R * T; i++) {
     if (mask[i] !== 1) continue;
-    if (i % T < excludeFirst || specialIds?.has(ids[i]!)) excluded++;
+    if (keep?.[i] === 0 || i % T < excludeFirst || specialIds?.has(ids[i]!)) excluded++;
     else positions[N++] = i;
   }
   return { positions: positions.slice(0, N), excluded };

@@ -143,7 +143,7 @@ export function createFeatureIndex(
 }
 
 /** The source may reuse its arrays. */
-function copyRows({ R, T, ids, mask, documents, starts, ends }: PackedRows): PackedRows {
+function copyRows({ R, T, ids, mask, documents, starts, ends, keep }: PackedRows): PackedRows {
   return {
     R,
     T,
@@ -152,10 +152,11 @@ function copyRows({ R, T, ids, mask, documents, starts, ends }: PackedRows): Pac
     documents: documents.slice(),
     starts: starts.slice(),
     ends: ends.slice(),
+    ...(keep ? { keep: keep.slice() } : {}),
   };
 }
 
-function sliceRow({ T, ids, mask, documents, starts, ends }: PackedRows, row: number): PackedRows {
+function sliceRow({ T, ids, mask, documents, starts, ends, keep }: PackedRows, row: number): PackedRows {
   const [from, to] = [row * T, (row + 1) * T];
   return {
     R: 1,
@@ -165,5 +166,6 @@ function sliceRow({ T, ids, mask, documents, starts, ends }: PackedRows, row: nu
     documents: documents.subarray(from, to),
     starts: starts.subarray(from, to),
     ends: ends.subarray(from, to),
+    ...(keep ? { keep: keep.subarray(from, to) } : {}),
   };
 }

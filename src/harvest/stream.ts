@@ -3,7 +3,7 @@
  *
  *     packed rows [R,T] -> model cut at the hook -> h [R,T,D] -> keep -> shuffle buffer -> batches [B,D]
  *
- * Kept are positions that hold a token (never padding), that are not special tokens (BOS, EOS, …: their activations are huge
+ * Kept are positions that hold a token (never padding) of a role that is trained on, that are not special tokens (BOS, EOS, …: their activations are huge
  * and the same everywhere), and that are not among the first `excludeFirst` positions of their row. The model always
  * runs on R = `batchSequences` full rows, except for the last rows of finite data: no ragged batches.
  *
@@ -151,7 +151,7 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
 
   async function append(packed: PackedRows): Promise<void> {
     const started = performance.now();
-    const { ids, mask, R } = packed;
+    const { ids, mask, keep, R } = packed;
     const { cache } = await model.run({ ids, mask, B: R, T }, { hooks: [hook] });
     const h = cache[hook];
     if (!h || h.data.length !== R * T * D) {
@@ -160,7 +160,7 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
       );
     }
     for (let i = 0; i < R * T; i++) {
-      if (mask[i] === 0 || i % T < excludeFirst || special.has(ids[i]!)) continue;
+      if (mask[i] === 0 || keep?.[i] === 0 || i % T < excludeFirst || special.has(ids[i]!)) continue;
       const from = i * D;
       if (!allFinite(h.data, from, from + D)) {
         let bad = 0;

@@ -29,27 +29,45 @@ export type ModelFolder = {
 /** No config or index is near this; a larger one is not what its name says. */
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
 
-/** Reads a JSON object of the folder, or undefined when there is no such file. */
-export async function readJson(
+/** Reads a small file of the folder whole, or undefined when there is no such file. */
+export async function readBytes(
   folder: ByteFolder,
   file: string,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (!(await folder.has(file))) return undefined;
   const source = await folder.open(file);
   try {
     if (source.byteLength > MAX_JSON_BYTES)
       throw new Error(
-        `${folder.name}/${file} has ${source.byteLength} bytes; expected JSON below ${MAX_JSON_BYTES}`,
+        `${folder.name}/${file} has ${source.byteLength} bytes; expected at most ${MAX_JSON_BYTES}`,
       );
-    const value: unknown = JSON.parse(new TextDecoder().decode(await source.slice(0, source.byteLength)));
+    return new Uint8Array(await source.slice(0, source.byteLength));
+  } finally {
+    await source.close?.();
+  }
+}
+
+/** Reads a JSON object of the folder, or undefined when there is no such file. */
+export async function readJson(
+  folder: ByteFolder,
+  file: string,
+): Promise<Record<string, unknown> | undefined> {
+  const bytes = await readBytes(folder, file);
+  if (!bytes) return undefined;
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw new Error('not a JSON object');
     return value as Record<string, unknown>;
   } catch (error) {
     throw new Error(`${folder.name}/${file}: ${(error as Error).message}`);
-  } finally {
-    await source.close?.();
   }
+}
+
+/** In hexadecimal. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Which files hold the weights: the shards that the index names, or model.safetensors. */
@@ -144,9 +162,7 @@ async function hashModel(
   files.forEach((file, i) => {
     parts.push(new TextEncoder().encode(`\n${names[i]} ${file.source.byteLength}\n`), file.header);
   });
-  const all = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return await sha256(new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()));
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Graph } from '../graph/index.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
-import { type ModelFolder, openModelFolder, readJson } from './hf-folder.ts';
+import { type ModelFolder, openModelFolder, readBytes, readJson, sha256 } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
 import { createRuntime } from './runtime.ts';
 import { createSessions } from './sessions.ts';
@@ -40,10 +40,16 @@ const parameterCount = (folder: ModelFolder): number => {
 };
 
 async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined) {
-  const json = await readJson(folder, 'tokenizer.json');
-  if (!json) return undefined;
+  const bytes = await readBytes(folder, 'tokenizer.json');
+  if (!bytes) return undefined;
+  const template = await readBytes(folder, 'chat_template.jinja');
+  const config = {
+    ...((await readJson(folder, 'tokenizer_config.json')) ?? {}),
+    ...(template ? { chat_template: new TextDecoder().decode(template) } : {}),
+  };
   try {
-    return createTokenizer(json, (await readJson(folder, 'tokenizer_config.json')) ?? {}, bosTokenId);
+    const json = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+    return { ...createTokenizer(json, config, bosTokenId), hash: await sha256(bytes) };
   } catch (error) {
     throw new Error(`${folder.name}/tokenizer.json: ${(error as Error).message}`);
   }

@@ -3,7 +3,7 @@
  * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
  */
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
-import type { Tokenizer } from './types.ts';
+import type { ChatTemplate, Tokenizer } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -58,6 +58,21 @@ const tokenText = (token: unknown): string | undefined => {
   return undefined;
 };
 
+/** The template of a tokenizer_config.json: one text, or a list of named ones, of which `default` is for conversations. */
+function chatTemplateOf(config: Json): ChatTemplate | undefined {
+  const { chat_template: found } = config;
+  const source = Array.isArray(found)
+    ? (found.find((item: Json) => item.name === 'default') as Json | undefined)?.template
+    : found;
+  if (typeof source !== 'string') return undefined;
+  const tokens: Record<string, string> = {};
+  for (const [name, value] of Object.entries(config)) {
+    const text = name.endsWith('_token') ? tokenText(value) : undefined;
+    if (text !== undefined) tokens[name] = text;
+  }
+  return { source, tokens };
+}
+
 /**
  * Builds a tokenizer.
  *
@@ -100,8 +115,10 @@ export function createTokenizer(
     return token.replaceAll('\u2581', ' ');
   }
 
+  const chatTemplate = chatTemplateOf(config);
   return {
     bosTokenId: bos,
+    ...(chatTemplate ? { chatTemplate } : {}),
     encode(text, options = {}) {
       const ids = text === '' ? [] : inner.encode(text, { add_special_tokens: false }).ids;
       return options.bos && bos !== undefined ? [bos, ...ids] : ids;

@@ -39,6 +39,9 @@ export type ModelInfo = {
 /** One place in the model that can be read. `width` is the last dimension, D for the residual stream. */
 export type HookInfo = { readonly name: string; readonly dims: readonly string[]; readonly width: number };
 
+/** How a chat model's conversations are written: Jinja, and the special tokens by name (`bos_token`, …) that it may use. */
+export type ChatTemplate = { readonly source: string; readonly tokens: Readonly<Record<string, string>> };
+
 export type Tokenizer = {
   /** Ids without specials unless `bos` asks for the model's own beginning-of-sequence token. */
   encode(text: string, options?: { bos?: boolean }): number[];
@@ -47,6 +50,10 @@ export type Tokenizer = {
   tokenStrings(ids: readonly number[]): string[];
   readonly vocabularySize: number;
   readonly specialIds: ReadonlySet<number>;
+  /** From chat_template.jinja or tokenizer_config.json; absent in models that have none. */
+  readonly chatTemplate?: ChatTemplate;
+  /** sha256 of tokenizer.json, when it was opened with a model: what was tokenized with another is refused. */
+  readonly hash?: string;
 };
 
 /**

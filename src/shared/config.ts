@@ -22,7 +22,19 @@ export const trainConfigSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.'),
-  textField: z.string().default('text').describe('JSONL field, or column of a table, that holds the text.'),
+  textField: z
+    .string()
+    .default('text')
+    .describe(
+      'JSONL field, or column of a table, that holds the text, or a list of messages; PATH#FIELD says it for one path.',
+    ),
+  roles: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe(
+      'Of conversations, train and measure only on tokens of these roles, such as assistant. Default: all tokens.',
+    ),
   keepNearDuplicates: z
     .boolean()
     .default(false)

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Corpus, openCorpus, packRows } from '../data/index.ts';
+import { type Corpus, packRows } from '../data/index.ts';
 import { createMoments, type Moments } from '../eval/index.ts';
 import { createActivationStream } from '../harvest/index.ts';
 import { openModel } from '../models/index.ts';
@@ -16,7 +16,7 @@ import { folderWriter, readRun } from '../store/index.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
-import { tokenizerOf } from './streams.ts';
+import { openText, type TextOptions, tokenizerOf } from './streams.ts';
 import { resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
 
 /** Rows behind the mean and the covariance of the controls. */
@@ -33,6 +33,8 @@ export type EvalTarget = {
   readonly contextLength: number | undefined;
   readonly excludeSpecial: boolean;
   readonly excludeFirst: number;
+  /** How the run read its text, beside the field. */
+  readonly reading: Pick<TextOptions, 'roles' | 'stream' | 'keepNearDuplicates'>;
   /** The config it was trained with, when the folder is a run. */
   readonly run: TrainConfig | undefined;
 };
@@ -56,10 +58,12 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
   return await withResources(async (own) => {
     const model = own(await openModel(target.model));
     const corpus = own(
-      await openCorpus({
+      await openText(model, {
         data: target.data,
         textField: target.textField,
         ...(target.heldout ? { heldout: target.heldout } : {}),
+        ...target.reading,
+        ...(options.signal ? { signal: options.signal } : {}),
       }),
     );
     options.onTarget?.(target, model, corpus);
@@ -113,6 +117,11 @@ export async function findTarget(
     contextLength: config.contextLength ?? (typeof context_size === 'number' ? context_size : undefined),
     excludeSpecial: run?.excludeSpecial ?? true,
     excludeFirst: run?.excludeFirst ?? 0,
+    reading: {
+      ...(run?.roles ? { roles: run.roles } : {}),
+      ...(run?.stream === undefined ? {} : { stream: run.stream }),
+      ...(run ? { keepNearDuplicates: run.keepNearDuplicates } : {}),
+    },
     run,
   };
 }

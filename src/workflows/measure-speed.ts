@@ -1,12 +1,11 @@
 /** Tokens per second of a planned training run on this machine, from a few real steps whose result is thrown away. */
-import { openCorpus } from '../data/index.ts';
 import { openModel } from '../models/index.ts';
 import { getPlatform } from '../platform/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import { createTrainer } from '../train/index.ts';
 import { planTraining } from './plan.ts';
 import { withResources } from './resources.ts';
-import { nextRows, openStream, stoppable, trainingRows } from './streams.ts';
+import { corpusOptions, nextRows, openStream, openText, stoppable, trainingRows } from './streams.ts';
 
 /** Steps that warm up the engine and the compiler, then steps that are timed. */
 const WARM_UP = 2;
@@ -21,7 +20,7 @@ export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): P
   return await withResources(async (own) => {
     const model = own(await openModel(config.model));
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: '' });
-    const corpus = own(await openCorpus({ data: config.data, textField: config.textField }));
+    const corpus = own(await openText(model, corpusOptions(config, signal)));
     const small = { ...plan, settings: { ...plan.settings, shuffleTokens: config.batchTokens } };
     const { rows } = stoppable(trainingRows(plan, model, corpus), signal);
     const stream = own(openStream(small, model, rows));

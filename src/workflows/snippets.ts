@@ -40,7 +40,8 @@ export async function createSnippetProbe(
   const D = activations.dims.at(-1) as number;
   // Rows of real tokens; the first position of a sequence is an outlier in most models and would head every list.
   const places: number[] = [];
-  for (let i = 0; i < batch.B * batch.T; i++) if (batch.mask[i] === 1 && i % batch.T > 0) places.push(i);
+  for (let i = 0; i < batch.B * batch.T; i++)
+    if (batch.mask[i] === 1 && batch.keep?.[i] !== 0 && i % batch.T > 0) places.push(i);
   const x = new Float32Array(places.length * D);
   for (const [row, place] of places.entries())
     x.set(activations.data.subarray(place * D, (place + 1) * D), row * D);

@@ -1,14 +1,18 @@
 /** Text on its way to the trainer and to the probe. */
 import {
   type Corpus,
+  type CorpusOptions,
   type DataCursor,
   type DocumentSet,
   mixRows,
+  openCorpus,
   packRows,
   type RowSource,
+  renderChats,
 } from '../data/index.ts';
 import { createActivationStream, type ResumableStream } from '../harvest/index.ts';
 import type { Model, Tokenizer } from '../models/types.ts';
+import type { TrainConfig } from '../shared/config.ts';
 import { Interrupted } from '../shared/errors.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { createSnippetProbe, type SnippetProbe } from './snippets.ts';
@@ -38,6 +42,47 @@ export function tokenizerOf({ tokenizer, info }: Pick<Model, 'tokenizer' | 'info
       `${info.name} has no tokenizer.json, so text cannot be read. Put the model's tokenizer.json beside config.json.`,
     );
   return tokenizer;
+}
+
+/** What a config says about its text. */
+export function corpusOptions(
+  { data, heldout, textField, keepNearDuplicates, stream, roles }: TrainConfig,
+  signal?: AbortSignal,
+): TextOptions {
+  return {
+    data,
+    textField,
+    keepNearDuplicates,
+    ...(heldout ? { heldout } : {}),
+    ...(stream === undefined ? {} : { stream }),
+    ...(roles ? { roles } : {}),
+    ...(signal ? { signal } : {}),
+  };
+}
+
+export type TextOptions = CorpusOptions & {
+  /** Of conversations, only tokens of these roles are trained on and measured. */
+  readonly roles?: readonly string[];
+};
+
+/** Opens a corpus for a model: conversations are written with its chat template. */
+export async function openText(model: Model, { roles, ...options }: TextOptions): Promise<Corpus> {
+  const corpus = await openCorpus(options);
+  try {
+    const render = (documents: DocumentSet) =>
+      renderChats(documents, { tokenizer: tokenizerOf(model), roles });
+    const { mixture } = corpus;
+    const parts = mixture?.map(async (part) => ({ ...part, documents: await render(part.documents) }));
+    return {
+      ...corpus,
+      train: await render(corpus.train),
+      heldout: await render(corpus.heldout),
+      ...(parts ? { mixture: await Promise.all(parts) } : {}),
+    };
+  } catch (error) {
+    await corpus.close();
+    throw error;
+  }
 }
 
 /** Packed rows of the training documents, endless; mixed by weight where the data has weights. */

@@ -8,7 +8,7 @@
  */
 
 import { join } from 'node:path';
-import { type Corpus, openCorpus } from '../data/index.ts';
+import type { Corpus } from '../data/index.ts';
 import { createMoments, type Moments } from '../eval/index.ts';
 import { NonFiniteActivations, type ResumableStream, type StreamPosition } from '../harvest/index.ts';
 import { openModel } from '../models/index.ts';
@@ -37,7 +37,15 @@ import { provenanceOf } from './provenance.ts';
 import { type Own, withResources } from './resources.ts';
 import type { SnippetProbe } from './snippets.ts';
 import { openStart, type Start } from './start.ts';
-import { nextRows, openProbe, openStream, stoppable, trainingRows } from './streams.ts';
+import {
+  corpusOptions,
+  nextRows,
+  openProbe,
+  openStream,
+  openText,
+  stoppable,
+  trainingRows,
+} from './streams.ts';
 import type { Snippet, TrainPlan, TrainProgress } from './types.ts';
 
 /** Rows that the geometric median and the scales are taken from, at most; a short run takes a twentieth of its rows. */
@@ -98,7 +106,7 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
     const start = await openStart(plan);
-    const corpus = own(await openCorpus(corpusOptions(config)));
+    const corpus = own(await openText(model, corpusOptions(config, options.signal)));
     options.onCorpus?.(corpus);
     requireText(corpus);
     const folder = own(await createRunFolder(options.folder));
@@ -123,21 +131,13 @@ export async function resumeTraining(options: TrainOptions): Promise<TrainResult
       );
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
-    const corpus = own(await openCorpus(corpusOptions(config)));
+    const corpus = own(await openText(model, corpusOptions(config, options.signal)));
     options.onCorpus?.(corpus);
     const { started } = earlier;
     const { initialSae } = earlier.provenance;
     return await run({ model, plan, corpus, folder, own, started, checkpoint, initialSae }, options);
   });
 }
-
-const corpusOptions = ({ data, heldout, textField, keepNearDuplicates, stream }: TrainConfig) => ({
-  data,
-  textField,
-  keepNearDuplicates,
-  ...(heldout ? { heldout } : {}),
-  ...(stream === undefined ? {} : { stream }),
-});
 
 function requireText({ train, files }: Corpus): void {
   if (train.count === 0)

@@ -223,7 +223,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
       (keepNearDuplicates || !(await leaks.has(bandKeys(document.text), async () => document.text)));
 
     // Another set of training documents is another order: a saved position must not be taken for it.
-    const contents = `${scanned.map(({ sha256 }) => sha256).join(' ')}${near > 0 ? ` without ${near}` : ''}`;
+    const contents = `${scanned.map(({ sha256, column }) => (column ? `${sha256}#${column}` : sha256)).join(' ')}${near > 0 ? ` without ${near}` : ''}`;
     const trainFiles = toScan.filter(({ part }) => part >= 0).length;
     function scannedSet(name: string, list: readonly number[]): DocumentSet {
       const indices = Uint32Array.from(list);

@@ -88,6 +88,11 @@ export async function findDataFiles(
   const files: DataFile[] = [];
   for (const path of paths) {
     const info = await stat(path).catch(() => undefined);
+    const field = info ? undefined : /^(.+)#([^#/\\]+)$/.exec(path);
+    if (field && (await stat(field[1]!).catch(() => undefined))) {
+      for (const file of await findDataFiles([field[1]!])) files.push({ ...file, column: field[2]! });
+      continue;
+    }
     if (!info) {
       const resolved = await resolve?.(path, signal ? { signal } : {});
       if (!resolved) throw await missing(path);

@@ -1,0 +1,63 @@
+/** Documents that are conversations, written with the model's own chat template; other documents pass as they are. */
+import type { Tokenizer } from '../models/types.ts';
+import { didYouMean } from '../shared/nearest.ts';
+import { createChatRenderer } from './chat.ts';
+import { DocumentError } from './messages.ts';
+import type { Document, DocumentSet } from './types.ts';
+
+/** Conversations that are looked at to see whether a role is there at all. */
+const LOOK_AT = 50;
+
+/**
+ * @param roles only tokens of these roles are trained on and measured, in conversations; plain text is kept whole
+ * @throws when there is a conversation and no template, or roles that none of the first conversations has (nearest offered)
+ */
+export async function renderChats(
+  documents: DocumentSet,
+  {
+    tokenizer,
+    roles,
+  }: { readonly tokenizer: Pick<Tokenizer, 'chatTemplate'>; readonly roles?: readonly string[] | undefined },
+): Promise<DocumentSet> {
+  const { chatTemplate } = tokenizer;
+  const render = chatTemplate && createChatRenderer(chatTemplate);
+
+  function written(document: Document): Document {
+    const { messages, ...rest } = document;
+    // Without text it is not part of the set.
+    if (!messages || document.text === '') return document;
+    const where = `${document.meta.file ?? documents.name}, ${document.id}`;
+    if (!render)
+      throw new Error(
+        `${where}: a conversation, but the model has no chat template. Put chat_template.jinja into the model's folder, or name a column of plain text with --text-field.`,
+      );
+    try {
+      const { text, spans } = render(messages, { spans: roles !== undefined });
+      const keep = roles && spans.filter(({ role }) => roles.includes(role));
+      return { ...rest, messages, text, ...(keep ? { keep } : {}) };
+    } catch (error) {
+      if (error instanceof DocumentError) throw new Error(`${where}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  const seen = new Set<string>();
+  let chats = false;
+  for (let i = 0; i < Math.min(LOOK_AT, documents.count); i++) {
+    const { messages } = await documents.get(i);
+    if (!messages) break;
+    chats = true;
+    for (const { role } of messages) seen.add(role);
+    if (!roles || roles.every((role) => seen.has(role))) break;
+  }
+  const missing = chats ? roles?.find((role) => !seen.has(role)) : undefined;
+  if (missing !== undefined)
+    throw new Error(
+      `The ${documents.name} have no role "${missing}" in their first conversations.${didYouMean(missing, [...seen])} Found: ${[...seen].join(', ')}.`,
+    );
+  return {
+    ...documents,
+    ...(chats ? { fingerprint: `${documents.fingerprint}/chat${roles ? `:${roles.join(',')}` : ''}` } : {}),
+    get: async (index) => written(await documents.get(index)),
+  };
+}
