@@ -38,8 +38,10 @@ export {
   type ActivationRows,
   type ActivationStreamOptions,
   createActivationStream,
+  createStoredStream,
   NonFiniteActivations,
   type ResumableStream,
+  type StoredStreamOptions,
 } from './harvest/index.ts';
 export * from './models/index.ts';
 export {

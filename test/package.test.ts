@@ -24,6 +24,7 @@ describe('package', () => {
         "createEncoder",
         "createFeatureIndex",
         "createMoments",
+        "createStoredStream",
         "createTokenizer",
         "createTrainer",
         "createUnembed",

@@ -1,6 +1,8 @@
 /** Model + data -> activations. */
 
 export { NonFiniteActivations } from './non-finite.ts';
+export { type RowRange, splitRows } from './stored-order.ts';
+export { createStoredStream, type StoredStreamOptions } from './stored-stream.ts';
 export {
   type ActivationStreamOptions,
   createActivationStream,

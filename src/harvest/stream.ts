@@ -37,7 +37,8 @@ export type ActivationStreamOptions = {
 /** The part of a stream's state that is plain JSON; `state` and `restore` add the arrays. */
 export type StreamPosition = {
   readonly cursor: DataCursor;
-  readonly rng: RngState;
+  /** Of the shuffle buffer; a stored stream has none. */
+  readonly rng?: RngState;
   readonly tokensSeen: number;
 };
 export type StreamArrays = Map<string, Float32Array | Int32Array>;
@@ -234,6 +235,8 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
           `The saved stream has ${queueTokens.length} rows waiting (${queueX.length} numbers); rows of this hook have width ${D}. Resume with the same model and hook.`,
         );
       }
+      if (!position.rng)
+        throw new Error('The saved position is of stored activations, not of a model stream.');
       buffer.restore(take('buffer.x', Float32Array), take('buffer.tokens', Int32Array));
       queue.x = queueX.slice();
       queue.tokens = queueTokens.slice();
