@@ -9,6 +9,7 @@ import { importsOf, read, root, trackedFiles } from './repository.ts';
 /** Lower layers first. A folder may import from lower layers, and only types from its own. */
 const layers: readonly (readonly string[])[] = [
   ['shared'],
+  ['hub'],
   ['platform'],
   ['graph', 'kernels'],
   ['formats'],

@@ -94,6 +94,7 @@ describe('package', () => {
           "onnx-proto",
           "onnxruntime-common",
           "onnxruntime-node",
+          "undici",
           "zod",
         ],
         "engines": {

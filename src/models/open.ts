@@ -1,5 +1,6 @@
 /** Opening a model: folder -> spec -> graph -> runtime. */
 import type { Graph } from '../graph/index.ts';
+import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
@@ -10,7 +11,8 @@ import { createSessions } from './sessions.ts';
 import { createTokenizer } from './tokenizer.ts';
 import type { Model, ModelInfo } from './types.ts';
 
-export type OpenModelOptions = {
+/** With the signal, progress and notes of a download, when the model comes from the hub. */
+export type OpenModelOptions = HubAccess & {
   /** Threads of each session. Default: all. Never changes the result. */
   readonly threads?: number;
   /** Map F32 weights from the file instead of copying them: opens at once, shares memory, runs up to 20 % slower. */
@@ -58,10 +60,10 @@ async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined)
 /** `openModel` with one thing made wrong, for the mutation gate. */
 export async function openMutatedModel(
   location: string | ByteFolder,
-  { threads, mapped }: OpenModelOptions,
+  { threads, mapped, ...access }: OpenModelOptions,
   mutations: Mutations,
 ): Promise<Model> {
-  const folder = typeof location === 'string' ? await getPlatform().openFolder(location) : location;
+  const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
   const model = await openModelFolder(folder);
   try {
     const family = findFamily(model.config, model.name);
@@ -91,6 +93,7 @@ export async function openMutatedModel(
       eosTokenIds: ids(model.generationConfig.eos_token_id ?? model.config.eos_token_id),
       parameters: parameterCount(model),
       hash: model.hash,
+      ...(folder.origin ? { origin: folder.origin } : {}),
     };
     return createRuntime({
       spec,
@@ -113,7 +116,8 @@ export async function openMutatedModel(
  * Opens a model in Hugging Face layout: config.json, one or many safetensors files, tokenizer.json. Weights stay in those
  * files. Sessions are opened on first use, one per set of hooks.
  *
- * @param location a folder's path, or a folder object (in the browser: from a URL prefix or from bytes)
+ * @param location a folder's path, a model of the Hugging Face hub as `org/name[@revision]`, or a folder object (in the browser: from a URL
+ *   prefix or from bytes)
  * @throws for an unsupported architecture (names what is supported), missing, truncated or wrongly shaped weights
  * @example
  * const model = await openModel('models/tiny-llama');

@@ -1,4 +1,5 @@
 /** Shape letters of the whole project: B sequences or rows, T positions, D model width, V vocabulary, H heads. */
+import type { HubOrigin } from '../platform/index.ts';
 
 /** A dense float tensor in row-major order. */
 export type Tensor = { readonly data: Float32Array; readonly dims: readonly number[] };
@@ -34,6 +35,8 @@ export type ModelInfo = {
   readonly parameters: number;
   /** sha256 over config.json and the weight files' headers and sizes; identifies a model in run.json. */
   readonly hash: string;
+  /** When it came from the hub. */
+  readonly origin?: HubOrigin;
 };
 
 /** One place in the model that can be read. `width` is the last dimension, D for the residual stream. */

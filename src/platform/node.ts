@@ -2,12 +2,13 @@
  * Node's side of the seam: files through fs, worker_threads, onnxruntime-node. Importing this module sets the platform.
  */
 import { existsSync } from 'node:fs';
-import { access, open, realpath, stat } from 'node:fs/promises';
+import { access as fileAccess, open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
+import { type HubAccess, HubMissing, HubUnreachable, openHubModel, parseModelId } from '../hub/index.ts';
 import { setPlatform } from './current.ts';
 import { checkRange } from './memory.ts';
 import type { ByteFolder, ByteSource, Platform, WorkerHandle } from './types.ts';
@@ -46,20 +47,39 @@ export async function openFile(path: string): Promise<ByteSource> {
   };
 }
 
-/** A folder on disk. Throws when it is missing or not a folder. */
-export async function openFolder(path: string): Promise<ByteFolder> {
+/**
+ * A folder on disk, or a model of the hub, brought into the cache. A folder that is there wins.
+ *
+ * @throws when it is missing, not a folder, or cannot be had from the hub
+ */
+export async function openFolder(path: string, access?: HubAccess): Promise<ByteFolder> {
   const info = await stat(path).catch(() => undefined);
-  if (!info?.isDirectory()) throw new Error(`${path}: ${info ? 'not a folder' : 'no such folder'}`);
-  return {
-    name: path,
-    has: (file) =>
-      access(join(path, file)).then(
-        () => true,
-        () => false,
-      ),
-    open: (file) => openFile(join(path, file)),
-  };
+  if (info?.isDirectory()) return folderAt(path, path);
+  if (info) throw new Error(`${path}: not a folder`);
+  const id = parseModelId(path);
+  // A name in a folder that is there is a mistyped path.
+  if (!id || existsSync(dirname(path)))
+    throw new Error(`${path}: no such folder. A model of the Hugging Face hub is named org/name.`);
+  try {
+    const { path: snapshot, commit, files } = await openHubModel(id, access);
+    const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
+    return { ...folderAt(snapshot, id.name), origin };
+  } catch (error) {
+    if (error instanceof HubMissing || error instanceof HubUnreachable)
+      error.message = `${path}: no such folder. ${error.message}`;
+    throw error;
+  }
 }
+
+const folderAt = (path: string, name: string): ByteFolder => ({
+  name,
+  has: (file) =>
+    fileAccess(join(path, file)).then(
+      () => true,
+      () => false,
+    ),
+  open: (file) => openFile(join(path, file)),
+});
 
 /** The compiled bootstrap: Node 20 runs no TypeScript, so a worker started from the sources still runs from dist. */
 function workerBootstrap(): string {

@@ -1,4 +1,5 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import type { HubAccess } from '../hub/types.ts';
 
 /** Bytes that can be read by range: a file, an HTTP resource, or memory. Readers never see paths. */
 export type ByteSource = {
@@ -14,10 +15,14 @@ export type ByteSource = {
   close?(): Promise<void>;
 };
 
+/** Of a folder that came from the Hugging Face hub: which commit it is, and the hash of each file (sha256, or git blob id of small ones). */
+export type HubOrigin = { readonly commit: string; readonly files: Readonly<Record<string, string>> };
+
 /** A flat folder of named files: a model on disk, an unpacked upload, a URL prefix. */
 export type ByteFolder = {
   /** What to call it in messages. */
   readonly name: string;
+  readonly origin?: HubOrigin;
   has(file: string): Promise<boolean>;
   /** Throws when the file is missing; the message names the folder and the file. */
   open(file: string): Promise<ByteSource>;
@@ -62,8 +67,8 @@ export type Platform = {
    * are shared.
    */
   spawnWorker(name: string, data: unknown): WorkerHandle;
-  /** Opens a folder by path (Node) or URL prefix (browser). */
-  openFolder(location: string): Promise<ByteFolder>;
+  /** Opens a folder by path or, downloaded when needed, by the hub's `org/name[@revision]` (Node), or by URL prefix (browser). */
+  openFolder(location: string, access?: HubAccess): Promise<ByteFolder>;
   /** Milliseconds from a fixed point, for durations. */
   now(): number;
 };

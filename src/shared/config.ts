@@ -5,7 +5,9 @@ export const trainConfigSchema = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
   model: z
     .string()
-    .describe('Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json).'),
+    .describe(
+      'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), or org/name[@revision] of the hub.',
+    ),
   hook: z
     .string()
     .optional()
@@ -16,7 +18,7 @@ export const trainConfigSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .describe(
-      'Text, JSONL, CSV, TSV (each also .gz) or Parquet files, or folders of them; PATH=WEIGHT for every one mixes them by shares of tokens.',
+      'Text, JSONL, CSV, TSV (each also .gz) or Parquet files, folders of them, or org/name[@revision][:config/split][#column] of the Hugging Face hub; PATH=WEIGHT for every one mixes them by shares of tokens.',
     ),
   heldout: z
     .array(z.string())
@@ -159,7 +161,10 @@ export type TrainConfig = z.output<typeof trainConfigSchema>;
 export const evalConfigSchema = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
   sae: z.string().describe('Run folder or SAE folder (cfg.json, sae_weights.safetensors).'),
-  model: z.string().optional().describe('Model folder. Default: the one the run was trained on.'),
+  model: z
+    .string()
+    .optional()
+    .describe('Model folder, or org/name[@revision]. Default: the one the run was trained on.'),
   hook: z.string().optional().describe('Where the SAE reads. Default: as the SAE folder says.'),
   data: z
     .array(z.string())

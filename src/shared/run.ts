@@ -13,11 +13,16 @@ export const provenanceSchema = z.strictObject({
     family: z.string(),
     hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
     parameters: z.int().nonnegative(),
+    commit: z.string().optional().describe('Of the repository on the hub that it came from.'),
+    files: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('Of a model from the hub: the sha256 of each file, or the git blob id of small ones.'),
   }),
   data: z
     .array(
       z.strictObject({
-        path: z.string(),
+        path: z.string().describe('From the hub: org/name@commit/path.'),
         bytes: z.int().nonnegative(),
         sha256: z.string().describe('Of the file as it lies on disk, compressed or not.'),
         documents: z.int().nonnegative(),

@@ -7,12 +7,14 @@ import { join } from 'node:path';
 import { type Corpus, packRows } from '../data/index.ts';
 import { createMoments, type Moments } from '../eval/index.ts';
 import { createActivationStream } from '../harvest/index.ts';
+import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
 import { loadSae, type Sae } from '../sae/index.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
+import { hubAccess, pinned } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
@@ -39,8 +41,8 @@ export type EvalTarget = {
   readonly run: TrainConfig | undefined;
 };
 
-export type EvaluateSaeOptions = {
-  readonly signal?: AbortSignal;
+/** With whom to tell of downloads from the hub. */
+export type EvaluateSaeOptions = HubAccess & {
   readonly onTarget?: (target: EvalTarget, model: Model, corpus: Corpus) => void;
   readonly onProgress?: (done: number, total: number) => void;
   /** While the frozen-decoder control trains. */
@@ -56,14 +58,14 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
   const target = await findTarget(config);
   const frozen = config.controls ? await frozenControl(config, target, options) : undefined;
   return await withResources(async (own) => {
-    const model = own(await openModel(target.model));
+    const model = own(await openModel(target.model, hubAccess(options)));
     const corpus = own(
       await openText(model, {
         data: target.data,
         textField: target.textField,
         ...(target.heldout ? { heldout: target.heldout } : {}),
         ...target.reading,
-        ...(options.signal ? { signal: options.signal } : {}),
+        ...hubAccess(options),
       }),
     );
     options.onTarget?.(target, model, corpus);
@@ -93,7 +95,8 @@ export async function findTarget(
   config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
 ): Promise<EvalTarget> {
   const sae = await loadSae(config.sae);
-  const run = existsSync(join(config.sae, 'run.json')) ? (await readRun(config.sae)).config : undefined;
+  const earlier = existsSync(join(config.sae, 'run.json')) ? await readRun(config.sae) : undefined;
+  const run = earlier && pinned(earlier.config, earlier.provenance);
   const { hook_name, context_size } = sae.config.metadata;
   const model = config.model ?? run?.model;
   if (model === undefined)
@@ -178,8 +181,8 @@ async function frozenControl(
     );
   const folder = join(config.sae, 'controls', 'frozen-decoder');
   if (existsSync(join(folder, 'sae_weights.safetensors'))) return await loadSae(folder);
-  const { signal, training } = options;
-  const settings = { folder, ...training, ...(signal ? { signal } : {}) };
+  const { training } = options;
+  const settings = { folder, ...training, ...hubAccess(options) };
   // A control that was stopped half-way is continued.
   const begun = existsSync(join(folder, 'run.json'));
   // A control starts at random even where the run did not.

@@ -20,7 +20,7 @@ export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): P
   return await withResources(async (own) => {
     const model = own(await openModel(config.model));
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: '' });
-    const corpus = own(await openText(model, corpusOptions(config, signal)));
+    const corpus = own(await openText(model, { ...corpusOptions(config), ...(signal ? { signal } : {}) }));
     const small = { ...plan, settings: { ...plan.settings, shuffleTokens: config.batchTokens } };
     const { rows } = stoppable(trainingRows(plan, model, corpus), signal);
     const stream = own(openStream(small, model, rows));

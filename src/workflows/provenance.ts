@@ -14,8 +14,19 @@ export function provenanceOf(
   initialSae?: Provenance['initialSae'],
 ): Provenance {
   return {
-    model: { name: model.name, family: model.family, hash: model.hash, parameters: model.parameters },
-    data: corpus.files.map(({ path, bytes, sha256, documents }) => ({ path, bytes, sha256, documents })),
+    model: {
+      name: model.name,
+      family: model.family,
+      hash: model.hash,
+      parameters: model.parameters,
+      ...model.origin,
+    },
+    data: corpus.files.map(({ path, origin = path, bytes, sha256, documents }) => ({
+      path: origin,
+      bytes,
+      sha256,
+      documents,
+    })),
     ...(initialSae ? { initialSae } : {}),
     split: corpus.split,
     saekit: versionOf('../../package.json'),

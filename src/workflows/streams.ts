@@ -45,10 +45,14 @@ export function tokenizerOf({ tokenizer, info }: Pick<Model, 'tokenizer' | 'info
 }
 
 /** What a config says about its text. */
-export function corpusOptions(
-  { data, heldout, textField, keepNearDuplicates, stream, roles }: TrainConfig,
-  signal?: AbortSignal,
-): TextOptions {
+export function corpusOptions({
+  data,
+  heldout,
+  textField,
+  keepNearDuplicates,
+  stream,
+  roles,
+}: TrainConfig): TextOptions {
   return {
     data,
     textField,
@@ -56,7 +60,6 @@ export function corpusOptions(
     ...(heldout ? { heldout } : {}),
     ...(stream === undefined ? {} : { stream }),
     ...(roles ? { roles } : {}),
-    ...(signal ? { signal } : {}),
   };
 }
 

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { Corpus } from '../data/index.ts';
 import { createMoments, type Moments } from '../eval/index.ts';
 import { NonFiniteActivations, type ResumableStream, type StreamPosition } from '../harvest/index.ts';
+import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
 import { getPlatform } from '../platform/index.ts';
@@ -29,6 +30,7 @@ import {
 } from '../store/index.ts';
 import { createTrainer, type StepMetrics, type Trainer, TrainingDiverged } from '../train/index.ts';
 import { addPrefix, joinRows, withPrefix } from './arrays.ts';
+import { hubAccess, pinned } from './hub.ts';
 import { type LogTarget, openLog } from './log.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { planTraining } from './plan.ts';
@@ -59,10 +61,10 @@ const FEATURES = 12;
 const SNIPPETS = 8;
 const SNIPPET_MS = 2500;
 
-export type TrainOptions = {
+/** With whom to tell of downloads from the hub. */
+export type TrainOptions = HubAccess & {
   /** Run folder to make. */
   readonly folder: string;
-  readonly signal?: AbortSignal;
   /** Posts every line of metrics there, too. */
   readonly logTo?: LogTarget;
   /** Before anything large is allocated. */
@@ -102,11 +104,11 @@ export type TrainResult = {
 export async function trainSae(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   if (options.logTo) checkLogUrl(options.logTo.url);
   return await withResources(async (own) => {
-    const model = own(await openModel(config.model));
+    const model = own(await openModel(config.model, hubAccess(options)));
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
     const start = await openStart(plan);
-    const corpus = own(await openText(model, corpusOptions(config, options.signal)));
+    const corpus = own(await openText(model, { ...corpusOptions(config), ...hubAccess(options) }));
     options.onCorpus?.(corpus);
     requireText(corpus);
     const folder = own(await createRunFolder(options.folder));
@@ -124,14 +126,15 @@ export async function resumeTraining(options: TrainOptions): Promise<TrainResult
     if (earlier.status === 'finished')
       throw new UsageError(`${options.folder} is finished; there is nothing to continue.`);
     const { config } = earlier;
-    const model = own(await openModel(config.model));
+    const sources = pinned(config, earlier.provenance);
+    const model = own(await openModel(sources.model, hubAccess(options)));
     if (model.info.hash !== earlier.provenance.model.hash)
       throw new Error(
         `${config.model} is not the model this run began with: its weights or config have changed.`,
       );
     const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
-    const corpus = own(await openText(model, corpusOptions(config, options.signal)));
+    const corpus = own(await openText(model, { ...corpusOptions(sources), ...hubAccess(options) }));
     options.onCorpus?.(corpus);
     const { started } = earlier;
     const { initialSae } = earlier.provenance;

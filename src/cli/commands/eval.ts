@@ -7,6 +7,7 @@ import { evaluateSae } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
+import { createDownloads } from '../output/downloads.ts';
 import { grouped } from '../output/numbers.ts';
 import { planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
@@ -15,7 +16,7 @@ const example = `
 Examples:
   saekit eval --sae runs/first
   saekit eval --sae runs/first --controls                    also against a frozen decoder of the same budget
-  saekit eval --sae downloaded/sae --model gpt2 --data texts/ --max-tokens 100k
+  saekit eval --sae downloaded/sae --model openai-community/gpt2 --data texts/ --max-tokens 100k
 
 Model, hook and text come from the run folder unless they are given. What the numbers mean: docs/metrics.md`;
 
@@ -38,11 +39,12 @@ export function addEvalCommand(program: Command): void {
     });
     await withContext(options, async (context) => {
       const { style, note, signal, json } = context;
+      const downloads = createDownloads(context);
       const counter = createCounter(context, 'held-out tokens');
       const report = createTrainingReport(context);
       try {
         const { evaluation } = await evaluateSae(config, {
-          signal,
+          ...downloads.access,
           onTarget: ({ hook, sae }, model, corpus) => {
             report.end();
             note(
@@ -69,6 +71,7 @@ export function addEvalCommand(program: Command): void {
           throw new Interrupted('Stopped; no eval.json was written.');
         throw error;
       } finally {
+        downloads.end();
         counter.end();
         report.end();
       }

@@ -1,10 +1,11 @@
 /** `saekit generate`: text from a model, with one latent's direction added, beside the text without it. */
 import { type Command, Option } from 'commander';
-import { openModel } from '../../models/index.ts';
+import { type Model, openModel } from '../../models/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { findTarget, steeredSamples } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
+import { createDownloads } from '../output/downloads.ts';
 import { samplesText } from '../output/samples.ts';
 
 const example = `
@@ -38,7 +39,10 @@ export function addGenerateCommand(program: Command): void {
       .command('generate')
       .description('Continue a text, steered by one latent or not.')
       .requiredOption('--prompt <text>', 'The beginning of the text.')
-      .option('--model <folder>', 'Model folder. Default: the one the SAE was trained on.')
+      .option(
+        '--model <folder>',
+        'Model folder, or org/name of the hub. Default: the one the SAE was trained on.',
+      )
       .option('--sae <folder>', 'Run folder or SAE folder to steer with.')
       .addOption(number('--latent <n>', 'Latent whose decoder row is added to the residual stream.'))
       .addOption(number('--strength <x>', 'How much of it, in units of its activation.', 8))
@@ -55,6 +59,15 @@ export function addGenerateCommand(program: Command): void {
   });
 }
 
+async function openWithDownloads(location: string, context: Context): Promise<Model> {
+  const downloads = createDownloads(context);
+  try {
+    return await openModel(location, downloads.access);
+  } finally {
+    downloads.end();
+  }
+}
+
 async function generate(flags: Flags, context: Context): Promise<void> {
   const { print, json, signal, style } = context;
   const sampling = {
@@ -68,7 +81,7 @@ async function generate(flags: Flags, context: Context): Promise<void> {
     if (flags.latent !== undefined)
       throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
     if (flags.model === undefined) throw new UsageError('Give --model, or --sae and --latent to steer.');
-    const model = await openModel(flags.model);
+    const model = await openWithDownloads(flags.model, context);
     try {
       const text = await model.generate(flags.prompt, sampling);
       print(json ? JSON.stringify({ prompt: flags.prompt, text }) : text);
@@ -85,7 +98,7 @@ async function generate(flags: Flags, context: Context): Promise<void> {
     data: ['-'],
     ...(flags.model === undefined ? {} : { model: flags.model }),
   });
-  const model = await openModel(target.model);
+  const model = await openWithDownloads(target.model, context);
   try {
     const samples = await steeredSamples(model, target.sae, {
       ...sampling,

@@ -10,6 +10,7 @@ import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { invocation } from '../invocation.ts';
 import { createCounter } from '../output/counter.ts';
+import { createDownloads } from '../output/downloads.ts';
 import { bytes, duration, grouped } from '../output/numbers.ts';
 import { briefPlan, planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
@@ -18,6 +19,7 @@ import { stageLine } from '../output/training-view.ts';
 const example = `
 Examples:
   saekit train --model demo/model --data demo/corpus/train.jsonl.gz --tokens 1M
+  saekit train --model HuggingFaceTB/SmolLM2-135M --data HuggingFaceFW/fineweb:sample-10BT --tokens 50M
   saekit train --config train.json --latents 16384 --out runs/wide
   saekit train --resume runs/wide
   saekit train --model demo/model --data demo/corpus/train.jsonl.gz --init-from runs/wide --latents 16384 --lr 1e-5
@@ -88,7 +90,7 @@ function logTarget({ logTo }: Pick<Flags, 'logTo'>): Pick<TrainOptions, 'logTo'>
 
 /** runs/<model>-<latents>, with -2, -3, … when that is taken. */
 export function freeFolder({ model, latents }: TrainConfig): string {
-  const name = `runs/${basename(model.replace(/[\\/]+$/, '')) || 'model'}-${latents}`;
+  const name = `runs/${basename(model.replace(/[\\/]+$/, '').replace(/^([^/@]+\/[^/@]+)@.*$/, '$1')) || 'model'}-${latents}`;
   for (let i = 1; ; i++) {
     const folder = i === 1 ? name : `${name}-${i}`;
     if (!existsSync(folder)) return folder;
@@ -134,13 +136,14 @@ export async function showTraining(
   { snippets, brief = false }: { readonly snippets: boolean; readonly brief?: boolean },
   context: Context,
 ): Promise<TrainResult> {
-  const { style, note, signal } = context;
+  const { style, note } = context;
+  const downloads = createDownloads(context);
   const report = createTrainingReport(context);
   const filling = createCounter(context, 'first activations');
   const counter = createCounter(context, 'held-out tokens');
   try {
     const result = await start({
-      signal,
+      ...downloads.access,
       onPlan: (plan) => note(brief ? briefPlan(plan, style) : planText(plan, style)),
       onCorpus: ({ train, heldout }) =>
         note(
@@ -170,6 +173,7 @@ export async function showTraining(
     }
     return result;
   } finally {
+    downloads.end();
     filling.end();
     report.end();
     counter.end();

@@ -13,10 +13,12 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { HubAccess } from '../../hub/types.ts';
 import { memoryDocuments, parseDocument } from '../documents.ts';
 import { bandKeys, createKeyList, createLeakFilter } from '../near-duplicates.ts';
 import type { Document, DocumentSet } from '../types.ts';
 import { filePool } from './file-pool.ts';
+import { resolveHubData } from './hub.ts';
 import { type DataFile, findDataFiles, type ResolveData, weightedPaths } from './paths.ts';
 import { createPlaces, decodeUtf8, type Places, type ScannedFile, scanFile, textHash } from './scan.ts';
 import { joined, openStreamed, type Streamed, shouldStream } from './streamed.ts';
@@ -24,10 +26,10 @@ import { joined, openStreamed, type Streamed, shouldStream } from './streamed.ts
 /** One document in this many is held out. */
 export const HELDOUT_EVERY = 20;
 
-export type CorpusOptions = {
+export type CorpusOptions = HubAccess & {
   /**
-   * Text, JSONL, Parquet, CSV and TSV files and folders of them, or what `resolve` knows; `path=0.8 other=0.2` mixes them by shares of
-   * tokens.
+   * Text, JSONL, Parquet, CSV and TSV files and folders of them, data sets of the hub (node/hub.ts), or what `resolve` knows;
+   * `path=0.8 other=0.2` mixes them by shares of tokens.
    */
   readonly data: readonly string[];
   /** Files for evaluation instead of the split. */
@@ -38,9 +40,8 @@ export type CorpusOptions = {
   readonly keepNearDuplicates?: boolean;
   /** Read Parquet as training goes on, without scanning it first (streamed.ts). Default: beyond 1 GiB, or 128 MiB of remote files. */
   readonly stream?: boolean;
-  /** Finds what is no path on this disk. */
+  /** Finds what is no path on this disk. Default: the Hugging Face hub. */
   readonly resolve?: ResolveData;
-  readonly signal?: AbortSignal;
   /** Called while the files are scanned. */
   readonly onProgress?: (bytesDone: number, bytesTotal: number) => void;
 };
@@ -70,13 +71,14 @@ type Found = DataFile & {
 const isHeldHash = (hash: number): boolean => hash % HELDOUT_EVERY === 0;
 
 async function findAll(
-  { data, heldout, resolve, signal }: CorpusOptions,
+  options: CorpusOptions,
   weighted: Awaited<ReturnType<typeof weightedPaths>>,
 ): Promise<Found[]> {
-  const options = { ...(resolve ? { resolve } : {}), ...(signal ? { signal } : {}) };
+  const { data, heldout, signal, resolve = resolveHubData(options) } = options;
+  const how = { resolve, ...(signal ? { signal } : {}) };
   const found: Found[] = [];
   const add = async (paths: readonly string[], part: number): Promise<void> => {
-    for (const file of await findDataFiles(paths, options)) {
+    for (const file of await findDataFiles(paths, how)) {
       if (part >= 0 && found.some(({ path }) => path === file.path))
         throw new Error(`${file.path} is in two parts of the mixture. Name it once.`);
       found.push({ ...file, part, bytes: file.source?.byteLength ?? (await stat(file.path)).size });

@@ -13,6 +13,8 @@ export type DataFile = {
   readonly source?: ByteSource & { readonly sha256?: string };
   /** Column that holds the text, where the argument says so; wins over the text field of the command. */
   readonly column?: string;
+  /** Of a file from the hub: `org/name@commit/path`. */
+  readonly origin?: string;
 };
 
 /**
@@ -27,7 +29,7 @@ export type ResolveData = (
 export type FindOptions = { readonly resolve?: ResolveData; readonly signal?: AbortSignal };
 
 /** Endings that are taken from a folder; a file named outright may have any ending and is read as text. */
-const KNOWN = /\.((txt|md|text|jsonl|ndjson|csv|tsv)(\.gz)?|parquet)$/i;
+export const KNOWN = /\.((txt|md|text|jsonl|ndjson|csv|tsv)(\.gz)?|parquet)$/i;
 const KINDS: readonly [RegExp, DataFile['kind']][] = [
   [/\.(jsonl|ndjson)$/i, 'jsonl'],
   [/\.parquet$/i, 'parquet'],
@@ -35,7 +37,7 @@ const KINDS: readonly [RegExp, DataFile['kind']][] = [
   [/\.tsv$/i, 'tsv'],
 ];
 
-function kindOf(path: string): DataFile {
+export function kindOf(path: string): DataFile {
   const gzip = /\.gz$/i.test(path);
   const plain = gzip ? path.slice(0, -3) : path;
   if (/\.json$/i.test(plain)) {

@@ -1,0 +1,34 @@
+/** What comes from the hub into a job: whom to tell of downloads, and which commits a run was made with. */
+import type { HubAccess } from '../hub/types.ts';
+import type { TrainConfig } from '../shared/config.ts';
+import type { Provenance } from '../shared/run.ts';
+
+/** The part of a job's options that downloads need. */
+export const hubAccess = ({ signal, onDownload, onNote }: HubAccess): HubAccess => ({
+  ...(signal ? { signal } : {}),
+  ...(onDownload ? { onDownload } : {}),
+  ...(onNote ? { onNote } : {}),
+});
+
+/** A run's config with what came from the hub at the commits that it was made with; paths stay as they are. */
+export function pinned(
+  config: TrainConfig,
+  { model, data }: Pick<Provenance, 'model' | 'data'>,
+): TrainConfig {
+  const commits = new Map<string, string>();
+  for (const { path } of data) {
+    const [, name, commit] = /^([^/]+\/[^/@]+)@([0-9a-f]{40})\//.exec(path) ?? [];
+    if (name !== undefined && commit !== undefined) commits.set(name, commit);
+  }
+  const pin = (argument: string): string => {
+    const [, name = '', rest = ''] = /^([^/]+\/[^/@:#=]+)(?:@[^:#=]+)?(.*)$/.exec(argument) ?? [];
+    const commit = commits.get(name);
+    return commit === undefined ? argument : `${name}@${commit}${rest}`;
+  };
+  return {
+    ...config,
+    model: model.commit === undefined ? config.model : `${model.name}@${model.commit}`,
+    data: config.data.map(pin),
+    ...(config.heldout ? { heldout: config.heldout.map(pin) } : {}),
+  };
+}
