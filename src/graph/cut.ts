@@ -38,6 +38,34 @@ export function cutGraph(
 }
 
 /**
+ * What has to be carried over a cut at some values: everything that is computed without them and that is wanted in the end or read by
+ * what is computed from them. For a cut at an attention pattern those are the pattern, the attention values and the residual stream.
+ * Values that depend on no input (converted weights) are left out: they are cheaper made again.
+ *
+ * @param graph cut to what is wanted: every node of it is needed
+ * @param at the values that are about to be replaced
+ * @param wanted the values to be had in the end, with those of `at`
+ */
+export function liveValues(graph: Graph, at: readonly Value[], wanted: readonly Value[]): Value[] {
+  const cut = new Set(at);
+  const behind = new Set<Value>();
+  const varying = new Set(graph.inputs.keys());
+  const read = new Set(wanted);
+  for (const { inputs, outputs } of graph.nodes) {
+    const isBehind = inputs.some((input) => cut.has(input) || behind.has(input));
+    if (isBehind) for (const input of inputs) read.add(input);
+    const varies = inputs.some((input) => varying.has(input));
+    for (const output of outputs) {
+      if (isBehind) behind.add(output);
+      if (varies) varying.add(output);
+    }
+  }
+  return graph.nodes
+    .flatMap(({ outputs }) => outputs)
+    .filter((value) => read.has(value) && varying.has(value) && !behind.has(value));
+}
+
+/**
  * Puts nodes behind a value: everything that read `value` reads the result instead, under the same name.
  *
  * @param change given the name of the value as it was, returns the nodes that make `value` out of it

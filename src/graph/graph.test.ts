@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { getPlatform } from '../platform/index.ts';
 import '../platform/node.ts';
 import { createGraphBuilder, type GraphBuilder } from './builder.ts';
-import { cutGraph, spliceGraph } from './cut.ts';
+import { cutGraph, liveValues, spliceGraph } from './cut.ts';
 import { createSession, relativeToCommonFolder } from './session.ts';
 import type { Value, ValueInfo } from './types.ts';
 
@@ -220,5 +220,38 @@ describe('the folder that weight files share', () => {
 
   test('two drives have none', () => {
     expect(() => relativeToCommonFolder(['C:\\a.bin', 'D:\\b.bin'])).toThrow(/different drives/);
+  });
+});
+
+describe('what lives over a cut', () => {
+  const g = createGraphBuilder();
+  g.input('x', 'float32', ['N']);
+  g.input('other', 'float32', ['N']);
+  const a = g.named('a', g.add('x', g.scalar(1)));
+  const weight = g.exp(g.float32([1], Float32Array.of(2)));
+  const h = g.named('h', g.mul(a, a));
+  const h2 = g.named('h2', g.exp('other'));
+  const inner = g.named('inner', g.mul(h, weight));
+  g.named('y', g.add(g.add(g.mul(inner, a), h2), 'x'));
+  g.named('unread', g.exp(inner));
+
+  test('is what the rest reads and does not compute, without inputs and without constants', () => {
+    expect(liveValues(cutGraph(g.graph, ['h', 'y']), ['h'], ['h', 'y'])).toEqual(['a', 'h', 'h2']);
+    expect(liveValues(cutGraph(g.graph, ['h', 'inner']), ['h'], ['h', 'inner'])).toEqual(['h']);
+  });
+
+  test('is nothing made from a value that is still to be replaced', () => {
+    const wanted = ['h', 'inner', 'y'];
+    expect(liveValues(cutGraph(g.graph, wanted), ['h', 'inner'], wanted)).toEqual(['a', 'h', 'h2']);
+    // h2 is about to be replaced as well, and does not depend on h: it is had now, as it is.
+    expect(liveValues(cutGraph(g.graph, ['h', 'h2', 'y']), ['h', 'h2'], ['h', 'h2', 'y'])).toEqual([
+      'a',
+      'h',
+      'h2',
+    ]);
+  });
+
+  test('includes what is wanted and lies before the cut', () => {
+    expect(liveValues(cutGraph(g.graph, ['inner', 'h']), ['inner'], ['inner', 'h'])).toEqual(['h', 'inner']);
   });
 });

@@ -8,7 +8,7 @@
  *     blocks.L.mlp.hook_post [B,T,M]          after the activation (times the gate's other half, where there is a gate)
  */
 import { nearestNames } from './nearest.ts';
-import type { HookInfo, TokenBatch } from './types.ts';
+import type { HookFilter, HookInfo, TokenBatch } from './types.ts';
 
 type HookShape = {
   readonly layers: number;
@@ -49,6 +49,32 @@ export function findHook(hooks: readonly HookInfo[], name: string): HookInfo {
     hooks.map((candidate) => candidate.name),
   );
   throw new Error(`The model has no hook ${JSON.stringify(name)}. Nearest: ${near.join(', ')}.`);
+}
+
+/** The hooks that one name or pattern means; `*` stands for any characters. Throws when there is none and offers the nearest. */
+export function matchHooks(hooks: readonly HookInfo[], pattern: string): HookInfo[] {
+  if (!pattern.includes('*')) return [findHook(hooks, pattern)];
+  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  const whole = new RegExp(`^${parts.join('.*')}$`);
+  const found = hooks.filter(({ name }) => whole.test(name));
+  if (found.length > 0) return found;
+  const names = hooks.map(({ name }) => name);
+  throw new Error(
+    `No hook of the model matches ${JSON.stringify(pattern)}. Nearest: ${nearestNames(pattern.replaceAll('*', '0'), names).join(', ')}.`,
+  );
+}
+
+/** The hooks of a filter, each once. */
+export function selectHooks(hooks: readonly HookInfo[], filter: HookFilter): HookInfo[] {
+  if (typeof filter === 'function') {
+    const found = hooks.filter(({ name }) => filter(name));
+    if (found.length > 0) return found;
+    throw new Error(
+      `The function that chooses hooks accepted none of the model's ${hooks.length}: ${hooks.map(({ name }) => name).join(', ')}.`,
+    );
+  }
+  const patterns = typeof filter === 'string' ? [filter] : filter;
+  return [...new Set(patterns.flatMap((pattern) => matchHooks(hooks, pattern)))];
 }
 
 /** The dimensions of a hook for one batch, letters filled in. */

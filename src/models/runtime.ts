@@ -4,20 +4,24 @@
  * Next-token loss goes in two parts, the body up to the last residual and the head over row tiles, so that [N,V] logits
  * never leave the engine nor exist whole.
  */
-import type { ValueInfo } from '../graph/index.ts';
 import { getPlatform } from '../platform/index.ts';
 import { checkBatch, padBatch } from './batch.ts';
 import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
 import { generateIds } from './generate.ts';
-import { findHook, hookDims } from './hooks.ts';
-import type { createSessions, Feeds, Purpose } from './sessions.ts';
+import { findHook, hookDims, selectHooks } from './hooks.ts';
+import { type Given, orderEdits, runInStages, type StageEdit } from './run-with-hooks.ts';
+import type { Feeds, Purpose, Sessions } from './sessions.ts';
 import type {
+  HookedOptions,
+  HookedResult,
+  HookFunction,
   HookInfo,
   LossOptions,
   Model,
   ModelInfo,
+  ModelInput,
   RunOptions,
   RunResult,
   SteerEdit,
@@ -37,7 +41,7 @@ export type RuntimeParts = {
   readonly info: ModelInfo;
   readonly hooks: readonly HookInfo[];
   readonly tokenizer: Tokenizer | undefined;
-  readonly sessions: ReturnType<typeof createSessions>;
+  readonly sessions: Sessions;
   readonly closeFiles: () => Promise<void>;
 };
 
@@ -58,33 +62,33 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return { purpose: { steer: { hook: name, width } }, feeds: steerFeeds(steer, width, ort) };
   }
 
+  /** Activations as the graph takes them in place of a hook's own value: rows [N,width] where the hook is [B,T,width]. */
+  function give(hook: HookInfo, { data, dims }: Tensor, batch: TokenBatch): Given {
+    const expected = hookDims(hook, batch);
+    const size = expected.reduce((product, n) => product * n, 1);
+    if (dims.length !== expected.length || dims.some((n, i) => n !== expected[i]) || data.length !== size) {
+      throw new Error(
+        `Activations for ${hook.name} are [${dims.join(', ')}] with ${data.length} elements, expected [${expected.join(', ')}]`,
+      );
+    }
+    const flat = hook.dims.length === 3;
+    return {
+      info: {
+        type: 'float32',
+        dims: flat ? ['N', hook.width] : hook.dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
+      },
+      tensor: new ort.Tensor('float32', data, flat ? [batch.B * batch.T, hook.width] : expected),
+    };
+  }
+
   /** The purpose and feed that put `activations` in place of a hook's own value. */
   function splice(
     name: string,
     activations: Tensor,
     batch: TokenBatch,
-  ): { purpose: Pick<Purpose, 'from'>; feeds: Feeds } {
-    const hook = findHook(hooks, name);
-    const dims = hookDims(hook, batch);
-    const size = dims.reduce((product, n) => product * n, 1);
-    const same = activations.dims.length === dims.length && activations.dims.every((n, i) => n === dims[i]);
-    if (!same || activations.data.length !== size) {
-      throw new Error(
-        `Activations for ${name} are [${activations.dims.join(', ')}] with ${activations.data.length} elements, expected [${dims.join(', ')}]`,
-      );
-    }
-    const flat = hook.dims.length === 3;
-    const info: ValueInfo = {
-      type: 'float32',
-      dims: flat ? ['N', hook.width] : hook.dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
-    };
-    return {
-      purpose: { from: { hook: name, info } },
-      feeds: {
-        [name]: () =>
-          new ort.Tensor('float32', activations.data, flat ? [batch.B * batch.T, hook.width] : dims),
-      },
-    };
+  ): { purpose: Pick<Purpose, 'given'>; feeds: Feeds } {
+    const { info, tensor } = give(findHook(hooks, name), activations, batch);
+    return { purpose: { given: new Map([[name, info]]) }, feeds: { [name]: () => tensor } };
   }
 
   function checkLogitSize({ B, T }: TokenBatch): void {
@@ -145,20 +149,28 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return values[last]?.data as Float32Array;
   }
 
-  const headInput: NonNullable<Purpose['from']> = {
-    hook: last,
-    info: { type: 'float32', dims: ['N', spec.D] },
-  };
+  const headInput: NonNullable<Purpose['given']> = new Map([
+    [last, { type: 'float32', dims: ['N', spec.D] }],
+  ]);
 
   async function lossPerToken(batch: TokenBatch, options: LossOptions = {}): Promise<Tensor> {
-    const { B, T, ids, mask } = batch;
-    const residual = await lastResidual(batch, options);
+    options.signal?.throwIfAborted();
+    return await headLosses(batch, await lastResidual(batch, options), options.signal);
+  }
+
+  /** Losses [B,T-1] from the last residual [N,D]. */
+  async function headLosses(
+    { B, T, ids, mask }: TokenBatch,
+    residual: Float32Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Tensor> {
     const rows: number[] = [];
     for (let b = 0; b < B; b++)
       for (let i = b * T; i < (b + 1) * T - 1; i++) if (mask[i] && mask[i + 1]) rows.push(i);
     const losses = new Float32Array(B * (T - 1));
     const tile = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
     for (let start = 0; start < rows.length; start += tile) {
+      signal?.throwIfAborted();
       const part = rows.slice(start, start + tile);
       const inputs = new Float32Array(part.length * spec.D);
       part.forEach((row, r) => {
@@ -166,7 +178,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
       });
       const targets = Int32Array.from(part, (row) => ids[row + 1]!);
       const values = await sessions.run(
-        { outputs: [LOSS], from: headInput },
+        { outputs: [LOSS], given: headInput },
         {
           [last]: () => new ort.Tensor('float32', inputs, [part.length, spec.D]),
           [INPUTS.targets]: () => new ort.Tensor('int32', targets, [part.length, 1]),
@@ -186,8 +198,51 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     const residual = await lastResidual(batch, steer ? { steer } : {});
     const row = residual.subarray((batch.T - 1) * spec.D, batch.T * spec.D);
     const feed = { [last]: () => new ort.Tensor('float32', row, [1, spec.D]) };
-    const values = await sessions.run({ outputs: [LOGITS], from: headInput }, feed);
+    const values = await sessions.run({ outputs: [LOGITS], given: headInput }, feed);
     return values[LOGITS]?.data as Float32Array;
+  }
+
+  async function runWithHooks(
+    input: ModelInput,
+    functions: Readonly<Record<string, HookFunction>>,
+    { hooks: wanted = [], logits = true, loss = false, signal }: HookedOptions = {},
+  ): Promise<HookedResult> {
+    const batch = batchOf(input);
+    checkBatch(batch, spec.V, info.contextLength);
+    if (logits) checkLogitSize(batch);
+    const found = selectHooks(hooks, wanted);
+    const stages = orderEdits(hooks, functions).map(
+      ({ hook, edit }): StageEdit => ({
+        hook,
+        edit,
+        show: (value) => toTensor(value, hookDims(hook, batch)),
+        give: (value) => give(hook, value, batch),
+      }),
+    );
+    const outputs = [
+      ...new Set([
+        ...found.map(({ name }) => name),
+        ...(logits ? [LOGITS] : []),
+        // Without anything to return the functions still run: they may only want to look.
+        ...(loss || (found.length === 0 && !logits) ? [last] : []),
+      ]),
+    ];
+    const feeds = batchFeeds(batch, spec, ort);
+    const values = await runInStages(sessions, stages, outputs, { batch, feeds, signal });
+    return {
+      batch,
+      cache: Object.fromEntries(
+        found.map((hook) => [hook.name, toTensor(values[hook.name], hookDims(hook, batch))]),
+      ),
+      logits: logits ? toTensor(values[LOGITS], [batch.B, batch.T, spec.V]) : undefined,
+      loss: loss ? await headLosses(batch, values[last]?.data as Float32Array, signal) : undefined,
+    };
+  }
+
+  function batchOf(input: ModelInput): TokenBatch {
+    if (typeof input === 'object' && 'ids' in input) return input;
+    const texts = typeof input === 'string' ? [input] : input;
+    return padBatch(texts.map((text) => needTokenizer().encode(text, { bos: true })));
   }
 
   function needTokenizer(): Tokenizer {
@@ -201,12 +256,12 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     hooks,
     tokenizer,
     run,
-    async runWithCache(text, wanted, { logits = false } = {}) {
-      const texts = typeof text === 'string' ? [text] : text;
-      const batch = padBatch(texts.map((t) => needTokenizer().encode(t, { bos: true })));
-      const result = await run(batch, { hooks: typeof wanted === 'string' ? [wanted] : wanted, logits });
-      return { ...result, batch };
+    async runWithCache(input, wanted, { logits = false } = {}) {
+      const batch = batchOf(input);
+      const names = selectHooks(hooks, wanted).map(({ name }) => name);
+      return { ...(await run(batch, { hooks: names, logits })), batch };
     },
+    runWithHooks,
     runFrom,
     lossPerToken,
     async generate(prompt, options = {}) {

@@ -18,8 +18,8 @@ const MAX_SESSIONS = 6;
 
 export type Purpose = {
   readonly outputs: readonly Value[];
-  /** A hook whose value is given instead of computed. */
-  readonly from?: { readonly hook: Value; readonly info: ValueInfo };
+  /** Values that are fed instead of computed. */
+  readonly given?: ReadonlyMap<Value, ValueInfo>;
   readonly steer?: { readonly hook: Value; readonly width: number };
 };
 
@@ -33,10 +33,11 @@ type Slot = {
 };
 
 /** The graph for a purpose: steering spliced in, replaced values turned into inputs, everything unneeded cut away. */
-export function graphFor(graph: Graph, { outputs, from, steer }: Purpose): Graph {
-  const steered = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
-  return cutGraph(steered, outputs, from ? new Map([[from.hook, from.info]]) : undefined);
+export function graphFor(graph: Graph, { outputs, given, steer }: Purpose): Graph {
+  return cutGraph(steer ? spliceSteering(graph, steer.hook, steer.width) : graph, outputs, given);
 }
+
+export type Sessions = ReturnType<typeof createSessions>;
 
 export function createSessions(
   graph: Graph,
@@ -60,7 +61,7 @@ export function createSessions(
   function slotFor(purpose: Purpose): Slot {
     const key = JSON.stringify([
       [...purpose.outputs].sort(),
-      purpose.from?.hook ?? '',
+      [...(purpose.given?.keys() ?? [])].sort(),
       purpose.steer?.hook ?? '',
     ]);
     let slot = slots.get(key);
@@ -82,6 +83,7 @@ export function createSessions(
   }
 
   return {
+    graph,
     /** Runs the graph for a purpose; only feeds that survived its cut are made. */
     async run(purpose: Purpose, feeds: Feeds): Promise<InferenceSession.OnnxValueMapType> {
       if (closed) throw new Error('The model was closed');

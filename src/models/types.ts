@@ -71,6 +71,15 @@ export type SteerEdit = {
   readonly strengths: Float32Array;
 };
 
+/**
+ * Which hooks: a name, a pattern with `*` for any characters (`blocks.*.hook_resid_post`), several of both, or a function of the
+ * name. One that means no hook throws and offers the nearest names.
+ */
+export type HookFilter = string | readonly string[] | ((name: string) => boolean);
+
+/** What a model can be run on: text (BOS first, where the model has one), several texts, or token ids. */
+export type ModelInput = string | readonly string[] | TokenBatch;
+
 export type RunOptions = {
   /** Hook names to return. The graph is cut after the last of them unless logits are wanted. */
   readonly hooks?: readonly string[];
@@ -84,10 +93,41 @@ export type RunResult = {
   readonly logits: Tensor | undefined;
 };
 
+/**
+ * A function at a hook. It gets the activations, [B,T,D] at most hooks (`model.hooks` has the dims of each), and returns others of the
+ * same shape, as a tensor or as its data alone; or changes the data in place; or returns nothing and leaves them as they are. It may be
+ * asynchronous. Position t of sequence b is row b T + t of `data`; at padded positions (`batch.mask` 0) stands nothing of meaning.
+ */
+export type HookFunction = (
+  activations: Tensor,
+  where: { readonly hook: string; readonly batch: TokenBatch },
+) => HookValue | Promise<HookValue>;
+// biome-ignore lint/suspicious/noConfusingVoidType: the type of a function without return.
+type HookValue = Tensor | Float32Array | void;
+
+export type HookedOptions = {
+  /** Hooks to return, as they are with the functions in place; an edited hook gives its edited value. Default: none. */
+  readonly hooks?: HookFilter;
+  /** Default true. */
+  readonly logits?: boolean;
+  /** Next-token loss, as `lossPerToken` gives it. Default false. */
+  readonly loss?: boolean;
+  /** Looked at before each part of the model runs. */
+  readonly signal?: AbortSignal;
+};
+
+export type HookedResult = RunResult & {
+  readonly batch: TokenBatch;
+  /** [B,T-1] when asked for */
+  readonly loss: Tensor | undefined;
+};
+
 export type LossOptions = {
   /** Continue from these activations [B,T,width] at `hook` instead of the model's own. */
   readonly from?: { readonly hook: string; readonly activations: Tensor };
   readonly steer?: SteerEdit;
+  /** Looked at before the model and before each tile of the head. */
+  readonly signal?: AbortSignal;
 };
 
 export type GenerateOptions = {
@@ -106,12 +146,33 @@ export type Model = {
   readonly hooks: readonly HookInfo[];
   readonly tokenizer: Tokenizer | undefined;
   run(batch: TokenBatch, options: RunOptions): Promise<RunResult>;
-  /** Tokenizes (BOS first, where the model has one), runs, and returns the named activations. */
+  /**
+   * Tokenizes (BOS first, where the model has one), runs, and returns the activations of some hooks.
+   *
+   * @example
+   * const { cache, batch } = await model.runWithCache(['Two roads', 'One'], 'blocks.*.hook_resid_post');
+   */
   runWithCache(
-    text: string | readonly string[],
-    hooks: string | readonly string[],
+    input: ModelInput,
+    hooks: HookFilter,
     options?: { logits?: boolean },
   ): Promise<RunResult & { batch: TokenBatch }>;
+  /**
+   * Runs the model with functions of the caller's own at some hooks, in the order in which the hooks are computed. Keys are hook names
+   * or patterns. The slow path: the graph is cut at every edited hook, n hooks open n + 1 sessions at the first call, and
+   * activations leave the engine n times. To add a direction, `steer` is faster; to replace one hook's values, `runFrom`.
+   *
+   * @throws for an unknown hook, for two functions at one hook, and when a function returns another shape
+   * @example
+   * const zeroed = await model.runWithHooks('Two roads diverged', {
+   *   'blocks.2.hook_attn_out': ({ data }) => void data.fill(0),
+   * });
+   */
+  runWithHooks(
+    input: ModelInput,
+    functions: Readonly<Record<string, HookFunction>>,
+    options?: HookedOptions,
+  ): Promise<HookedResult>;
   /** Continues the model from `hook` with activations [B,T,width] in place of its own: the SAE splice. Logits [B,T,V]. */
   runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor>;
   /**

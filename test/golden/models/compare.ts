@@ -18,8 +18,8 @@ export type Golden = {
   batch(group: string): Promise<TokenBatch>;
 };
 
-export async function openGolden(model: string): Promise<Golden> {
-  const file = await readSafetensors(fromBytes(await readFile(`${goldenFolder(model)}/golden.safetensors`)));
+export async function openGolden(model: string, name = 'golden.safetensors'): Promise<Golden> {
+  const file = await readSafetensors(fromBytes(await readFile(`${goldenFolder(model)}/${name}`)));
   return {
     names: [...file.tensors.keys()],
     async tensor(name) {
