@@ -17,6 +17,7 @@ export {
   openCorpus,
   type PackedRows,
   packRows,
+  type TokenManifest,
 } from './data/index.ts';
 export {
   type Candidate,
@@ -60,8 +61,11 @@ export {
   type EvalConfig,
   type EvalConfigInput,
   evalConfigSchema,
+  type TokenizeConfig,
+  type TokenizeConfigInput,
   type TrainConfig,
   type TrainConfigInput,
+  tokenizeConfigSchema,
   trainConfigSchema,
 } from './shared/config.ts';
 export { Interrupted, UsageError } from './shared/errors.ts';

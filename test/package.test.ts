@@ -58,6 +58,8 @@ describe('package', () => {
         "saeCandidate",
         "saveSae",
         "steeredSamples",
+        "tokenize",
+        "tokenizeConfigSchema",
         "trainConfigSchema",
         "trainSae",
       ]

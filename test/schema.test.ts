@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { evalConfigSchema, trainConfigSchema } from '../src/shared/config.ts';
+import { evalConfigSchema, tokenizeConfigSchema, trainConfigSchema } from '../src/shared/config.ts';
 import { root } from './repository.ts';
 
 for (const [file, schema, title] of [
   ['docs/train-config.schema.json', trainConfigSchema, 'saekit train'],
+  ['docs/tokenize-config.schema.json', tokenizeConfigSchema, 'saekit tokenize'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
 ] as const) {
   it(`keeps ${file} equal to the schema that the command line uses`, async () => {

@@ -7,6 +7,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
 import { addInspectCommand } from './commands/inspect.ts';
+import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
 import { describeFailure } from './errors.ts';
 
@@ -27,6 +28,7 @@ const program = new Command('saekit')
 
 addTrainCommand(program);
 addEvalCommand(program);
+addTokenizeCommand(program);
 addInspectCommand(program);
 addGenerateCommand(program);
 addDemoCommand(program);

@@ -23,6 +23,7 @@
 import type { Tokenizer } from '../models/types.ts';
 import { tokenOffsets } from './offsets.ts';
 import { documentOrder } from './order.ts';
+import { storedRows } from './stored-rows.ts';
 import type { DataCursor, Document, DocumentSet, PackedRows } from './types.ts';
 
 export type PackOptions = {
@@ -87,11 +88,12 @@ function emptyData(documents: DocumentSet): Error {
 }
 
 /**
- * Packs documents into rows of T tokens by the rule in this file's header.
+ * Packs documents into rows of T tokens by the rule in this file's header; rows that are stored already are read.
  *
  * @throws when T < 2, when there are no documents or none with a token, when the cursor belongs to other data
  */
 export function packRows(options: PackOptions): RowSource {
+  if (options.documents.stored) return storedRows(options, options.documents.stored);
   const { documents, tokenizer, contextLength: T, bosTokenId: bos } = options;
   const { order: orderKind = 'shuffled', seed = 0, endless = true, offsets = false } = options;
   if (!Number.isInteger(T) || T < 2)

@@ -19,6 +19,14 @@ export async function renderChats(
     roles,
   }: { readonly tokenizer: Pick<Tokenizer, 'chatTemplate'>; readonly roles?: readonly string[] | undefined },
 ): Promise<DocumentSet> {
+  const { stored } = documents;
+  if (stored) {
+    if (roles && roles.join() !== stored.roles?.join())
+      throw new Error(
+        `${stored.name} was tokenized for ${stored.roles ? `the roles ${stored.roles.join(', ')}` : 'all roles'}, not for ${roles.join(', ')}. Tokenize again with --roles ${roles.join(' ')}.`,
+      );
+    return documents;
+  }
   const { chatTemplate } = tokenizer;
   const render = chatTemplate && createChatRenderer(chatTemplate);
 

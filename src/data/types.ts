@@ -28,6 +28,24 @@ export type Document = {
   readonly keep?: readonly { readonly start: number; readonly end: number }[];
 };
 
+/** Rows that are packed already, R of T positions, and what they were packed with. */
+export type StoredRows = {
+  /** The folder, for messages. */
+  readonly name: string;
+  readonly T: number;
+  readonly rows: number;
+  readonly bosTokenId: number | undefined;
+  readonly tokenizerHash: string;
+  /** Seed of the order in which the documents were packed. */
+  readonly seed: string;
+  /** Roles whose tokens are trained on; rows have `keep` then. */
+  readonly roles?: readonly string[];
+  /** First row of every shard, and after the last the number of rows. */
+  readonly blocks: readonly number[];
+  /** Row r: T positions of each. Views, good until the next call. */
+  read(row: number): Promise<Pick<PackedRows, 'ids' | 'mask' | 'documents' | 'keep'>>;
+};
+
 /** Documents that can be read by index in any order; a file, a split of many files, or memory. */
 export type DocumentSet = {
   /** What to call it in messages: `training data`, `held-out data`. */
@@ -40,6 +58,8 @@ export type DocumentSet = {
    * whole stretches. Absent where any document is as cheap as any other.
    */
   readonly blocks?: readonly number[];
+  /** The documents' tokens, where they are packed already: packing gives these rows, and `get` a document without text. */
+  readonly stored?: StoredRows;
   /** A document without text is not part of the set: packing skips it. */
   get(index: number): Promise<Document>;
 };

@@ -157,6 +157,30 @@ export type TrainConfigInput = z.input<typeof trainConfigSchema>;
 /** What the trainer reads: defaults filled in, derived fields still optional. */
 export type TrainConfig = z.output<typeof trainConfigSchema>;
 
+/** `saekit tokenize`: data + tokenizer -> rows of tokens on disk, for many runs. */
+export const tokenizeConfigSchema = trainConfigSchema
+  .pick({
+    $schema: true,
+    model: true,
+    data: true,
+    heldout: true,
+    textField: true,
+    roles: true,
+    keepNearDuplicates: true,
+    stream: true,
+    contextLength: true,
+  })
+  .extend({
+    model: z.string().describe('Model folder whose tokenizer and chat template are used.'),
+    seed: z
+      .int()
+      .nonnegative()
+      .default(0)
+      .describe('Seeds the order of the documents; a run with the same seed reads the rows in their order.'),
+  });
+export type TokenizeConfigInput = z.input<typeof tokenizeConfigSchema>;
+export type TokenizeConfig = z.output<typeof tokenizeConfigSchema>;
+
 /** `saekit eval`: measures a finished SAE and its controls on held-out text. */
 export const evalConfigSchema = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),

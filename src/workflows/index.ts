@@ -10,5 +10,6 @@ export {
   type SteerOptions,
   steeredSamples,
 } from './steer.ts';
+export { type TokenizeOptions, tokenize } from './tokenize.ts';
 export { resumeTraining, type TrainOptions, type TrainResult, trainSae } from './train-sae.ts';
 export type { Snippet, TrainPlan, TrainProgress } from './types.ts';

@@ -5,7 +5,15 @@ import type { TrainConfig } from '../shared/config.ts';
 import { createTrainer } from '../train/index.ts';
 import { planTraining } from './plan.ts';
 import { withResources } from './resources.ts';
-import { corpusOptions, nextRows, openStream, openText, stoppable, trainingRows } from './streams.ts';
+import {
+  corpusOptions,
+  nextRows,
+  openStream,
+  openText,
+  stoppable,
+  trainingRows,
+  withStoredLength,
+} from './streams.ts';
 
 /** Steps that warm up the engine and the compiler, then steps that are timed. */
 const WARM_UP = 2;
@@ -19,7 +27,10 @@ const TIMED = 5;
 export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): Promise<number> {
   return await withResources(async (own) => {
     const model = own(await openModel(config.model));
-    const plan = planTraining(config, model, { cores: getPlatform().threads, folder: '' });
+    const plan = planTraining(await withStoredLength(config), model, {
+      cores: getPlatform().threads,
+      folder: '',
+    });
     const corpus = own(await openText(model, { ...corpusOptions(config), ...(signal ? { signal } : {}) }));
     const small = { ...plan, settings: { ...plan.settings, shuffleTokens: config.batchTokens } };
     const { rows } = stoppable(trainingRows(plan, model, corpus), signal);

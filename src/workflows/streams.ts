@@ -8,11 +8,12 @@ import {
   openCorpus,
   packRows,
   type RowSource,
+  readTokenManifest,
   renderChats,
 } from '../data/index.ts';
 import { createActivationStream, type ResumableStream } from '../harvest/index.ts';
 import type { Model, Tokenizer } from '../models/types.ts';
-import type { TrainConfig } from '../shared/config.ts';
+import type { TokenizeConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted } from '../shared/errors.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { createSnippetProbe, type SnippetProbe } from './snippets.ts';
@@ -52,7 +53,7 @@ export function corpusOptions({
   keepNearDuplicates,
   stream,
   roles,
-}: TrainConfig): TextOptions {
+}: TokenizeConfig): TextOptions {
   return {
     data,
     textField,
@@ -61,6 +62,17 @@ export function corpusOptions({
     ...(stream === undefined ? {} : { stream }),
     ...(roles ? { roles } : {}),
   };
+}
+
+/** The config with the context length of its packed rows, where the data are such and it says none. */
+export async function withStoredLength<C extends Pick<TrainConfig, 'data' | 'contextLength'>>(
+  config: C,
+): Promise<C> {
+  if (config.contextLength !== undefined) return config;
+  const [first = ''] = config.data;
+  const path = first.replace(/=\d*\.?\d+$/, '');
+  const manifest = (await readTokenManifest(first)) ?? (await readTokenManifest(path));
+  return manifest ? { ...config, contextLength: manifest.contextLength } : config;
 }
 
 export type TextOptions = CorpusOptions & {

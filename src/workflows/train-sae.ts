@@ -47,6 +47,7 @@ import {
   openText,
   stoppable,
   trainingRows,
+  withStoredLength,
 } from './streams.ts';
 import type { Snippet, TrainPlan, TrainProgress } from './types.ts';
 
@@ -105,7 +106,8 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
   if (options.logTo) checkLogUrl(options.logTo.url);
   return await withResources(async (own) => {
     const model = own(await openModel(config.model, hubAccess(options)));
-    const plan = planTraining(config, model, { cores: getPlatform().threads, folder: options.folder });
+    const stored = await withStoredLength(config);
+    const plan = planTraining(stored, model, { cores: getPlatform().threads, folder: options.folder });
     options.onPlan?.(plan);
     const start = await openStart(plan);
     const corpus = own(await openText(model, { ...corpusOptions(config), ...hubAccess(options) }));

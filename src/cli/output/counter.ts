@@ -37,3 +37,24 @@ export function createCounter(
     end: () => live.clear(),
   };
 }
+
+/** "tokens 1,204,992, 180,000 per second": like a counter, of work whose end is not known. */
+export function createRate(
+  { style, write, note, signal }: Context,
+  what: string,
+): { update(done: number): void; end(): void } {
+  const live = createLive(write, style, signal);
+  const started = performance.now();
+  let printedAt = started;
+  return {
+    update(done) {
+      const now = performance.now();
+      if (now - printedAt < (style.terminal ? DRAW_MS : LINE_MS)) return;
+      printedAt = now;
+      const text = `${what} ${grouped(done)}, ${grouped(Math.round((done * 1000) / (now - started)))} per second`;
+      if (style.terminal) live.draw([style.format('dim', `  ${text}`)]);
+      else note(text);
+    },
+    end: () => live.clear(),
+  };
+}

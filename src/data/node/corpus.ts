@@ -22,13 +22,15 @@ import { resolveHubData } from './hub.ts';
 import { type DataFile, findDataFiles, type ResolveData, weightedPaths } from './paths.ts';
 import { createPlaces, decodeUtf8, type Places, type ScannedFile, scanFile, textHash } from './scan.ts';
 import { joined, openStreamed, type Streamed, shouldStream } from './streamed.ts';
+import { openTokenFolders, readTokenManifest, type TokenManifest } from './token-folder.ts';
 
 /** One document in this many is held out. */
 export const HELDOUT_EVERY = 20;
 
 export type CorpusOptions = HubAccess & {
   /**
-   * Text, JSONL, Parquet, CSV and TSV files and folders of them, data sets of the hub (node/hub.ts), or what `resolve` knows;
+   * Text, JSONL, Parquet, CSV and TSV files and folders of them, folders of `saekit tokenize`, data sets of the hub (node/hub.ts), or what
+   * `resolve` knows;
    * `path=0.8 other=0.2` mixes them by shares of tokens.
    */
   readonly data: readonly string[];
@@ -47,7 +49,7 @@ export type CorpusOptions = HubAccess & {
 };
 
 export type Corpus = {
-  readonly files: readonly ScannedFile[];
+  readonly files: readonly Pick<ScannedFile, 'path' | 'origin' | 'bytes' | 'sha256' | 'documents'>[];
   readonly train: DocumentSet;
   readonly heldout: DocumentSet;
   /** Of a mixture: the training documents of each part and its weight. */
@@ -138,6 +140,8 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const { data, heldout, textField = 'text', keepNearDuplicates = false, signal } = options;
   const { onProgress = () => {} } = options;
   const weighted = await weightedPaths(data);
+  const packed = await openPacked(weighted ?? data.map((path) => ({ path, weight: undefined })), options);
+  if (packed) return packed;
   const found = await findAll(options, weighted);
   const training = found.filter(({ part }) => part >= 0);
   const streaming = options.stream ?? shouldStream(training);
@@ -284,6 +288,41 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
       },
     };
   }
+}
+
+/** Folders of packed rows; undefined when there is none among the paths. */
+async function openPacked(
+  paths: readonly { readonly path: string; readonly weight: number | undefined }[],
+  { heldout }: CorpusOptions,
+): Promise<Corpus | undefined> {
+  const found: { folder: string; manifest: TokenManifest }[] = [];
+  for (const { path } of paths) {
+    const manifest = await readTokenManifest(path);
+    if (manifest) found.push({ folder: path, manifest });
+  }
+  if (found.length === 0) return undefined;
+  if (found.length < paths.length)
+    throw new Error(
+      `${found[0]!.folder} holds packed rows, and ${paths.find(({ path }) => !found.some(({ folder }) => folder === path))!.path} does not. Tokenize that too, or leave one of them out.`,
+    );
+  if (heldout)
+    throw new Error(
+      `${found[0]!.folder} holds packed rows with a held-out part of their own. Leave --heldout out, or name it when you tokenize.`,
+    );
+  const { train, parts, heldout: held } = openTokenFolders(found);
+  const weights = paths.map(({ weight }) => weight);
+  return {
+    files: found.flatMap(({ manifest }) => manifest.sources),
+    train,
+    heldout: held,
+    ...(weights[0] === undefined
+      ? {}
+      : { mixture: parts.map((documents, i) => ({ documents, weight: weights[i]! })) }),
+    split: [...new Set(found.map(({ manifest }) => manifest.split))].join('; '),
+    duplicates: 0,
+    nearDuplicates: 0,
+    async close() {},
+  };
 }
 
 function splitText(of: {
