@@ -27,23 +27,28 @@ function makeFloat16Table(): Float32Array {
 }
 
 /** float16 bits -> float32, exact. */
-export function float16ToFloat32(bits: Uint16Array): Float32Array {
+export function float16ToFloat32(
+  bits: Uint16Array,
+  out: Float32Array = new Float32Array(bits.length),
+): Float32Array {
   float16Table ??= makeFloat16Table();
-  const out = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = float16Table[bits[i]!]!;
+  const table = float16Table;
+  for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]!]!;
   return out;
 }
 
 /** bfloat16 bits -> float32, exact. */
-export function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = bits[i]! << 16;
-  return new Float32Array(out.buffer);
+export function bfloat16ToFloat32(
+  bits: Uint16Array,
+  out: Float32Array = new Float32Array(bits.length),
+): Float32Array {
+  const words = new Uint32Array(out.buffer, out.byteOffset, out.length);
+  for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
+  return out;
 }
 
 /** float32 -> float16 bits. Beyond 65,504 becomes infinity; NaN stays NaN. */
-export function float32ToFloat16(values: Float32Array): Uint16Array {
-  const out = new Uint16Array(values.length);
+export function float32ToFloat16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
   for (let i = 0; i < values.length; i++) {
     f32[0] = values[i]!;
     const bits = u32[0]!;
@@ -68,8 +73,7 @@ export function float32ToFloat16(values: Float32Array): Uint16Array {
 }
 
 /** float32 -> bfloat16 bits. NaN stays NaN. */
-export function float32ToBfloat16(values: Float32Array): Uint16Array {
-  const out = new Uint16Array(values.length);
+export function float32ToBfloat16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
   for (let i = 0; i < values.length; i++) {
     f32[0] = values[i]!;
     const bits = u32[0]!;

@@ -8,7 +8,8 @@
  * (Parquet, sparse caches) give the same `RowReader`.
  */
 import type { ByteSource } from '../platform/types.ts';
-import { DTYPE_BYTES, elementsOf, toFloat32 } from './safetensors.ts';
+import { bfloat16ToFloat32, float16ToFloat32 } from './float16.ts';
+import { DTYPE_BYTES, elementsOf } from './safetensors.ts';
 
 /** The float types that activations come in. */
 export const FLOAT_DTYPES = ['F16', 'BF16', 'F32', 'F64'] as const;
@@ -84,15 +85,26 @@ function swapBytes(bytes: Uint8Array, width: number): Uint8Array {
   return out;
 }
 
-/** Elements [from, to) of a region's flat array, as float32. */
+/** Elements [from, to) of a region's flat array into `into`. */
 async function elements(
   { source, start, dtype, bigEndian }: RowRegion,
   from: number,
   to: number,
-): Promise<Float32Array> {
+  into: Float32Array,
+): Promise<void> {
   const width = DTYPE_BYTES[dtype];
+  if (dtype === 'F32' && !bigEndian && source.readInto) {
+    await source.readInto(
+      start + from * width,
+      new Uint8Array(into.buffer, into.byteOffset, into.byteLength),
+    );
+    return;
+  }
   const bytes = await source.slice(start + from * width, start + to * width);
-  return toFloat32(elementsOf(bigEndian ? swapBytes(bytes, width) : bytes, dtype), dtype, 'activations');
+  const data = elementsOf(bigEndian ? swapBytes(bytes, width) : bytes, dtype);
+  if (dtype === 'F16') float16ToFloat32(data as Uint16Array, into);
+  else if (dtype === 'BF16') bfloat16ToFloat32(data as Uint16Array, into);
+  else into.set(data as Float32Array | Float64Array);
 }
 
 /** Rows [from, from + count) of a region into `into` [count,D]. */
@@ -107,7 +119,8 @@ export async function readRegion(
     // One read per column: what costs is the number of blocks, not their size, so ask for large ones.
     await Promise.all(
       Array.from({ length: D }, async (_, j) => {
-        const column = await elements(region, j * rows + from, j * rows + from + count);
+        const column = new Float32Array(count);
+        await elements(region, j * rows + from, j * rows + from + count, column);
         for (let i = 0; i < count; i++) into[i * D + j] = column[i]!;
       }),
     );
@@ -116,7 +129,8 @@ export async function readRegion(
   const atOnce = Math.max(1, Math.floor(MAX_READ_BYTES / (D * DTYPE_BYTES[dtype])));
   for (let done = 0; done < count; done += atOnce) {
     const n = Math.min(atOnce, count - done);
-    into.set(await elements(region, (from + done) * D, (from + done + n) * D), done * D);
+    const part = into.subarray(done * D, (done + n) * D);
+    await elements(region, (from + done) * D, (from + done + n) * D, part);
   }
 }
 

@@ -3,23 +3,20 @@
  *
  *     packed rows [R,T] -> model cut at the hook -> h [R,T,D] -> keep -> shuffle buffer -> batches [B,D]
  *
- * Kept are positions that hold a token (never padding) of a role that is trained on, that are not special tokens (BOS, EOS, …: their activations are huge
- * and the same everywhere), and that are not among the first `excludeFirst` positions of their row. The model always
- * runs on R = `batchSequences` full rows, except for the last rows of finite data: no ragged batches.
+ * Which rows are kept says keep.ts. The model always runs on R = `batchSequences` full rows, except for the last rows of finite
+ * data: no ragged batches.
  *
  * State for a bit-exact resume: the cursor of the data, the generator, and the rows in the buffer and in the queue before it. The
  * model is deterministic, so the stream goes on with the same bits.
  */
 import type { DataCursor, PackedRows, RowSource } from '../data/index.ts';
-import type { Model } from '../models/types.ts';
-import { nearestNames } from '../shared/nearest.ts';
 import { createRng, type RngState } from '../shared/rng.ts';
-import { allFinite, nonFinite } from './non-finite.ts';
+import { type HarvestModel, hookWidth, keepRows } from './keep.ts';
 import { createShuffleBuffer, type RowQueue } from './shuffle.ts';
 import type { ActivationRows, ActivationStream } from './types.ts';
 
 export type ActivationStreamOptions = {
-  readonly model: Pick<Model, 'info' | 'hooks' | 'tokenizer' | 'run'>;
+  readonly model: HarvestModel;
   readonly hook: string;
   /** Packed rows; endless for training. */
   readonly rows: RowSource;
@@ -54,24 +51,6 @@ export type ResumableStream = ActivationStream & {
   restore(position: StreamPosition, arrays: StreamArrays): void;
 };
 
-function widthOf(model: ActivationStreamOptions['model'], hook: string): number {
-  const info = model.hooks.find(({ name }) => name === hook);
-  if (!info) {
-    const names = model.hooks.map(({ name }) => name);
-    const near = nearestNames(hook, names);
-    throw new Error(
-      `${model.info.name} has no hook ${hook}. ${near.length > 0 ? `Nearest: ${near.join(', ')}.` : `It has ${names.slice(0, 6).join(', ')}, …`}`,
-    );
-  }
-  if (info.dims.length !== 3) {
-    const usable = model.hooks.filter(({ dims }) => dims.length === 3).map(({ name }) => name);
-    throw new Error(
-      `Hook ${hook} gives [${info.dims.join(',')}]; an SAE needs one vector per token, [B,T,D]. Nearest that do: ${nearestNames(hook, usable).join(', ') || usable.slice(0, 4).join(', ')}.`,
-    );
-  }
-  return info.width;
-}
-
 /**
  * Opens a stream of shuffled activation rows.
  *
@@ -84,14 +63,9 @@ function widthOf(model: ActivationStreamOptions['model'], hook: string): number 
 export function createActivationStream(options: ActivationStreamOptions): ResumableStream {
   const { model, hook, rows, shuffleTokens = 131_072, seed = 0 } = options;
   const { excludeSpecial = true, excludeFirst = 0, batchSequences = 8 } = options;
-  const D = widthOf(model, hook);
+  const D = hookWidth(model, hook);
   const { T } = rows;
-  if (excludeFirst >= T)
-    throw new RangeError(
-      `excludeFirst ${excludeFirst} leaves nothing of rows of ${T} positions; it must be smaller than the context length`,
-    );
-  const special = new Set(excludeSpecial ? model.tokenizer?.specialIds : []);
-  if (excludeSpecial && model.info.bosTokenId !== undefined) special.add(model.info.bosTokenId);
+  const run = keepRows({ model, hooks: [hook], T, documents: rows.documents, excludeSpecial, excludeFirst });
 
   const rng = createRng(`${seed}/shuffle`);
   const buffer = createShuffleBuffer(shuffleTokens, D, rng);
@@ -152,26 +126,10 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
 
   async function append(packed: PackedRows): Promise<void> {
     const started = performance.now();
-    const { ids, mask, keep, R } = packed;
-    const { cache } = await model.run({ ids, mask, B: R, T }, { hooks: [hook] });
-    const h = cache[hook];
-    if (!h || h.data.length !== R * T * D) {
-      throw new Error(
-        `${model.info.name} returned ${h ? `[${h.dims.join(',')}]` : 'nothing'} for ${hook}, expected [${R},${T},${D}]`,
-      );
-    }
-    for (let i = 0; i < R * T; i++) {
-      if (mask[i] === 0 || keep?.[i] === 0 || i % T < excludeFirst || special.has(ids[i]!)) continue;
-      const from = i * D;
-      if (!allFinite(h.data, from, from + D)) {
-        let bad = 0;
-        for (let j = 0; j < R * T; j++) if (!allFinite(h.data, j * D, (j + 1) * D)) bad++;
-        const document = (await rows.documents.get(packed.documents[i]!)).id;
-        const shareBad = bad / (R * T);
-        throw nonFinite(h.data, from, from + D, { hook, document, position: i % T, tokensSeen, shareBad });
-      }
-      queue.x.set(h.data.subarray(from, from + D), queue.count * D);
-      queue.tokens[queue.count++] = ids[i]!;
+    const { places, h } = await run(packed, tokensSeen);
+    for (const i of places) {
+      queue.x.set(h[0]!.subarray(i * D, (i + 1) * D), queue.count * D);
+      queue.tokens[queue.count++] = packed.ids[i]!;
     }
     stages.model += performance.now() - started;
   }

@@ -24,23 +24,28 @@ export async function openFile(path: string): Promise<ByteSource> {
     await handle.close();
     throw new Error(`${path}: not a file`);
   }
+  const readInto = async (start: number, bytes: Uint8Array): Promise<void> => {
+    checkRange(start, start + bytes.length, info.size, path);
+    let done = 0;
+    while (done < bytes.length) {
+      // One read moves less than 2 GiB, whatever is asked for.
+      const length = Math.min(bytes.length - done, 1 << 30);
+      const { bytesRead } = await handle.read(bytes, done, length, start + done);
+      if (bytesRead === 0)
+        throw new Error(
+          `${path}: ended at byte ${start + done} of ${info.size}; it changed while being read`,
+        );
+      done += bytesRead;
+    }
+  };
   return {
     byteLength: info.size,
     realPath,
+    readInto,
     async slice(start, end) {
       checkRange(start, end, info.size, path);
       const bytes = new Uint8Array(end - start);
-      let done = 0;
-      while (done < bytes.length) {
-        // One read moves less than 2 GiB, whatever is asked for.
-        const length = Math.min(bytes.length - done, 1 << 30);
-        const { bytesRead } = await handle.read(bytes, done, length, start + done);
-        if (bytesRead === 0)
-          throw new Error(
-            `${path}: ended at byte ${start + done} of ${info.size}; it changed while being read`,
-          );
-        done += bytesRead;
-      }
+      await readInto(start, bytes);
       return bytes;
     },
     close: () => handle.close(),

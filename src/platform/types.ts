@@ -6,6 +6,8 @@ export type ByteSource = {
   readonly byteLength: number;
   /** Bytes [start, end). Throws when the range leaves the source. */
   slice(start: number, end: number): Promise<Uint8Array>;
+  /** Bytes from `start` on, as many as `into` has room for, without a buffer in between; where the source can. */
+  readInto?(start: number, into: Uint8Array): Promise<void>;
   /**
    * Where the bytes lie on disk, symlinks resolved, when they do: lets the engine map the file itself instead of
    * being handed a copy. Absent in the browser.

@@ -38,27 +38,29 @@ export function createFilePool({
   return {
     async file(path) {
       const byteLength = (await stat(path)).size;
+      async function use<T>(read: (opened: ByteSource) => Promise<T>): Promise<T> {
+        signal?.throwIfAborted();
+        const handle: Handle = handles.get(path) ?? { opened: openFile(path), users: 0 };
+        handles.delete(path);
+        handles.set(path, handle);
+        handle.users++;
+        try {
+          for (const [other, { users }] of handles)
+            if (handles.size > maxOpen && users === 0) await release(other);
+          const opened = await handle.opened;
+          if (opened.byteLength !== byteLength)
+            throw new Error(
+              `${path}: it had ${byteLength} bytes when it was opened and has ${opened.byteLength} now`,
+            );
+          return await read(opened);
+        } finally {
+          handle.users--;
+        }
+      }
       const source: ByteSource = {
         byteLength,
-        async slice(start, end) {
-          signal?.throwIfAborted();
-          const handle: Handle = handles.get(path) ?? { opened: openFile(path), users: 0 };
-          handles.delete(path);
-          handles.set(path, handle);
-          handle.users++;
-          try {
-            for (const [other, { users }] of handles)
-              if (handles.size > maxOpen && users === 0) await release(other);
-            const opened = await handle.opened;
-            if (opened.byteLength !== byteLength)
-              throw new Error(
-                `${path}: it had ${byteLength} bytes when it was opened and has ${opened.byteLength} now`,
-              );
-            return await opened.slice(start, end);
-          } finally {
-            handle.users--;
-          }
-        },
+        slice: (start, end) => use((opened) => opened.slice(start, end)),
+        readInto: (start, into) => use((opened) => opened.readInto!(start, into)),
       };
       return { path, name: basename(path), source };
     },

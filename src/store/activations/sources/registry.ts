@@ -1,5 +1,5 @@
 /**
- * Which format files of another program have. Their first bytes decide, not their endings; for folders also the names.
+ * Which format files have, ours (a folder with our manifest.json) or another program's. Their first bytes decide, not their endings; for folders also the names.
  *
  *     PATH         a file, a folder of files of one kind, or a folder of one folder per hook
  *     PATH#name    the tensor, array, column or hook, where several could be meant
@@ -8,6 +8,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isLatentCache, readSafetensors, readZip } from '../../../formats/index.ts';
 import { didYouMean } from '../../../shared/nearest.ts';
+import { readManifest } from '../manifest.ts';
+import { openShards } from '../shards.ts';
 import type { ActivationSource } from '../types.ts';
 import { openArrow } from './arrow.ts';
 import { isSplitName, openDelphi } from './delphi.ts';
@@ -18,7 +20,7 @@ import { openParquet } from './parquet.ts';
 import { openSafetensors } from './safetensors.ts';
 
 const KNOWN =
-  'Known are safetensors, .npy, .npz, Parquet, Arrow (SAELens caches and other data sets saved by `datasets`), Llamascopium chunks and delphi latents';
+  'Known are safetensors, .npy, .npz, Parquet, Arrow (SAELens caches and other data sets saved by `datasets`), Llamascopium chunks, delphi latents and folders of `saekit harvest`';
 
 type Open = (
   path: string,
@@ -118,6 +120,12 @@ async function openFolder(
   pool: FilePool,
   depth = 0,
 ): Promise<ActivationSource> {
+  const manifest = await readManifest(path);
+  if (manifest) {
+    if (wanted !== undefined && wanted !== manifest.origin.hook)
+      throw new Error(`${path}: no hook ${wanted}; it holds one, ${manifest.origin.hook}`);
+    return openShards(path, manifest, pool);
+  }
   const { files, folders } = await listFolder(path);
   const kinds = await dataFiles(path, files, pool);
   const [only] = kinds;
@@ -168,7 +176,7 @@ async function selector(path: string): Promise<{ path: string; wanted: string | 
 }
 
 /**
- * Opens stored activations; so far those that another program wrote.
+ * Opens stored activations: folders of `saekit harvest`, and what other programs wrote.
  *
  * @param location PATH or PATH#name
  * @throws when nothing is there, when it is no known format (saying what was found), when several things could be meant, and when files
