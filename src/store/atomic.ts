@@ -2,7 +2,7 @@
  * Files that are there whole or not at all: written under another name, flushed to the disk, renamed. After a crash or on a
  * full disk the earlier file is as it was.
  */
-import { access, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { access, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Chunks, FolderWriter } from './types.ts';
 
@@ -91,6 +91,15 @@ export async function writeFlushed(
 }
 
 let temporaries = 0;
+
+/** Whether a name is one that `writeAtomic` gives to a file that is not whole yet. */
+export const isTemporary = (name: string): boolean => /\.tmp-\d+-\d+$/.test(name);
+
+/** Removes what a crash left of `writeAtomic`. Only for the one writer of a folder. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (isTemporary(name)) await rm(join(folder, name), { force: true });
+}
 
 /**
  * Writes a file whole or not at all.

@@ -31,11 +31,22 @@ export async function listCheckpoints(folder: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-/** Removes what a crash left half written. Only for the holder of the run folder's lock. */
-export async function removeLeftovers(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
-    if (name.startsWith('.tmp-')) await rm(join(folder, name), { recursive: true, force: true });
+/** Removes what a crash left half written or half removed. Only for the holder of the run folder's lock. */
+export async function recoverCheckpoints(folder: string): Promise<void> {
+  const names: string[] = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    const replaced = /^\.tmp-old-(step-\d+)$/.exec(name)?.[1];
+    // Between the two renames of a replacement the step is there only under this name.
+    if (replaced && !names.includes(replaced)) await rename(join(folder, name), join(folder, replaced));
+    else if (name.startsWith('.tmp-')) await rm(join(folder, name), { recursive: true, force: true });
   }
+}
+
+/** Renamed first: a checkpoint that is half removed must not be found. */
+async function removeCheckpoint(folder: string, step: number): Promise<void> {
+  const going = join(folder, `.tmp-gone-step-${step}`);
+  await rename(join(folder, `step-${step}`), going);
+  await rm(going, { recursive: true, force: true });
 }
 
 /**
@@ -67,13 +78,12 @@ export async function writeCheckpoint(
     await syncFolder(temporary);
     if (before.includes(step)) {
       // A folder cannot replace one that is not empty: move the old one away first.
-      const old = join(folder, `.tmp-old-step-${step}`);
-      await rename(final, old);
-      await on.rename(temporary, final);
-      await rm(old, { recursive: true, force: true });
-    } else await on.rename(temporary, final);
+      await rename(final, join(folder, `.tmp-old-step-${step}`));
+    }
+    await on.rename(temporary, final);
+    await recoverCheckpoints(folder);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await recoverCheckpoints(folder);
     const last = before.at(-1);
     const intact =
       last === undefined ? 'There is no earlier checkpoint.' : `The checkpoint of step ${last} is intact.`;
@@ -82,9 +92,7 @@ export async function writeCheckpoint(
   }
   await syncFolder(folder);
   const kept = await listCheckpoints(folder);
-  for (const old of kept.filter((n) => n < step).slice(0, -(KEEP - 1))) {
-    await rm(join(folder, `step-${old}`), { recursive: true, force: true });
-  }
+  for (const old of kept.filter((n) => n < step).slice(0, -(KEEP - 1))) await removeCheckpoint(folder, old);
   return final;
 }
 

@@ -1,65 +1,117 @@
 /**
- * One writer per run folder. The lock is a file with the writer's pid, host and start time; a lock whose process no
- * longer lives is taken over. Start times matter: in containers small pids come again at once.
+ * One writer per run folder. The lock is a file with the writer's pid, host and start; a lock whose process no longer lives is
+ * taken over. It appears whole, by a hard link, so nobody meets one that is half written.
  */
-import { unlinkSync } from 'node:fs';
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFileSync, unlinkSync } from 'node:fs';
+import { link, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explainFull } from './atomic.ts';
+import {
+  describeMe,
+  isElsewhere,
+  isHeld,
+  type LockOwner,
+  readOwner,
+  SILENT_MS,
+  silence,
+} from './lock-owner.ts';
 
-export const LOCK_FILE = '.lock';
-
-/** `ticks` is the process's start in clock ticks since boot, where the system tells (Linux). */
-export type LockOwner = {
-  readonly pid: number;
-  readonly host: string;
-  readonly since: string;
-  readonly ticks: string | undefined;
-};
-
-async function startTicks(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // The second field is the name in brackets and may hold spaces; the start time is the 22nd field.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-}
-
-async function isAlive({ pid, ticks }: LockOwner): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-  }
-  const now = await startTicks(pid);
-  return now === undefined || ticks === undefined || now === ticks;
-}
+const LOCK_FILE = '.lock';
+const TOUCH_MS = 10_000;
 
 /** Who holds the lock of a folder: undefined when nobody does or its process has died. */
 export async function lockOwner(folder: string): Promise<LockOwner | undefined> {
-  const owner = await readOwner(join(folder, LOCK_FILE));
-  if (!owner) return undefined;
-  return owner.host !== hostname() || (await isAlive(owner)) ? owner : undefined;
+  const path = join(folder, LOCK_FILE);
+  const owner = await readOwner(path);
+  return owner && (await isHeld(owner, path)) ? owner : undefined;
 }
 
-async function readOwner(path: string): Promise<LockOwner | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
+let files = 0;
+
+/** Writes the owner under a name of its own and calls `use` with it. */
+async function withOwnFile<T>(path: string, me: LockOwner, use: (own: string) => Promise<T>): Promise<T> {
+  const text = JSON.stringify(me);
+  const own = `${path}.${process.pid}-${files++}`;
   try {
-    const { pid, host, since, ticks } = JSON.parse(text) as LockOwner;
-    if (Number.isInteger(pid) && typeof host === 'string') return { pid, host, since, ticks };
-  } catch {
-    // Cut off while being written: by a process that died, or one that is writing it now.
+    await writeFile(own, text);
+    return await use(own);
+  } catch (error) {
+    throw await explainFull(error, {
+      path,
+      what: 'the lock',
+      needed: text.length,
+      intact: 'Nothing was changed.',
+    });
+  } finally {
+    await rm(own, { force: true });
   }
-  return { pid: 0, host: '', since: '', ticks: undefined };
 }
 
-/** Removes a lock that its dead owner left, unless somebody else just did and took it. */
-async function removeStale(path: string, stale: LockOwner): Promise<void> {
-  const aside = `${path}.stale-${process.pid}`;
-  await rename(path, aside).catch(() => {});
-  const moved = await readOwner(aside);
-  // Between reading and renaming another process may have taken the lock: give it back.
-  if (moved && JSON.stringify(moved) !== JSON.stringify(stale)) await link(aside, path).catch(() => {});
-  await rm(aside, { force: true });
+/** Puts the lock there unless one is; whether it did. */
+async function place(path: string, me: LockOwner): Promise<boolean> {
+  const unless = async (made: Promise<void>): Promise<boolean> =>
+    await made.then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') return false;
+        throw error;
+      },
+    );
+  return await withOwnFile(path, me, async (own) => {
+    // FAT and some network drives have no hard links.
+    const plainly = (): Promise<void> => writeFile(path, JSON.stringify(me), { flag: 'wx' });
+    return await unless(link(own, path)).catch(() => unless(plainly()));
+  });
+}
+
+/** Takes the lock; undefined when that worked, else who has it. */
+async function acquire(path: string, me: LockOwner): Promise<LockOwner | undefined> {
+  let owner: LockOwner | undefined;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    if (await place(path, me)) return undefined;
+    owner = await readOwner(path);
+    if (owner && (await isHeld(owner, path))) return owner;
+    if (owner?.pid === 0) {
+      // Without hard links it may be a writer in the middle of it: wait, then treat it as left behind.
+      await sleep(50);
+      if ((await readOwner(path))?.pid !== 0) continue;
+    }
+    if (owner && (await takeOver(path, owner, me))) return undefined;
+    await sleep(20);
+  }
+  return owner ?? { pid: 0, host: '', since: '' };
+}
+
+/**
+ * Replaces the lock of a dead owner. Only who holds the claim on that owner's lock may: the claim is a lock itself, and who was
+ * killed while holding one is succeeded in the same way. False when somebody else was faster.
+ */
+async function takeOver(path: string, stale: LockOwner, me: LockOwner): Promise<boolean> {
+  const text = JSON.stringify(stale);
+  const claim = `${path}.${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
+  if (await acquire(claim, me)) return false;
+  try {
+    if (JSON.stringify(await readOwner(path)) !== text) return false;
+    await withOwnFile(path, me, (own) => rename(own, path));
+    return true;
+  } finally {
+    await rm(claim, { force: true });
+  }
+}
+
+/** Whether a file belongs to the locking of its folder. */
+export const isLockFile = (name: string): boolean => name === LOCK_FILE || name.startsWith(`${LOCK_FILE}.`);
+
+/** Removes what processes left that died while they took a lock. */
+async function removeLitter(folder: string): Promise<void> {
+  for (const name of (await readdir(folder)).filter((name) => isLockFile(name) && name !== LOCK_FILE)) {
+    const file = join(folder, name);
+    const owner = await readOwner(file);
+    if (owner && !(await isHeld(owner, file))) await rm(file, { force: true });
+  }
 }
 
 /**
@@ -69,53 +121,51 @@ async function removeStale(path: string, stale: LockOwner): Promise<void> {
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, LOCK_FILE);
-  const me: LockOwner = {
-    pid: process.pid,
-    host: hostname(),
-    since: new Date().toISOString(),
-    ticks: await startTicks(process.pid),
+  const me = await describeMe();
+  const owner = await acquire(path, me);
+  if (owner) throw await heldBy(owner, folder, path);
+  await removeLitter(folder);
+  return hold(path, JSON.stringify(me));
+}
+
+async function heldBy(owner: LockOwner, folder: string, path: string): Promise<Error> {
+  const { pid, host, since } = owner;
+  const held = `${folder} is being written by`;
+  if (pid === 0 || (host === hostname() && !(await isHeld(owner, path))))
+    return new Error(`${path}: could not be taken; several processes are trying. Run again.`);
+  if (host !== hostname())
+    return new Error(
+      `${held} process ${pid} on ${host} since ${since}; its last sign of life was ${ago(await silence(path))} ago. If that process is gone, remove ${path} and run again.`,
+    );
+  if (await isElsewhere(owner))
+    return new Error(
+      `${held} process ${pid} on another container or machine called ${host} since ${since}. Wait for it, or stop it and run again after ${SILENT_MS / 1000} s.`,
+    );
+  const who = pid === process.pid ? 'this process already' : `process ${pid}`;
+  return new Error(`${held} ${who} since ${since}. Wait for it, stop it, or choose another folder.`);
+}
+
+const ago = (ms: number): string =>
+  ms < 120_000 ? `${Math.round(Math.max(0, ms) / 1000)} s` : `${Math.round(ms / 60_000)} min`;
+
+/** Touches the lock now and then until it is given back. */
+function hold(path: string, mine: string): () => Promise<void> {
+  const touching = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => {});
+  }, TOUCH_MS).unref();
+  const release = (): void => {
+    clearInterval(touching);
+    try {
+      // A process that slept for long may have lost it to another.
+      if (readFileSync(path, 'utf8') === mine) unlinkSync(path);
+    } catch {
+      // Already gone.
+    }
   };
-  for (let attempt = 0; attempt < 5; attempt++) {
-    const handle = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-      return undefined;
-    });
-    if (handle) {
-      await handle.writeFile(JSON.stringify(me)).finally(() => handle.close());
-      const atExit = (): void => {
-        try {
-          unlinkSync(path);
-        } catch {
-          // Already gone.
-        }
-      };
-      process.once('exit', atExit);
-      return async () => {
-        process.off('exit', atExit);
-        await rm(path, { force: true });
-      };
-    }
-    const owner = await readOwner(path);
-    if (!owner) continue;
-    if (owner.pid === 0) {
-      // Unreadable: wait for a writer in the middle of it, then treat it as left behind.
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const again = await readOwner(path);
-      if (again?.pid === 0) await removeStale(path, again);
-      continue;
-    }
-    if (owner.host !== me.host) {
-      throw new Error(
-        `${folder} is being written by process ${owner.pid} on ${owner.host} since ${owner.since}. If that process is gone, remove ${path} and run again.`,
-      );
-    }
-    if (await isAlive(owner)) {
-      const who = owner.pid === process.pid ? 'this process already' : `process ${owner.pid}`;
-      throw new Error(
-        `${folder} is being written by ${who} since ${owner.since}. Wait for it, stop it, or choose another folder.`,
-      );
-    }
-    await removeStale(path, owner);
-  }
-  throw new Error(`${path}: could not be taken; several processes are trying. Run again.`);
+  process.once('exit', release);
+  return async () => {
+    process.off('exit', release);
+    release();
+  };
 }

@@ -10,21 +10,31 @@ export const METRICS_FILE = 'metrics.jsonl';
  * Opens the log for appending. NaN and infinite values are written as null. `append` throws StorageFull on a full disk; the
  * lines before stay readable.
  */
-export function openMetricsLog(path: string, on: Disk = disk): MetricSink {
+export function openMetricsLog(path: string, on: Disk = disk): MetricSink & { sync(): Promise<void> } {
   // Opened with the first line: a run that fails before it leaves no file behind.
   let handle: Awaited<ReturnType<Disk['open']>> | undefined;
+  const explained = async (needed: number, body: () => Promise<void>): Promise<void> => {
+    try {
+      await body();
+    } catch (error) {
+      const intact = 'The lines before it stay readable, and so does the last checkpoint.';
+      throw await explainFull(error, { path, what: 'a line of metrics', needed, intact });
+    }
+  };
+  let lastLength = 0;
   return {
     async append(line) {
       const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-      try {
+      lastLength = bytes.length;
+      await explained(bytes.length, async () => {
         handle ??= await on.open(path, 'a');
         for (let at = 0; at < bytes.length; ) {
           at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten;
         }
-      } catch (error) {
-        const intact = 'The lines before it stay readable, and so does the last checkpoint.';
-        throw await explainFull(error, { path, what: 'a line of metrics', needed: bytes.length, intact });
-      }
+      });
+    },
+    async sync() {
+      await explained(lastLength, async () => await handle?.sync());
     },
     async close() {
       await handle?.close();

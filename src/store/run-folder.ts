@@ -10,9 +10,9 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MetricsLine, type Run, runSchema, runSchemaVersion } from '../shared/run.ts';
-import { type Disk, disk, folderWriter, writeJson } from './atomic.ts';
-import { listCheckpoints, readCheckpoint, removeLeftovers, writeCheckpoint } from './checkpoints.ts';
-import { LOCK_FILE, lockFolder } from './lock.ts';
+import { type Disk, disk, folderWriter, isTemporary, removeTemporaries, writeJson } from './atomic.ts';
+import { listCheckpoints, readCheckpoint, recoverCheckpoints, writeCheckpoint } from './checkpoints.ts';
+import { isLockFile, lockFolder } from './lock.ts';
 import { METRICS_FILE, openMetricsLog, readMetrics, truncateMetrics } from './metrics.ts';
 import type { Checkpoint, FolderWriter } from './types.ts';
 
@@ -35,7 +35,7 @@ async function lockAndOpen(path: string, on: Disk, prepare: () => Promise<void>)
   const unlock = await lockFolder(path);
   try {
     await prepare();
-    await removeLeftovers(join(path, CHECKPOINTS));
+    for (const one of [path, join(path, 'features')]) await removeTemporaries(one);
     const metrics = openMetricsLog(join(path, METRICS_FILE), on);
     let closed = false;
     return {
@@ -44,13 +44,14 @@ async function lockAndOpen(path: string, on: Disk, prepare: () => Promise<void>)
       writeRun: (run) => writeJson(join(path, RUN_FILE), runSchema.parse(run), RUN_FILE, on),
       appendMetrics: (line) => metrics.append(line),
       async saveCheckpoint(checkpoint) {
+        // After a power cut the lines before a checkpoint are there when it is.
+        await metrics.sync();
         await writeCheckpoint(join(path, CHECKPOINTS), checkpoint, on);
       },
       async close() {
         if (closed) return;
         closed = true;
-        await metrics.close();
-        await unlock();
+        await metrics.close().finally(unlock);
       },
     };
   } catch (error) {
@@ -67,7 +68,8 @@ async function lockAndOpen(path: string, on: Disk, prepare: () => Promise<void>)
 export async function createRunFolder(path: string, { on = disk }: { on?: Disk } = {}): Promise<RunFolder> {
   await mkdir(path, { recursive: true });
   return await lockAndOpen(path, on, async () => {
-    const names = (await readdir(path)).filter((name) => name !== LOCK_FILE);
+    // A process that was killed before it had written run.json leaves these and nothing else.
+    const names = (await readdir(path)).filter((name) => !isLockFile(name) && !isTemporary(name));
     if (names.includes(RUN_FILE)) {
       const state = await readRun(path).then(
         ({ status, started, step }) => `${status} at step ${step}, started ${started}`,
@@ -100,6 +102,7 @@ export async function resumeRunFolder(
   let checkpoint: Checkpoint | undefined;
   const folder = await lockAndOpen(path, on, async () => {
     run = await readRun(path);
+    await recoverCheckpoints(join(path, CHECKPOINTS));
     checkpoint = await readCheckpoint(join(path, CHECKPOINTS));
     await truncateMetrics(join(path, METRICS_FILE), checkpoint.step);
   });

@@ -1,6 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFile,
+  cp,
   mkdir,
   mkdtemp,
   open,
@@ -11,7 +11,7 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { trainConfigSchema } from '../shared/config.ts';
@@ -132,55 +132,6 @@ describe('writing whole or not at all', () => {
   });
 });
 
-describe('lock', () => {
-  test('a second writer is refused while the first lives, and let in after it closed', async () => {
-    const path = join(root, 'run');
-    const first = await createRunFolder(path);
-    expect((await lockOwner(path))?.pid).toBe(process.pid);
-    expect((await caught(createRunFolder(path))).message).toMatch(/being written by this process already/);
-    await first.close();
-    expect(await lockOwner(path)).toBeUndefined();
-    await (await createRunFolder(path)).close();
-  });
-
-  test('the lock of another living process is respected', async () => {
-    const other = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)']);
-    const path = join(root, 'run');
-    await mkdir(path);
-    const lock = { pid: other.pid, host: hostname(), since: '2026-01-01T00:00:00Z' };
-    await writeFile(join(path, '.lock'), JSON.stringify(lock));
-    expect((await caught(createRunFolder(path))).message).toMatch(
-      new RegExp(`by process ${other.pid} since 2026`),
-    );
-    other.kill();
-  });
-
-  test('a lock is taken over when its process has died, its pid belongs to another process now, or it was cut off', async () => {
-    const dead = spawnSync(process.execPath, ['-e', '']).pid;
-    const owners = [
-      JSON.stringify({ pid: dead, host: hostname(), since: 'x' }),
-      // This process's pid, but started at another time: what a restarted container finds.
-      JSON.stringify({ pid: process.pid, host: hostname(), since: 'x', ticks: '1' }),
-      '{"pid":',
-    ];
-    for (const [i, owner] of owners.entries()) {
-      if (i === 1 && process.platform !== 'linux') continue;
-      const path = join(root, `run${i}`);
-      await mkdir(path);
-      await writeFile(join(path, '.lock'), owner);
-      await (await createRunFolder(path)).close();
-      expect(await readdir(path)).toEqual([]);
-    }
-  });
-
-  test('a lock of another host is never taken over; the message says what to remove', async () => {
-    const path = join(root, 'run');
-    await mkdir(path);
-    await writeFile(join(path, '.lock'), JSON.stringify({ pid: 1, host: 'elsewhere', since: 'x' }));
-    expect((await caught(createRunFolder(path))).message).toMatch(/on elsewhere.*remove .*\.lock/);
-  });
-});
-
 describe('run folder', () => {
   test('run.json, metrics and checkpoints come back as they were written', async () => {
     const path = join(root, 'deep', 'run');
@@ -227,6 +178,27 @@ describe('run folder', () => {
     await folder.close();
   });
 
+  test('a checkpoint that is replaced is never gone: neither when that fails nor when the process dies between the renames', async () => {
+    const path = join(root, 'run');
+    const checkpoints = join(path, 'checkpoints');
+    const on = smallDisk(1e9);
+    const folder = await createRunFolder(path, { on });
+    await folder.writeRun(run());
+    await folder.saveCheckpoint({ step: 5, arrays: new Map(), json: { v: 1 } });
+    on.rename = () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+    const again = folder.saveCheckpoint({ step: 5, arrays: new Map(), json: { v: 2 } });
+    expect((await caught(again)).message).toMatch(/checkpoint of step 5 is intact/);
+    expect(await readdir(checkpoints)).toEqual(['step-5']);
+    await folder.close();
+
+    await cp(join(checkpoints, 'step-5'), join(checkpoints, '.tmp-step-5'), { recursive: true });
+    await rename(join(checkpoints, 'step-5'), join(checkpoints, '.tmp-old-step-5'));
+    const resumed = await resumeRunFolder(path);
+    expect(resumed.checkpoint.json).toEqual({ v: 1 });
+    expect(await readdir(checkpoints)).toEqual(['step-5']);
+    await resumed.folder.close();
+  });
+
   test('a disk that fills up during a checkpoint leaves the one before it, and no half one', async () => {
     const path = join(root, 'run');
     const on = smallDisk(1e9);
@@ -258,6 +230,10 @@ describe('run folder', () => {
     await folder.close();
     await appendFile(join(path, 'metrics.jsonl'), '{"step":4,"lo');
     await mkdir(join(path, 'checkpoints/.tmp-step-4'));
+    await mkdir(join(path, 'checkpoints/.tmp-gone-step-1'));
+    await mkdir(join(path, 'features'));
+    for (const name of ['run.json', 'sae_weights.safetensors', 'features/cards.json'])
+      await writeFile(join(path, `${name}.tmp-4711-2`), '{"sch');
     expect((await readRunMetrics(path)).length).toBe(3);
 
     const resumed = await resumeRunFolder(path);
@@ -267,6 +243,8 @@ describe('run folder', () => {
     await resumed.folder.close();
     expect(await readRunMetrics(path)).toEqual([{ step: 1 }, { step: 2 }, { step: 3, again: true }]);
     expect(await readdir(join(path, 'checkpoints'))).toEqual(['step-2']);
+    expect(await readdir(join(path, 'features'))).toEqual([]);
+    expect((await readdir(path)).sort()).toEqual(['checkpoints', 'features', 'metrics.jsonl', 'run.json']);
   });
 
   test('refusals: a folder with a run, with other files, without a run, of a newer saekit, with a damaged checkpoint', async () => {
