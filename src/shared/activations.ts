@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { schemaVersionOf } from './migrate.ts';
 import { provenanceSchema } from './run.ts';
 
-/** Raised when a reader of the older file would misunderstand the newer one. */
-export const activationsSchemaVersion = 1;
+export const activationsSchemaVersion = schemaVersionOf('activations');
 /** Tells our manifest from other files of that name. */
 export const activationsFormat = 'saekit activations';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { schemaVersionOf } from './migrate.ts';
 
-/** Raised when a reader of the older file would misunderstand the newer one. */
-export const evalSchemaVersion = 1;
+export const evalSchemaVersion = schemaVersionOf('eval');
 
 /** A number with its interval. All three are null where the number is not defined (0/0). */
 export const intervalSchema = z.strictObject({

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { schemaVersionOf } from './migrate.ts';
 
-export const featureSchemaVersion = 1;
+export const featureSchemaVersion = schemaVersionOf('cards');
 
 /** One place in held-out text where a latent fired. */
 export const featureExampleSchema = z.strictObject({

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { trainConfigSchema } from './config.ts';
+import { schemaVersionOf } from './migrate.ts';
 
-/** Raised when a reader of the older file would misunderstand the newer one. */
-export const runSchemaVersion = 1;
+export const runSchemaVersion = schemaVersionOf('run');
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 

@@ -6,11 +6,11 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Dtype, readSafetensors, type TensorInput, writeSafetensors } from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
+import { checkVersion, migrate, NewerFile, schemaVersionOf } from '../shared/migrate.ts';
 import { type Disk, disk, explainFull, syncFolder, writeFlushed } from './atomic.ts';
 import type { Checkpoint, CheckpointArray } from './types.ts';
 
 const KEEP = 2;
-const SCHEMA_VERSION = 1;
 const ARRAYS = 'state.safetensors';
 const JSON_FILE = 'state.json';
 
@@ -64,7 +64,7 @@ export async function writeCheckpoint(
   const chunks = writeSafetensors(tensors);
   const arrayBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const text = new TextEncoder().encode(
-    `${JSON.stringify({ schemaVersion: SCHEMA_VERSION, step, ...json }, null, 1)}\n`,
+    `${JSON.stringify({ schemaVersion: schemaVersionOf('checkpoint'), step, ...json }, null, 1)}\n`,
   );
 
   const final = join(folder, `step-${step}`);
@@ -99,7 +99,7 @@ export async function writeCheckpoint(
 /**
  * Reads a checkpoint, the last one unless `step` says otherwise.
  *
- * @throws when there is none, or it is damaged (says which others there are)
+ * @throws when there is none, it is damaged (says which others there are), or of a newer saekit
  */
 export async function readCheckpoint(folder: string, step?: number): Promise<Checkpoint> {
   const steps = await listCheckpoints(folder);
@@ -111,20 +111,22 @@ export async function readCheckpoint(folder: string, step?: number): Promise<Che
   }
   const path = join(folder, `step-${wanted}`);
   try {
-    const { schemaVersion, step: saved, ...json } = JSON.parse(await readFile(join(path, JSON_FILE), 'utf8'));
-    if (schemaVersion !== SCHEMA_VERSION)
-      throw new Error(`schema version ${schemaVersion}, this saekit reads ${SCHEMA_VERSION}`);
-    if (saved !== wanted) throw new Error(`${JSON_FILE} is of step ${saved}`);
+    const stored = JSON.parse(await readFile(join(path, JSON_FILE), 'utf8'));
+    checkVersion(stored, schemaVersionOf('checkpoint'), join(path, JSON_FILE));
+    if (stored.step !== wanted) throw new Error(`${JSON_FILE} is of step ${stored.step}`);
     const source = await openFile(join(path, ARRAYS));
     try {
       const file = await readSafetensors(source, join(path, ARRAYS));
       const arrays = new Map<string, CheckpointArray>();
       for (const name of file.tensors.keys()) arrays.set(name, (await file.read(name)) as CheckpointArray);
-      return { step: wanted, arrays, json };
+      const today = migrate('checkpoint', { ...stored, arrays }, join(path, JSON_FILE)) as Checkpoint['json'];
+      const { schemaVersion: _, step: __, arrays: all, ...json } = today;
+      return { step: wanted, arrays: all as Checkpoint['arrays'], json };
     } finally {
       await source.close?.();
     }
   } catch (error) {
+    if (error instanceof NewerFile) throw error;
     const others = steps.filter((n) => n !== wanted);
     throw new Error(
       `${path}: damaged checkpoint (${(error as Error).message}). ${others.length > 0 ? `Remove the folder to resume from step ${others.at(-1)}.` : 'There is no other; start the run again.'}`,

@@ -181,7 +181,5 @@ describe('lock of a run folder', () => {
     expect(wins.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: rounds }, (_, r) => r));
     for (const [r, pid] of holders.entries())
       expect(wins[racers.findIndex((racer) => racer.pid === pid)]).toContain(r);
-    // Otherwise they did not race.
-    expect(wins.filter((won) => won.length > 0).length).toBeGreaterThan(1);
   }, 60_000);
 });

@@ -9,7 +9,8 @@
  */
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type MetricsLine, type Run, runSchema, runSchemaVersion } from '../shared/run.ts';
+import { migrate } from '../shared/migrate.ts';
+import { type MetricsLine, type Run, runSchema } from '../shared/run.ts';
 import { type Disk, disk, folderWriter, isTemporary, removeTemporaries, writeJson } from './atomic.ts';
 import { listCheckpoints, readCheckpoint, recoverCheckpoints, writeCheckpoint } from './checkpoints.ts';
 import { isLockFile, lockFolder } from './lock.ts';
@@ -125,13 +126,7 @@ export async function readRun(path: string): Promise<Run> {
   } catch (error) {
     throw new Error(`${file}: not JSON (${(error as Error).message})`);
   }
-  const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
-  if (version !== runSchemaVersion) {
-    throw new Error(
-      `${file}: schema version ${version}, this saekit reads ${runSchemaVersion}. ${Number(version) > runSchemaVersion ? 'Update saekit.' : 'Make the run again.'}`,
-    );
-  }
-  const result = runSchema.safeParse(value);
+  const result = runSchema.safeParse(migrate('run', value, file));
   if (!result.success) {
     const [issue] = result.error.issues;
     throw new Error(`${file}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}`);

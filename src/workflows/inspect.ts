@@ -7,6 +7,7 @@ import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { loadSae, type SaeConfig } from '../sae/index.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { type FeatureCards, featureCardsSchema } from '../shared/feature.ts';
+import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
 import { lockOwner, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
 
@@ -81,20 +82,25 @@ async function inspectRun(path: string): Promise<Inspection> {
 
 async function results(path: string) {
   return {
-    evaluation: await readChecked(join(path, 'eval.json'), evalResultSchema),
-    cards: await readChecked(join(path, 'features', 'cards.json'), featureCardsSchema),
+    evaluation: await readChecked('eval', join(path, 'eval.json'), evalResultSchema),
+    cards: await readChecked('cards', join(path, 'features', 'cards.json'), featureCardsSchema),
   };
 }
 
-async function readChecked<T>(file: string, schema: { parse(value: unknown): T }): Promise<T | undefined> {
+async function readChecked<T>(
+  kind: FileKind,
+  file: string,
+  schema: { parse(value: unknown): T },
+): Promise<T | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
   if (text === undefined) return undefined;
   try {
-    return schema.parse(JSON.parse(text));
+    return schema.parse(migrate(kind, JSON.parse(text), file));
   } catch (error) {
+    if (error instanceof NewerFile) throw error;
     throw new Error(`${file} cannot be read (${(error as Error).message}). Make it again with saekit eval.`);
   }
 }

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readSafetensors, writeSafetensors } from '../../formats/index.ts';
 import { fromBytes } from '../../platform/index.ts';
+import { migrate, NewerFile, schemaVersionOf } from '../../shared/migrate.ts';
 import { folderWriter } from '../../store/index.ts';
 import type { RowSource } from '../pack.ts';
 import type { DocumentSet, PackedRows } from '../types.ts';
@@ -39,7 +40,7 @@ const part = z.strictObject({
 
 export const tokenManifestSchema = z.strictObject({
   format: z.literal(TOKEN_FORMAT),
-  schemaVersion: z.literal(1),
+  schemaVersion: z.literal(schemaVersionOf('tokens')),
   contextLength: z.int().min(2).describe('T, positions per row, BOS included.'),
   bosTokenId: z
     .int()
@@ -70,8 +71,9 @@ export async function readTokenManifest(folder: string): Promise<TokenManifest |
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined || !text.includes(`"${TOKEN_FORMAT}"`)) return undefined;
   try {
-    return tokenManifestSchema.parse(JSON.parse(text));
+    return tokenManifestSchema.parse(migrate('tokens', JSON.parse(text), path));
   } catch (error) {
+    if (error instanceof NewerFile) throw error;
     throw new Error(`${path} cannot be read (${(error as Error).message}). Tokenize again.`);
   }
 }
@@ -297,7 +299,7 @@ export async function writeTokenFolder(
   try {
     const manifest: TokenManifest = {
       format: TOKEN_FORMAT,
-      schemaVersion: 1,
+      schemaVersion: schemaVersionOf('tokens'),
       ...head,
       train: await writePart('train', train),
       heldout: await writePart('heldout', heldout),

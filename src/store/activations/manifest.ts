@@ -17,8 +17,8 @@ import {
   type ActivationsManifest,
   activationsFormat,
   activationsManifestSchema,
-  activationsSchemaVersion,
 } from '../../shared/activations.ts';
+import { migrate } from '../../shared/migrate.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const shardName = (index: number): string => `shard-${String(index).padStart(5, '0')}.safetensors`;
@@ -32,7 +32,7 @@ export const STORED_AS = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as
 /**
  * manifest.json of a folder; undefined when there is none, or one of another program.
  *
- * @throws when it is ours and damaged, or of another schema version
+ * @throws when it is ours and damaged, or of a newer schema version
  */
 export async function readManifest(folder: string): Promise<ActivationsManifest | undefined> {
   const file = join(folder, MANIFEST_FILE);
@@ -41,18 +41,14 @@ export async function readManifest(folder: string): Promise<ActivationsManifest 
     throw error;
   });
   if (text === undefined) return undefined;
-  let value: { format?: unknown; schemaVersion?: unknown } | null;
+  let value: { format?: unknown } | null;
   try {
     value = JSON.parse(text);
   } catch {
     return undefined;
   }
   if (value?.format !== activationsFormat) return undefined;
-  if (value.schemaVersion !== activationsSchemaVersion)
-    throw new Error(
-      `${file}: schema version ${value.schemaVersion}, this saekit reads ${activationsSchemaVersion}. ${Number(value.schemaVersion) > activationsSchemaVersion ? 'Update saekit.' : 'Harvest again.'}`,
-    );
-  const result = activationsManifestSchema.safeParse(value);
+  const result = activationsManifestSchema.safeParse(migrate('activations', value, file));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw new Error(
