@@ -22,6 +22,7 @@ export {
 export {
   type Candidate,
   createMoments,
+  createRowReader,
   evaluate,
   fitPca,
   formatEvalTable,
@@ -44,12 +45,15 @@ export {
   type ResumableStream,
   type StoredStreamOptions,
 } from './harvest/index.ts';
+export * from './hooked/index.ts';
 export * from './models/index.ts';
 export {
   createEncoder,
   decode,
   dense,
+  type EncodeOptions,
   type Encoder,
+  editLatent,
   encode,
   loadSae,
   type Sae,

@@ -15,12 +15,12 @@ const layers: readonly (readonly string[])[] = [
   ['formats'],
   ['store'],
   ['sae', 'models', 'data', 'demo'],
-  ['harvest', 'train', 'eval', 'explain', 'steer'],
+  ['harvest', 'train', 'eval', 'explain', 'steer', 'hooked'],
   ['workflows'],
   ['cli', 'server'],
 ];
 /** Run in the browser too: bytes, workers and the engine come in through platform/. */
-const browserFolders = ['graph', 'kernels', 'formats', 'models', 'sae', 'train', 'steer'];
+const browserFolders = ['graph', 'kernels', 'formats', 'models', 'sae', 'train', 'steer', 'hooked'];
 
 const layerOf = (folder: string): number => layers.findIndex((layer) => layer.includes(folder));
 const folderOf = (path: string): string | undefined => path.match(/^src\/([^/]+)\//)?.[1];

@@ -1,23 +1,25 @@
 /** The things that can be evaluated, all of one kind: give activations, get reconstructions. */
-import type { Sae, SparseCode } from '../sae/types.ts';
+import { decode, encode, type Sae, type SparseCode } from '../sae/index.ts';
 import { openPca, type Pca, type PcaReconstruction } from './pca.ts';
 import type { Candidate } from './types.ts';
 
-/** Encode and decode come from src/sae (injected: no sideways imports of values). Either may be asynchronous. */
+/** What stands in for encoder and decoder, for an SAE of another kind. Either may be asynchronous. */
 export type SaeFunctions = {
   encode(sae: Sae, x: Float32Array, B: number): SparseCode | Promise<SparseCode>;
   decode(sae: Sae, code: SparseCode): Float32Array | Promise<Float32Array>;
 };
 
+const own: SaeFunctions = { encode: (sae, x) => encode(sae, x), decode };
+
 /**
  * An SAE as a candidate. A frozen-decoder SAE of the same budget is one too, with kind 'control'.
  *
- * @example saeCandidate('SAE', sae, { encode, decode })
+ * @example saeCandidate('SAE', sae)
  */
 export function saeCandidate(
   name: string,
   sae: Sae,
-  { encode, decode }: SaeFunctions,
+  functions: SaeFunctions = own,
   kind: Candidate['kind'] = 'sae',
 ): Candidate {
   return {
@@ -25,8 +27,8 @@ export function saeCandidate(
     kind,
     latents: sae.config.F,
     async reconstruct(x, B) {
-      const code = await encode(sae, x, B);
-      return { xhat: await decode(sae, code), code };
+      const code = await functions.encode(sae, x, B);
+      return { xhat: await functions.decode(sae, code), code };
     },
   };
 }

@@ -8,7 +8,7 @@ import { memoryDocuments, packRows } from '../data/index.ts';
 import type { PackedRows } from '../data/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
-import { decode, encode } from '../sae/topk.ts';
+import { encode } from '../sae/topk.ts';
 import type { Sae } from '../sae/types.ts';
 import { createRng } from '../shared/rng.ts';
 import { pcaCandidate, saeCandidate } from './candidates.ts';
@@ -69,7 +69,7 @@ describe('evaluate on a real model graph', () => {
     const options = {
       ...{ model, hook, batches, specialIds, mean: moments.mean(), resamples: 200 },
       candidates: [
-        saeCandidate('SAE', sae, { encode, decode }),
+        saeCandidate('SAE', sae),
         pcaCandidate(fitPca(moments, 8)),
         pcaCandidate(fitPca(moments, D)),
       ],

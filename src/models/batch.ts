@@ -36,3 +36,12 @@ export function checkBatch({ ids, mask, B, T }: TokenBatch, V: number, contextLe
     }
   }
 }
+
+/** Consecutive sequences of a batch with at most `positions` positions together, at least one; views, not copies. */
+export function splitBatch({ ids, mask, B, T }: TokenBatch, positions: number): TokenBatch[] {
+  const step = Math.max(1, Math.floor(positions / T));
+  return Array.from({ length: Math.ceil(B / step) }, (_, i) => {
+    const [from, to] = [i * step, Math.min(B, (i + 1) * step)];
+    return { ids: ids.subarray(from * T, to * T), mask: mask.subarray(from * T, to * T), B: to - from, T };
+  });
+}

@@ -11,7 +11,7 @@ import { createSessions } from './sessions.ts';
 import { createTokenizer } from './tokenizer.ts';
 import type { Model, ModelInfo } from './types.ts';
 
-/** With the signal, progress and notes of a download, when the model comes from the hub. */
+/** With the progress and notes of a download, when the model comes from the hub, and a signal that stops download and opening. */
 export type OpenModelOptions = HubAccess & {
   /** Threads of each session. Default: all. Never changes the result. */
   readonly threads?: number;
@@ -63,9 +63,12 @@ export async function openMutatedModel(
   { threads, mapped, ...access }: OpenModelOptions,
   mutations: Mutations,
 ): Promise<Model> {
+  const { signal } = access;
+  signal?.throwIfAborted();
   const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
   const model = await openModelFolder(folder);
   try {
+    signal?.throwIfAborted();
     const family = findFamily(model.config, model.name);
     if (model.config.quantization_config) {
       throw new Error(
@@ -79,6 +82,7 @@ export async function openMutatedModel(
 
     const configured = ids(model.config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured);
+    signal?.throwIfAborted();
     const info: ModelInfo = {
       name: model.name,
       family: spec.family,

@@ -93,5 +93,6 @@ export async function runInStages(
     given.set(stage.hook.name, stage.give(await apply(stage, before, batch)));
   }
   await fetch(outputs);
+  signal?.throwIfAborted();
   return Object.fromEntries(outputs.map((name) => [name, (given.get(name) as Given).tensor]));
 }

@@ -53,6 +53,33 @@ describe.each(FAMILIES)('%s', (name) => {
     }
   });
 
+  test('a batch too large for one call of the engine gives what its halves give, and an abort stops it in between', async () => {
+    const model = models.get(name)!;
+    // 17,000 positions; 16,384 go at once.
+    const sequences = Array.from({ length: 1000 }, (_, b) =>
+      Array.from({ length: 17 }, (_, t) => 3 + ((b * 31 + t * 17) % 300)),
+    );
+    const hooks = ['blocks.1.hook_resid_post', 'blocks.1.attn.hook_pattern'];
+    const whole = await model.run(padBatch(sequences), { hooks });
+    for (const [from, to] of [
+      [0, 500],
+      [500, 1000],
+    ] as const) {
+      const half = await model.run(padBatch(sequences.slice(from, to)), { hooks });
+      for (const hook of hooks) {
+        const { data, dims } = half.cache[hook]!;
+        const same = whole.cache[hook]!.data.subarray(from * (data.length / 500), to * (data.length / 500));
+        expect(whole.cache[hook]!.dims).toEqual([1000, ...dims.slice(1)]);
+        expect(relativeError({ data: same, dims }, half.cache[hook]!)).toBeLessThan(1e-5);
+      }
+    }
+    const controller = new AbortController();
+    setImmediate(() => controller.abort());
+    await expect(model.run(padBatch(sequences), { hooks, signal: controller.signal })).rejects.toThrow(
+      expect.objectContaining({ name: 'AbortError' }),
+    );
+  });
+
   test('continuing from clean activations gives the same logits, at every residual hook', async () => {
     const model = models.get(name)!;
     const batch = plain.get(name)!;

@@ -5,7 +5,7 @@
  * never leave the engine nor exist whole.
  */
 import { getPlatform } from '../platform/index.ts';
-import { checkBatch, padBatch } from './batch.ts';
+import { checkBatch, padBatch, splitBatch } from './batch.ts';
 import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
@@ -33,6 +33,9 @@ import type {
 /** Logit elements of one head tile: 16 MB, so that softmax runs in cache-sized pieces. */
 const TILE_ELEMENTS = 4 * 1024 * 1024;
 
+/** Positions that the engine gets at once: its own memory does not grow with the batch, and a signal is looked at in between. */
+const PART_POSITIONS = 16_384;
+
 /** Beyond this, logits of one call are more likely a mistake than a wish. */
 const MAX_LOGIT_BYTES = 2 * 2 ** 30;
 
@@ -48,6 +51,19 @@ export type RuntimeParts = {
 /** Copies a fetched tensor under dims of our own: inside the graph rows are flat. */
 function toTensor(value: { data: unknown } | undefined, dims: readonly number[]): Tensor {
   return { data: value?.data as Float32Array, dims };
+}
+
+/** Tensors [b,...] of the parts of a batch, one after the other: [B,...]. */
+function joinParts(parts: readonly Tensor[]): Tensor {
+  const [first] = parts as [Tensor];
+  if (parts.length === 1) return first;
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { data, dims: [parts.reduce((sum, { dims }) => sum + dims[0]!, 0), ...first.dims.slice(1)] };
 }
 
 export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFiles }: RuntimeParts): Model {
@@ -102,7 +118,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
 
   async function run(
     batch: TokenBatch,
-    { hooks: wanted = [], logits = false, steer }: RunOptions,
+    { hooks: wanted = [], logits = false, steer, signal }: RunOptions,
   ): Promise<RunResult> {
     checkBatch(batch, spec.V, info.contextLength);
     const found = [...new Set(wanted)].map((name) => findHook(hooks, name));
@@ -111,23 +127,42 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
       throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
     const { purpose, feeds } = steering(steer);
     const outputs = [...found.map(({ name }) => name), ...(logits ? [LOGITS] : [])];
-    const values = await sessions.run({ outputs, ...purpose }, { ...batchFeeds(batch, spec, ort), ...feeds });
+    const dimsOf = (name: string, part: TokenBatch): number[] =>
+      name === LOGITS ? [part.B, part.T, spec.V] : hookDims(findHook(hooks, name), part);
+    const parts: Record<string, Tensor>[] = [];
+    for (const part of splitBatch(batch, PART_POSITIONS)) {
+      signal?.throwIfAborted();
+      const values = await sessions.run(
+        { outputs, ...purpose },
+        { ...batchFeeds(part, spec, ort), ...feeds },
+      );
+      parts.push(
+        Object.fromEntries(outputs.map((name) => [name, toTensor(values[name], dimsOf(name, part))])),
+      );
+    }
+    signal?.throwIfAborted();
+    const joined = (name: string): Tensor => joinParts(parts.map((part) => part[name]!));
     return {
-      cache: Object.fromEntries(
-        found.map((hook) => [hook.name, toTensor(values[hook.name], hookDims(hook, batch))]),
-      ),
-      logits: logits ? toTensor(values[LOGITS], [batch.B, batch.T, spec.V]) : undefined,
+      cache: Object.fromEntries(found.map(({ name }) => [name, joined(name)])),
+      logits: logits ? joined(LOGITS) : undefined,
     };
   }
 
-  async function runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor> {
+  async function runFrom(
+    hook: string,
+    activations: Tensor,
+    batch: TokenBatch,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Tensor> {
     checkBatch(batch, spec.V, info.contextLength);
     checkLogitSize(batch);
+    signal?.throwIfAborted();
     const { purpose, feeds } = splice(hook, activations, batch);
     const values = await sessions.run(
       { outputs: [LOGITS], ...purpose },
       { ...batchFeeds(batch, spec, ort), ...feeds },
     );
+    signal?.throwIfAborted();
     return toTensor(values[LOGITS], [batch.B, batch.T, spec.V]);
   }
 
@@ -256,10 +291,10 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     hooks,
     tokenizer,
     run,
-    async runWithCache(input, wanted, { logits = false } = {}) {
+    async runWithCache(input, wanted, options = {}) {
       const batch = batchOf(input);
       const names = selectHooks(hooks, wanted).map(({ name }) => name);
-      return { ...(await run(batch, { hooks: names, logits })), batch };
+      return { ...(await run(batch, { ...options, hooks: names })), batch };
     },
     runWithHooks,
     runFrom,

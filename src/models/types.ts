@@ -85,6 +85,8 @@ export type RunOptions = {
   readonly hooks?: readonly string[];
   readonly logits?: boolean;
   readonly steer?: SteerEdit;
+  /** Looked at before and after each part of the batch; large ones run in parts of whole sequences. */
+  readonly signal?: AbortSignal;
 };
 
 export type RunResult = {
@@ -155,7 +157,7 @@ export type Model = {
   runWithCache(
     input: ModelInput,
     hooks: HookFilter,
-    options?: { logits?: boolean },
+    options?: { logits?: boolean; signal?: AbortSignal },
   ): Promise<RunResult & { batch: TokenBatch }>;
   /**
    * Runs the model with functions of the caller's own at some hooks, in the order in which the hooks are computed. Keys are hook names
@@ -174,7 +176,12 @@ export type Model = {
     options?: HookedOptions,
   ): Promise<HookedResult>;
   /** Continues the model from `hook` with activations [B,T,width] in place of its own: the SAE splice. Logits [B,T,V]. */
-  runFrom(hook: string, activations: Tensor, batch: TokenBatch): Promise<Tensor>;
+  runFrom(
+    hook: string,
+    activations: Tensor,
+    batch: TokenBatch,
+    options?: { signal?: AbortSignal },
+  ): Promise<Tensor>;
   /**
    * Next-token loss in nats, [B,T-1]: entry (b,t) is -ln p(ids[b,t+1] | ids[b,..t]), 0 where token t or t+1 is padding.
    * Logits never leave the engine and are made in row tiles, so a large vocabulary costs no memory.

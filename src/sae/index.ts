@@ -1,3 +1,4 @@
+export { editLatent } from './edit.ts';
 export { loadSae } from './load.ts';
 export { saveSae } from './save.ts';
 export * from './topk.ts';

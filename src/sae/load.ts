@@ -67,7 +67,12 @@ function checkTensors({ tensors }: Safetensors, { D, F, trustedLayout }: Saelens
 }
 
 /** W_enc [D,F] of the file -> [F,D], a band of rows at a time: no second full copy. */
-async function readTransposed(file: Safetensors, name: string, D: number, F: number): Promise<Float32Array> {
+async function readTransposed(
+  file: Safetensors,
+  name: string,
+  [D, F]: readonly [number, number],
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
   const { dtype, start } = file.tensors.get(name)!;
   const Elements = ELEMENTS[dtype];
   if (!Elements) throw new Error(`${name} is ${dtype}, expected F32, F16, BF16 or F64`);
@@ -75,6 +80,7 @@ async function readTransposed(file: Safetensors, name: string, D: number, F: num
   const band = Math.max(1, Math.floor(BLOCK / F));
   const out = new Float32Array(F * D);
   for (let d = 0; d < D; d += band) {
+    signal?.throwIfAborted();
     const rows = Math.min(band, D - d);
     // A copy in any case: views of memory sources need not be aligned.
     const bytes = (await file.source.slice(start + d * rowBytes, start + (d + rows) * rowBytes)).slice();
@@ -125,8 +131,13 @@ function foldInputBias(
  * @throws on another architecture, missing or surplus tensors, wrong or transposed shapes, a square SAE whose layout cannot be
  *   known, NaN; the message says what was found and what was expected
  */
-export async function loadSae(folder: string | ByteFolder): Promise<Sae> {
-  const opened = typeof folder === 'string' ? await getPlatform().openFolder(folder) : folder;
+export async function loadSae(
+  folder: string | ByteFolder,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<Sae> {
+  signal?.throwIfAborted();
+  const opened =
+    typeof folder === 'string' ? await getPlatform().openFolder(folder, signal ? { signal } : {}) : folder;
   const config = await readConfig(opened);
   const { D, F, K, metadata } = config;
   const where = `${opened.name}/${WEIGHTS_FILE}`;
@@ -134,13 +145,14 @@ export async function loadSae(folder: string | ByteFolder): Promise<Sae> {
   try {
     const file = await readSafetensors(source, where);
     checkTensors(file, config, where);
-    const W_enc = await readTransposed(file, 'W_enc', D, F);
+    const W_enc = await readTransposed(file, 'W_enc', [D, F], signal);
     const [W_dec, b_enc, b_dec] = [
       await file.readFloat32('W_dec'),
       await file.readFloat32('b_enc'),
       await file.readFloat32('b_dec'),
     ];
     for (const [name, array] of Object.entries({ W_enc, b_enc, W_dec, b_dec })) {
+      signal?.throwIfAborted();
       const at = array.findIndex((value) => !Number.isFinite(value));
       if (at >= 0) throw new Error(`${where}: ${name} holds ${array[at]} (place ${at}): a damaged SAE`);
     }

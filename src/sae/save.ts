@@ -72,7 +72,11 @@ function checkFinite(name: string, array: Float32Array): void {
  * @param folder in Node `folderWriter(path)` of the store, or a run folder's `writer`
  * @throws when arrays do not fit the config or hold NaN, and StorageFull on a full disk
  */
-export async function saveSae(folder: FolderWriter, sae: Sae): Promise<void> {
+export async function saveSae(
+  folder: FolderWriter,
+  sae: Sae,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
   const { W_enc, b_enc, W_dec, b_dec, config } = sae;
   const { D, F, K } = config;
   const sizes = { W_enc: F * D, b_enc: F, W_dec: F * D, b_dec: D };
@@ -96,8 +100,12 @@ export async function saveSae(folder: FolderWriter, sae: Sae): Promise<void> {
     yield bytesOf(b_dec);
     yield bytesOf(b_enc);
     yield bytesOf(W_dec);
-    for (const block of transposedBlocks(W_enc, F, D)) yield bytesOf(block);
+    for (const block of transposedBlocks(W_enc, F, D)) {
+      signal?.throwIfAborted();
+      yield bytesOf(block);
+    }
   }
+  signal?.throwIfAborted();
   await folder.write(WEIGHTS_FILE, chunks(), head.length + 4 * (D + F + 2 * F * D));
   const cfg = new TextEncoder().encode(`${JSON.stringify(toSaelensConfig(config), null, 2)}\n`);
   await folder.write(CFG_FILE, [cfg], cfg.length);

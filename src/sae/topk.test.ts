@@ -56,6 +56,14 @@ describe('TopK SAE', () => {
       }
     });
 
+  it('two encodings at once do not disturb each other', async () => {
+    const sae = randomSae(6, 2500, 9);
+    const rng = createRng(3);
+    const inputs = [600, 20].map((B) => Float32Array.from({ length: 6 * B }, () => rng.normal()));
+    const alone = [await encode(sae, inputs[0]!), await encode(sae, inputs[1]!)];
+    expect(await Promise.all(inputs.map((x) => encode(sae, x)))).toEqual(alone);
+  });
+
   it('dense holds the same numbers, and refuses an absurd size by naming it', async () => {
     const sae = randomSae(4, 10, 3);
     const code = await encode(sae, Float32Array.of(1, 2, 3, 4, -1, 0, 1, 0));

@@ -16,9 +16,12 @@ import type { Sae, SparseCode } from './types.ts';
 /** What `dense` agrees to allocate. */
 const denseLimitBytes = 2 ** 30;
 
+/** The signal is looked at before each tile of 512 rows. */
+export type EncodeOptions = { readonly signal?: AbortSignal };
+
 export type Encoder = {
   /** Rows x [B,D] -> the K largest latents of each, best first; a slot without a positive value is (0, index 0). */
-  encode(x: Float32Array): Promise<SparseCode>;
+  encode(x: Float32Array, options?: EncodeOptions): Promise<SparseCode>;
   close(): Promise<void>;
 };
 
@@ -32,27 +35,35 @@ export async function createEncoder(sae: Sae, { threads = getPlatform().threads 
   const values = arena.f32(rowTile * K);
   const latents = arena.i32(rowTile * K);
   const pre = arena.f32(rowTile * latentTile);
-  return {
-    async encode(x) {
-      const B = rowsOf(x, D);
-      const code = { B, K, values: new Float32Array(B * K), indices: new Int32Array(B * K) };
-      const centred = new Float32Array(Math.min(B, rowTile) * D);
-      for (let row = 0; row < B; row += rowTile) {
-        const rows = Math.min(rowTile, B - row);
-        for (let j = 0; j < rows * D; j++) centred[j] = x[row * D + j]! - sae.b_dec[j % D]!;
-        values.fill(0);
-        latents.fill(0);
-        for (let i = 0; i < F; i += latentTile) {
-          const end = Math.min(F, i + latentTile);
-          const W = sae.W_enc.subarray(i * D, end * D);
-          const tile = pre.subarray(0, rows * (end - i));
-          await product.run(centred.subarray(0, rows * D), W, sae.b_enc.subarray(i, end), tile, D);
-          kernels.selectTile(at(pre), rows, end - i, i, at(values), at(latents), K);
-        }
-        kernels.sortHeaps(at(values), at(latents), rows, K);
-        code.values.set(values.subarray(0, rows * K), row * K);
-        code.indices.set(latents.subarray(0, rows * K), row * K);
+  async function encodeNow(x: Float32Array, { signal }: EncodeOptions = {}): Promise<SparseCode> {
+    const B = rowsOf(x, D);
+    const code = { B, K, values: new Float32Array(B * K), indices: new Int32Array(B * K) };
+    const centred = new Float32Array(Math.min(B, rowTile) * D);
+    for (let row = 0; row < B; row += rowTile) {
+      signal?.throwIfAborted();
+      const rows = Math.min(rowTile, B - row);
+      for (let j = 0; j < rows * D; j++) centred[j] = x[row * D + j]! - sae.b_dec[j % D]!;
+      values.fill(0);
+      latents.fill(0);
+      for (let i = 0; i < F; i += latentTile) {
+        const end = Math.min(F, i + latentTile);
+        const W = sae.W_enc.subarray(i * D, end * D);
+        const tile = pre.subarray(0, rows * (end - i));
+        await product.run(centred.subarray(0, rows * D), W, sae.b_enc.subarray(i, end), tile, D);
+        kernels.selectTile(at(pre), rows, end - i, i, at(values), at(latents), K);
       }
+      kernels.sortHeaps(at(values), at(latents), rows, K);
+      code.values.set(values.subarray(0, rows * K), row * K);
+      code.indices.set(latents.subarray(0, rows * K), row * K);
+    }
+    return code;
+  }
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    // One call after the other: they share the memory of the kernels.
+    encode(x, options) {
+      const code = last.then(() => encodeNow(x, options));
+      last = code.catch(() => {});
       return code;
     },
     close: () => product.close(),
@@ -62,10 +73,10 @@ export async function createEncoder(sae: Sae, { threads = getPlatform().threads 
 const encoders = new WeakMap<Sae, Promise<Encoder>>();
 
 /** Encodes rows x [B,D]. The first call opens an encoder, which lives as long as the SAE. */
-export async function encode(sae: Sae, x: Float32Array): Promise<SparseCode> {
+export async function encode(sae: Sae, x: Float32Array, options: EncodeOptions = {}): Promise<SparseCode> {
   let encoder = encoders.get(sae);
   if (!encoder) encoders.set(sae, (encoder = createEncoder(sae)));
-  return (await encoder).encode(x);
+  return (await encoder).encode(x, options);
 }
 
 /** xhat [B,D] = z W_dec + b_dec. */

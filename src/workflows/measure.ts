@@ -19,7 +19,7 @@ import {
   type FeatureIndex,
 } from '../explain/index.ts';
 import type { Model } from '../models/types.ts';
-import { decode, encode, type Sae } from '../sae/index.ts';
+import { encode, type Sae } from '../sae/index.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
@@ -71,7 +71,6 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     cards = 0,
   } = options;
   const { signal, onProgress } = options;
-  const functions = { encode: (one: Sae, x: Float32Array) => encode(one, x), decode };
   const { K, D, F } = sae.config;
   const rules = {
     excludeFirst: options.excludeFirst,
@@ -83,8 +82,8 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     hook,
     batches: heldOutRows(options),
     candidates: [
-      saeCandidate('SAE', sae, functions),
-      ...(frozen ? [saeCandidate('frozen decoder', frozen, functions, 'control')] : []),
+      saeCandidate('SAE', sae),
+      ...(frozen ? [saeCandidate('frozen decoder', frozen, undefined, 'control')] : []),
       ...(D <= WIDEST_PCA && K <= D ? [pcaCandidate(fitPca(moments, K))] : []),
     ],
     mean: moments.mean(),

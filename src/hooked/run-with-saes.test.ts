@@ -1,0 +1,234 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import '../platform/node.ts';
+import { relativeError } from '../../test/golden/models/compare.ts';
+import { root } from '../../test/repository.ts';
+import { memoryDocuments, packRows } from '../data/index.ts';
+import { evaluate, saeCandidate } from '../eval/index.ts';
+import { openModel, padBatch } from '../models/index.ts';
+import type { Model } from '../models/types.ts';
+import { decode, editLatent, loadSae, type Sae } from '../sae/index.ts';
+import { type CodeEdit, runWithSaes, type SaesOptions } from './run-with-saes.ts';
+
+const TEXTS = [
+  'The meeting will be held on the 4th of March.',
+  'Мы читали книгу о море',
+  '{"id": 7, "name": "salt", "price": 3.99}',
+];
+const [FIRST, SECOND] = ['blocks.0.hook_resid_post', 'blocks.2.hook_resid_post'] as const;
+let model: Model;
+let first: Sae;
+let second: Sae;
+beforeAll(async () => {
+  model = await openModel(`${root}/demo/model`, { threads: 1 });
+  first = await loadSae(`${root}/demo/saes/${FIRST}`);
+  second = await loadSae(`${root}/demo/saes/${SECOND}`);
+});
+afterAll(async () => {
+  await model.close();
+});
+
+const largestDifference = (a: ArrayLike<number>, b: readonly number[]): number => {
+  expect(a.length).toBe(b.length);
+  return b.reduce((largest, value, i) => Math.max(largest, Math.abs(a[i]! - value)), 0);
+};
+
+/** What SAELens's HookedSAETransformer computes: test/oracles/hooked. */
+const GOLDEN = JSON.parse(readFileSync(`${root}/test/golden/hooked/run-with-saes.json`, 'utf8')) as {
+  ablated: number;
+  raised: number;
+  amount: number;
+  logitsOf: number[];
+  texts: {
+    text: string;
+    ids: number[];
+    clean: number[];
+    cases: Record<string, { loss: number[]; logits: number[] }>;
+  }[];
+};
+const ablate: CodeEdit = (code) => editLatent(code, GOLDEN.ablated, () => 0);
+const raise: CodeEdit = (code) => editLatent(code, GOLDEN.raised, (value) => value + GOLDEN.amount);
+const CASES: Record<string, () => [Parameters<typeof runWithSaes>[2], SaesOptions]> = {
+  first: () => [[first], { excludeSpecial: false }],
+  both: () => [[first, second], { excludeSpecial: false }],
+  'both, special tokens as they are': () => [[first, second], {}],
+  'both, error kept': () => [[second, first], { keepError: true, excludeSpecial: false }],
+  ablated: () => [[{ sae: second, edit: ablate }], {}],
+  'ablated, error kept': () => [[{ sae: second, edit: ablate }], { keepError: true }],
+  'raised, error kept': () => [
+    [first, { sae: second, edit: raise }],
+    { keepError: true, excludeSpecial: false },
+  ],
+};
+
+test.each(Object.entries(CASES))('equals SAELens with TransformerLens: %s', async (name, call) => {
+  for (const { text, ids, clean, cases } of GOLDEN.texts) {
+    const [saes, options] = call();
+    const { loss, logits, batch } = await runWithSaes(model, text, saes, options);
+    expect([...batch.ids]).toEqual(ids);
+    const last = logits!.data.subarray((batch.T - 1) * model.info.V);
+    const expected = cases[name]!;
+    expect(largestDifference(loss!.data, expected.loss)).toBeLessThan(2e-4);
+    expect(
+      largestDifference(
+        GOLDEN.logitsOf.map((id) => last[id]!),
+        expected.logits,
+      ),
+    ).toBeLessThan(2e-4);
+    if (name === 'raised, error kept') expect(largestDifference(clean, expected.loss)).toBeGreaterThan(0.1);
+  }
+});
+
+describe('without an edit', () => {
+  test.each([[[FIRST]], [[SECOND]], [[FIRST, SECOND]]])(
+    'with the error kept the logits are the clean ones: %s',
+    async (hooks) => {
+      const saes = hooks.map((hook) => (hook === FIRST ? first : second));
+      const clean = await model.runWithCache(TEXTS, hooks, { logits: true });
+      const { batch } = clean;
+      const kept = await runWithSaes(model, TEXTS, saes, { keepError: true });
+      expect(relativeError(kept.logits!, clean.logits!, batch.mask)).toBeLessThan(1e-5);
+      expect(relativeError(kept.loss!, await model.lossPerToken(batch))).toBeLessThan(1e-5);
+      const without = await runWithSaes(model, TEXTS, saes);
+      expect(relativeError(without.logits!, clean.logits!, batch.mask)).toBeGreaterThan(0.01);
+      expect(kept.saes.map(({ hook }) => hook)).toEqual(hooks);
+      for (const { hook, sae, code, error } of kept.saes) {
+        const x = clean.cache[hook]!;
+        const sum = decode(sae, code).map((value, i) => value + error.data[i]!);
+        const acts = batch.mask.map((real, i) => Number(real && batch.ids[i] !== model.info.bosTokenId));
+        expect(relativeError({ data: sum, dims: x.dims }, x, acts)).toBeLessThan(1e-5);
+        for (const [i, on] of acts.entries())
+          if (!on)
+            expect(error.data.subarray(i * sae.config.D, (i + 1) * sae.config.D).some(Boolean)).toBe(false);
+      }
+    },
+  );
+
+  test('the loss is the cross-entropy that evaluate measures with the SAE spliced in', async () => {
+    const rows = packRows({
+      documents: memoryDocuments(TEXTS),
+      tokenizer: model.tokenizer!,
+      contextLength: 64,
+      bosTokenId: model.info.bosTokenId,
+      endless: false,
+    });
+    const packed = (await rows.next(8))!;
+    const evaluation = await evaluate({
+      ...{ model, hook: SECOND, batches: [packed], mean: new Float32Array(second.config.D), resamples: 10 },
+      specialIds: model.tokenizer!.specialIds,
+      candidates: [saeCandidate('SAE', second)],
+      klTokens: 0,
+    });
+    const batch = { ids: packed.ids, mask: packed.mask, B: packed.R, T: packed.T };
+    const { loss } = await runWithSaes(model, batch, [second], { logits: false });
+    const bos = model.info.bosTokenId;
+    const scored = Array.from(packed.ids, (_, i) => i).filter(
+      (i) =>
+        (i + 1) % packed.T > 0 &&
+        packed.mask[i + 1] === 1 &&
+        packed.ids[i] !== bos &&
+        packed.documents[i] === packed.documents[i + 1],
+    );
+    const at = (i: number) => loss!.data[Math.floor(i / packed.T) * (packed.T - 1) + (i % packed.T)]!;
+    expect(evaluation.ceTokens).toBe(scored.length);
+    expect(scored.reduce((sum, i) => sum + at(i), 0) / scored.length).toBeCloseTo(
+      evaluation.candidates[0]!.ce.value!,
+      5,
+    );
+  });
+});
+
+describe('with an edit', () => {
+  test('adding to a latent is steering with its direction', async () => {
+    const latent = GOLDEN.raised;
+    const D = second.config.D;
+    const added = await runWithSaes(
+      model,
+      TEXTS,
+      [{ sae: second, edit: async (z) => raise(z, undefined!) }],
+      {
+        keepError: true,
+        excludeSpecial: false,
+      },
+    );
+    const { batch } = added;
+    const directions = second.W_dec.slice(latent * D, (latent + 1) * D);
+    const steer = { hook: SECOND, directions, strengths: Float32Array.of(GOLDEN.amount) };
+    const { logits } = await model.run(batch, { logits: true, steer });
+    expect(relativeError(added.logits!, logits!, batch.mask)).toBeLessThan(1e-5);
+  });
+
+  test('the code that is returned is the one that was found', async () => {
+    const plain = await runWithSaes(model, TEXTS, [second], { logits: false });
+    const edited = await runWithSaes(model, TEXTS, [{ sae: second, edit: ablate }], { logits: false });
+    expect(edited.saes[0]!.code).toEqual(plain.saes[0]!.code);
+    expect(edited.logits).toBeUndefined();
+    expect(edited.loss!.data).not.toEqual(plain.loss!.data);
+  });
+
+  test('an edit in place counts, and sees which hook and batch it is for', async () => {
+    let seen: unknown;
+    const zeroed = await runWithSaes(model, TEXTS[1]!, [
+      {
+        sae: second,
+        edit: (code, where) => {
+          code.values.fill(0);
+          seen = where;
+        },
+      },
+    ]);
+    expect(seen).toEqual({ hook: SECOND, batch: zeroed.batch });
+    const only = await runWithSaes(model, TEXTS[1]!, [
+      { sae: second, edit: ({ B }) => ({ B, K: 0, values: new Float32Array(), indices: new Int32Array() }) },
+    ]);
+    // Both leave the bias of the decoder alone.
+    expect(zeroed.logits!.data).toEqual(only.logits!.data);
+    expect(zeroed.saes[0]!.code.values.some((value) => value > 0)).toBe(true);
+  });
+});
+
+describe('what does not fit is refused with what would', () => {
+  const run = (sae: Parameters<typeof runWithSaes>[2][number]) => runWithSaes(model, 'One', [sae]);
+  const withMetadata = (metadata: Record<string, unknown>): Sae => ({
+    ...second,
+    config: { ...second.config, metadata },
+  });
+
+  test('hook, width, model, twice', async () => {
+    await expect(run(withMetadata({}))).rejects.toThrow(/D 192, F 4096\).*no hook_name.*Name the hook/);
+    expect((await run({ sae: withMetadata({}), hook: SECOND })).saes[0]!.hook).toBe(SECOND);
+    await expect(run({ sae: second, hook: 'blocks.9.hook_resid_post' })).rejects.toThrow(
+      /no hook "blocks.9.hook_resid_post". Nearest: blocks/,
+    );
+    await expect(run({ sae: second, hook: 'blocks.0.mlp.hook_post' })).rejects.toThrow(
+      /width 192, but blocks.0.mlp.hook_post of .*demo\/model has width 512/,
+    );
+    await expect(run({ sae: second, hook: 'blocks.0.attn.hook_z' })).rejects.toThrow(
+      /hooks of \[B,T,width\]; blocks.0.attn.hook_z is \[B,T,6,32\]/,
+    );
+    const other = withMetadata({ ...second.config.metadata, model_hash: 'a'.repeat(64) });
+    await expect(run(other)).rejects.toThrow(
+      /trained on demo\/model with hash aaaaaaaaaaaa…; .* has 9c09175ca9b1….*otherModel: true/,
+    );
+    expect((await run({ sae: other, otherModel: true })).saes).toHaveLength(1);
+    await expect(runWithSaes(model, 'One', [second, { sae: first, hook: SECOND }])).rejects.toThrow(
+      `Two SAEs read ${SECOND}; a hook takes one.`,
+    );
+  });
+
+  test('edits of other sizes, and of latents that are not there', async () => {
+    await expect(run({ sae: second, edit: (z) => ({ ...z, B: 1 }) })).rejects.toThrow(
+      /edit at blocks.2.hook_resid_post returned a code of 1 rows.*expected \d rows/,
+    );
+    await expect(run({ sae: second, edit: (z) => editLatent(z, 5000, () => 1) })).rejects.toThrow(
+      'Latent 5000 is outside [0, 4096)',
+    );
+  });
+
+  test('no SAE at all is the model as it is', async () => {
+    const batch = padBatch([[0, 5, 6]]);
+    const { logits, saes } = await runWithSaes(model, batch, []);
+    expect(saes).toEqual([]);
+    expect(logits!.data).toEqual((await model.run(batch, { logits: true })).logits!.data);
+  });
+});

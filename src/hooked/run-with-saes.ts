@@ -1,0 +1,124 @@
+/**
+ * A model with SAEs at some of its hooks. At every position but special tokens and padding, in the order in which the hooks are computed,
+ *
+ *     z = encode(x)      e = x - decode(z)         x [N,D] as it arrives, behind the SAEs before; z sparse [N,F]; e the error
+ *     z' = edit(z)                                 z' = z where there is no edit
+ *     x' = decode(z')                              keepError false: what the SAE understands
+ *     x' = decode(z') + e                          keepError true: x' = x without an edit, and with one nothing else is changed
+ *
+ * The same as `run_with_saes(use_error_term=…)` of SAELens's HookedSAETransformer; e is the error node of Marks et al. 2024,
+ * "Sparse feature circuits".
+ */
+import type {
+  HookedOptions,
+  HookedResult,
+  HookFunction,
+  Model,
+  ModelInput,
+  Tensor,
+  TokenBatch,
+} from '../models/types.ts';
+import { decode, encode, type Sae, type SparseCode } from '../sae/index.ts';
+import { actsAt, clearRows, type Fitting, type Placement, placeSae } from './fit.ts';
+
+/**
+ * Changes the code between encoder and decoder. Row b T + t is position t of sequence b; rows of special tokens and padding are empty, and
+ * what is put there is not used. The code is a copy: change it in place or return another, whose K may differ (`editLatent`).
+ */
+export type CodeEdit = (
+  code: SparseCode,
+  where: { readonly hook: string; readonly batch: TokenBatch },
+) => EditedCode | Promise<EditedCode>;
+// biome-ignore lint/suspicious/noConfusingVoidType: the type of a function without return.
+type EditedCode = SparseCode | void;
+
+export type PlacedSae = Placement & { readonly sae: Sae; readonly edit?: CodeEdit };
+
+export type SaesOptions = Omit<HookedOptions, 'loss'> & {
+  /** Next-token loss, as `lossPerToken` gives it. Default true. */
+  readonly loss?: boolean;
+  /** Default false. */
+  readonly keepError?: boolean;
+  /** Leave special tokens (BOS, …) as the model has them: SAEs are not trained on those. Default true, as in evaluation. */
+  readonly excludeSpecial?: boolean;
+};
+
+/** What one SAE made of its hook. */
+export type SaeRun = {
+  readonly hook: string;
+  readonly sae: Sae;
+  /** As encoded, before the edit; one row for each of the B T positions. */
+  readonly code: SparseCode;
+  /** [B,T,D]; 0 where the SAE does not act. */
+  readonly error: Tensor;
+};
+
+export type SaesResult = HookedResult & {
+  /** In the order in which the SAEs were given. */
+  readonly saes: readonly SaeRun[];
+};
+
+/**
+ * Runs a model with SAEs spliced in.
+ *
+ * @throws when an SAE fits neither model nor hook (`placeSae`), two are at one hook, an edit returns a code of other rows or names a
+ *   latent that is not there, and what `runWithHooks` throws
+ * @example // latent 1243 off, everything else that the SAE does not explain kept
+ * const edit = (code: SparseCode) => editLatent(code, 1243, () => 0);
+ * const { loss } = await runWithSaes(model, 'Мы читали книгу', [{ sae, edit }], { keepError: true });
+ */
+export async function runWithSaes(
+  model: Fitting & Pick<Model, 'runWithHooks' | 'tokenizer'>,
+  input: ModelInput,
+  saes: readonly (Sae | PlacedSae)[],
+  { keepError = false, excludeSpecial = true, loss = true, ...options }: SaesOptions = {},
+): Promise<SaesResult> {
+  const specialIds = excludeSpecial ? model.tokenizer?.specialIds : undefined;
+  const placed = saes.map((one): PlacedSae => ('sae' in one ? one : { sae: one }));
+  const hooks = placed.map(({ sae, ...where }) => placeSae(model, sae, where));
+  const twice = hooks.find((hook, i) => hooks.indexOf(hook) < i);
+  if (twice !== undefined) throw new Error(`Two SAEs read ${twice}; a hook takes one.`);
+
+  const runs = new Map<string, SaeRun>();
+  const functions: Record<string, HookFunction> = {};
+  for (const [i, { sae, edit }] of placed.entries()) {
+    const hook = hooks[i]!;
+    functions[hook] = async ({ data, dims }, where) => {
+      const acts = actsAt(where.batch, specialIds);
+      const code = await encode(sae, data, options.signal ? { signal: options.signal } : {});
+      clearRows(code, acts);
+      const xhat = decode(sae, code);
+      const error = subtract(data, xhat, acts, sae.config.D);
+      runs.set(hook, { hook, sae, code, error: { data: error, dims } });
+      const out = edit ? decode(sae, await applyEdit(edit, code, where)) : xhat;
+      for (const [row, on] of acts.entries()) {
+        const [from, to] = [row * sae.config.D, (row + 1) * sae.config.D];
+        if (!on) out.set(data.subarray(from, to), from);
+        else if (keepError) for (let d = from; d < to; d++) out[d]! += error[d]!;
+      }
+      return out;
+    };
+  }
+  const result = await model.runWithHooks(input, functions, { ...options, loss });
+  return { ...result, saes: hooks.map((hook) => runs.get(hook)!) };
+}
+
+/** a - b [N,D] at the rows that are on, 0 elsewhere. */
+function subtract(a: Float32Array, b: Float32Array, on: Uint8Array, D: number): Float32Array {
+  return a.map((value, i) => (on[Math.floor(i / D)] ? value - b[i]! : 0));
+}
+
+async function applyEdit(
+  edit: CodeEdit,
+  { values, indices, ...sizes }: SparseCode,
+  where: Parameters<CodeEdit>[1],
+): Promise<SparseCode> {
+  const copy = { ...sizes, values: values.slice(), indices: indices.slice() };
+  const edited = (await edit(copy, where)) ?? copy;
+  const { B, K } = edited;
+  if (B !== sizes.B || edited.values.length !== B * K || edited.indices.length !== B * K)
+    throw new Error(
+      `The edit at ${where.hook} returned a code of ${B} rows x ${K} with ${edited.values.length} values and ${edited.indices.length} indices; expected ${sizes.B} rows, one per position.`,
+    );
+  return edited;
+}
