@@ -61,6 +61,7 @@ export {
   type SparseCode,
   saveSae,
 } from './sae/index.ts';
+export type { ActivationsManifest } from './shared/activations.ts';
 export {
   type EvalConfig,
   type EvalConfigInput,
@@ -75,17 +76,21 @@ export {
 export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
+export { type HarvestConfig, type HarvestConfigInput, harvestConfigSchema } from './shared/harvest.ts';
 export type { Run } from './shared/run.ts';
 export {
   type ActivationMeta,
   type ActivationSource,
+  BeyondFloat16,
   folderWriter,
   type LatentCache,
   openActivations,
   openLatentCache,
+  readActivationsManifest,
   readRun,
   readRunMetrics,
   StorageFull,
+  verifyActivations,
 } from './store/index.ts';
 export {
   createTrainer,

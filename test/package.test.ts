@@ -12,6 +12,7 @@ describe('package', () => {
     const library = await import('../src/index.ts');
     expect(Object.keys(library).sort()).toMatchInlineSnapshot(`
       [
+        "BeyondFloat16",
         "Interrupted",
         "NonFiniteActivations",
         "StorageFull",
@@ -42,6 +43,8 @@ describe('package', () => {
         "fitPca",
         "folderWriter",
         "formatEvalTable",
+        "harvest",
+        "harvestConfigSchema",
         "inspect",
         "loadSae",
         "measureSae",
@@ -55,6 +58,7 @@ describe('package', () => {
         "padBatch",
         "pcaCandidate",
         "planTraining",
+        "readActivationsManifest",
         "readRun",
         "readRunMetrics",
         "resumeTraining",
@@ -66,6 +70,7 @@ describe('package', () => {
         "tokenizeConfigSchema",
         "trainConfigSchema",
         "trainSae",
+        "verifyActivations",
       ]
     `);
   });

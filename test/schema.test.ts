@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { evalConfigSchema, tokenizeConfigSchema, trainConfigSchema } from '../src/shared/config.ts';
+import { harvestConfigSchema } from '../src/shared/harvest.ts';
 import { root } from './repository.ts';
 
 for (const [file, schema, title] of [
   ['docs/train-config.schema.json', trainConfigSchema, 'saekit train'],
   ['docs/tokenize-config.schema.json', tokenizeConfigSchema, 'saekit tokenize'],
+  ['docs/harvest-config.schema.json', harvestConfigSchema, 'saekit harvest'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
 ] as const) {
   it(`keeps ${file} equal to the schema that the command line uses`, async () => {

@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
+import { addHarvestCommand } from './commands/harvest.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
@@ -29,6 +30,7 @@ const program = new Command('saekit')
 addTrainCommand(program);
 addEvalCommand(program);
 addTokenizeCommand(program);
+addHarvestCommand(program);
 addInspectCommand(program);
 addGenerateCommand(program);
 addDemoCommand(program);

@@ -9,4 +9,5 @@ export {
   type ResumableStream,
   type StreamPosition,
 } from './stream.ts';
+export { harvestToDisk } from './to-disk.ts';
 export * from './types.ts';

@@ -16,13 +16,15 @@ export const harvestOriginSchema = z.strictObject({
   model: z.strictObject({ name: z.string(), hash: z.string().describe('As in run.json.') }),
   tokenizerHash: z.string().optional().describe('sha256 of tokenizer.json.'),
   hook: z.string(),
+  part: z.enum(['train', 'heldout']).describe('Which documents the rows are of.'),
   data: provenanceSchema.shape.data,
+  documents: z.string().describe('Fingerprint of the documents of this part, text field and roles included.'),
   split: z.string().describe('Which documents were left out as held-out ones, in words.'),
   roles: z.array(z.string()).optional().describe('Of conversations, only tokens of these roles.'),
   contextLength: z.int().positive(),
   excludeSpecial: z.boolean(),
   excludeFirst: count,
-  seed: count.describe('Of the order of documents.'),
+  seed: z.string().describe('Of the order of documents.'),
   batchSequences: z.int().positive().describe('Sequences per model run.'),
   tokens: z.int().positive().describe('Rows asked for.'),
   dtype: z.enum(activationDtypes),
@@ -59,25 +61,30 @@ const sumsSchema = z.strictObject({
 export type ActivationSums = z.output<typeof sumsSchema>;
 
 /** manifest.json of a folder of activations. */
-export const activationsManifestSchema = z.strictObject({
-  format: z.literal(activationsFormat),
-  schemaVersion: z.literal(activationsSchemaVersion),
-  finished: z.boolean().describe('False while it is written and after a stop; the same command goes on.'),
-  origin: harvestOriginSchema,
-  rows: count,
-  shards: z.array(
-    z.strictObject({
-      file: z.string(),
-      rows: z.int().positive(),
-      bytes: z.int().positive(),
-      sha256: z.string(),
-    }),
-  ),
-  statistics: activationStatisticsSchema.optional(),
-  resume: z
-    .strictObject({ ...placeSchema.shape, sums: sumsSchema })
-    .optional()
-    .describe('While it is not finished: where to go on.'),
-  saekit: z.string().describe('Version that wrote it.'),
-});
+export const activationsManifestSchema = z
+  .strictObject({
+    format: z.literal(activationsFormat),
+    schemaVersion: z.literal(activationsSchemaVersion),
+    finished: z.boolean().describe('False while it is written and after a stop; the same command goes on.'),
+    origin: harvestOriginSchema,
+    rows: count,
+    shards: z.array(
+      z.strictObject({
+        file: z.string().regex(/^shard-\d+\.safetensors$/),
+        rows: z.int().positive(),
+        bytes: z.int().positive(),
+        sha256: z.string(),
+      }),
+    ),
+    statistics: activationStatisticsSchema.optional(),
+    resume: z
+      .strictObject({ ...placeSchema.shape, sums: sumsSchema })
+      .optional()
+      .describe('While it is not finished: where to go on.'),
+    saekit: z.string().describe('Version that wrote it.'),
+  })
+  .refine(({ rows, shards }) => rows === shards.reduce((sum, shard) => sum + shard.rows, 0), {
+    path: ['rows'],
+    message: 'not the sum of the rows of its shards',
+  });
 export type ActivationsManifest = z.output<typeof activationsManifestSchema>;

@@ -1,15 +1,22 @@
-/** What is in a folder or file: a run, an SAE, a model, a corpus. Decides by what is there, not by names. */
+/** What is in a folder or file: a run, an SAE, a model, activations, a corpus. Decides by what is there, not by names. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Corpus, openCorpus } from '../data/index.ts';
 import { openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { loadSae, type SaeConfig } from '../sae/index.ts';
+import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { type FeatureCards, featureCardsSchema } from '../shared/feature.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
-import { lockOwner, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
+import { lockOwner, NoActivations, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
+import {
+  type ActivationsInspection,
+  type HarvestInspection,
+  inspectActivations,
+  inspectHarvest,
+} from './inspect-activations.ts';
 
 export type Inspection =
   | {
@@ -29,6 +36,8 @@ export type Inspection =
       readonly cards: FeatureCards | undefined;
     }
   | { readonly kind: 'model'; readonly info: ModelInfo; readonly hooks: readonly HookInfo[] }
+  | ({ readonly kind: 'harvest' } & HarvestInspection)
+  | ({ readonly kind: 'activations' } & ActivationsInspection)
   | {
       readonly kind: 'corpus';
       readonly files: Corpus['files'];
@@ -42,19 +51,34 @@ export type Inspection =
 /** Documents looked at for the table of registers. */
 const LOOK_AT = 2000;
 
-/** @throws when there is nothing at the path, or nothing that is known (says what was looked for) */
-export async function inspect(
-  path: string,
-  { textField = 'text' }: { readonly textField?: string } = {},
-): Promise<Inspection> {
+export type InspectOptions = {
+  readonly textField?: string;
+  /** Compare every byte of harvested activations with its checksum. */
+  readonly verify?: boolean;
+  readonly signal?: AbortSignal;
+  /** Bytes compared. */
+  readonly onVerify?: (done: number, total: number) => void;
+};
+
+/** @throws when there is nothing at the path, or nothing that is known (says what was looked for); when checksums differ */
+export async function inspect(path: string, options: InspectOptions = {}): Promise<Inspection> {
+  const found = await look(path, options);
+  if (options.verify && found.kind !== 'harvest')
+    throw new UsageError(
+      `${path}: there are no checksums to compare with; only folders of saekit harvest have them. Leave --verify out.`,
+    );
+  return found;
+}
+
+async function look(path: string, { textField = 'text', ...options }: InspectOptions): Promise<Inspection> {
   const info = await stat(path).catch(() => undefined);
-  if (!info) throw new Error(`${path}: no such file or folder.`);
+  if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>
     stat(join(path, file)).then(
       () => true,
       () => false,
     );
-  if (info.isDirectory()) {
+  if (info?.isDirectory()) {
     if (await has('run.json')) return await inspectRun(path);
     if (await has('cfg.json')) {
       const { config } = await loadSae(path);
@@ -65,8 +89,16 @@ export async function inspect(
       await model.close();
       return { kind: 'model', info: model.info, hooks: model.hooks };
     }
+    const harvested = await inspectHarvest(path, options);
+    if (harvested) return { kind: 'harvest', ...harvested };
   }
-  return await inspectCorpus(path, textField);
+  const found = await inspectActivations(path, options.signal);
+  if (!(found instanceof Error)) return { kind: 'activations', ...found };
+  try {
+    return await inspectCorpus(path, textField);
+  } catch (error) {
+    throw found instanceof NoActivations ? error : found;
+  }
 }
 
 async function inspectRun(path: string): Promise<Inspection> {

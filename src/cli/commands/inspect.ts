@@ -3,32 +3,47 @@ import { type Command, Option } from 'commander';
 import { inspect } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
+import { createCounter } from '../output/counter.ts';
 import { inspectionText } from '../output/inspection.ts';
 
 const example = `
 Examples:
   saekit inspect runs/first                   progress, metrics, evaluation, features
   saekit inspect demo/model                   its shape and every hook that can be read
-  saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers`;
+  saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers
+  saekit inspect acts --verify                harvested activations, every byte compared with its checksum
+  saekit inspect vit/patches.npy              activations of another program; PATH#NAME chooses one of several`;
 
 export function addInspectCommand(program: Command): void {
   const command = addCommonFlags(
     program
       .command('inspect')
-      .description('Say what is in a run, an SAE, a model folder or a corpus.')
+      .description('Say what is in a run, an SAE, a model folder, activations or a corpus.')
       .argument('<path>', 'The folder or file.')
       .option('--text-field <name>', 'JSONL field that holds the text.', 'text')
+      .option('--verify', 'Compare every byte of harvested activations with its checksum.')
       .addOption(new Option('--features <n>', 'Feature cards to show.').argParser(parseNumber).default(3)),
   );
   command.addHelpText('after', example).action(async (path: string) => {
-    const { json, textField, features } = command.opts<{
-      json?: boolean;
-      textField: string;
-      features: number;
-    }>();
-    await withContext({ json: json === true }, async ({ print, style }) => {
-      const found = await inspect(path, { textField });
-      print(json ? JSON.stringify(found) : inspectionText(path, found, { style, features }));
+    const {
+      json = false,
+      verify = false,
+      textField,
+      features,
+    } = command.opts<{ json?: boolean; verify?: boolean; textField: string; features: number }>();
+    await withContext({ json }, async (context) => {
+      const { print, style, signal } = context;
+      const counter = createCounter(context, 'MB compared');
+      try {
+        const found = await inspect(path, {
+          ...{ textField, verify, signal },
+          onVerify: (done, total) => counter.update(done / 1e6, total / 1e6),
+        });
+        counter.end();
+        print(json ? JSON.stringify(found) : inspectionText(path, found, { style, features }));
+      } finally {
+        counter.end();
+      }
     });
   });
 }

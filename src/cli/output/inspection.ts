@@ -4,6 +4,7 @@ import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { cardText } from './card.ts';
 import { sparkline } from './charts.ts';
+import { activationsText, harvestText } from './inspection-activations.ts';
 import { bytes, grouped, short } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
@@ -36,6 +37,10 @@ export function inspectionText(
     }
     case 'model':
       return modelText(path, found, style);
+    case 'harvest':
+      return harvestText(path, found, style);
+    case 'activations':
+      return activationsText(path, found, style);
     case 'corpus':
       return corpusText(path, found, style);
   }

@@ -4,11 +4,12 @@
  *     manifest.json             origin, shards with sha256, statistics (shared/activations.ts)
  *     shard-00000.safetensors   x [rows,D] F32, F16, BF16, or I8 with scale [rows, ceil(D / 64)] F32 (formats/int8-blocks.ts)
  *                               tokens, documents, positions [rows] I32: token id, document in the data, position in its sequence
+ *     heldout/                  the same for held-out documents: who opens the folder gets training rows only
  *
- * A shard is there whole or not at all, and only the manifest says that it counts.
+ * A shard is there whole or not at all, and only the manifest says that it counts. Several hooks are one such folder each, side by side.
  */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ActivationDtype,
@@ -21,6 +22,10 @@ import {
 import { migrate } from '../../shared/migrate.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
+/** Folder of the held-out rows, inside that of the training rows. */
+export const HELDOUT_FOLDER = 'heldout';
+/** For whoever meets a damaged folder. */
+export const REMEDY = 'Copy it again from where it was made, or remove the folder and harvest again.';
 export const shardName = (index: number): string => `shard-${String(index).padStart(5, '0')}.safetensors`;
 
 /** What a dtype is called in safetensors. */
@@ -28,6 +33,12 @@ export const STORED_AS = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as
   ActivationDtype,
   string
 >;
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 /**
  * manifest.json of a folder; undefined when there is none, or one of another program.
@@ -44,16 +55,16 @@ export async function readManifest(folder: string): Promise<ActivationsManifest 
   let value: { format?: unknown } | null;
   try {
     value = JSON.parse(text);
-  } catch {
-    return undefined;
+  } catch (error) {
+    const ours = text.includes(activationsFormat) || (await exists(join(folder, shardName(0))));
+    if (!ours) return undefined;
+    throw new Error(`${file}: ${(error as Error).message}: it was cut off or changed. ${REMEDY}`);
   }
   if (value?.format !== activationsFormat) return undefined;
   const result = activationsManifestSchema.safeParse(migrate('activations', value, file));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new Error(
-    `${file}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}. Copy it again, or remove the folder and harvest again.`,
-  );
+  throw new Error(`${file}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}. ${REMEDY}`);
 }
 
 /** Identifies the rows: hashes of all shards. */

@@ -66,6 +66,7 @@ describe.each(activationDtypes)('%s', (dtype) => {
         modelHash: '0'.repeat(64),
         tokenizerHash: '1'.repeat(64),
         hook: 'blocks.0.hook_resid_post',
+        part: 'train',
         contextLength: 5,
       },
       D,
@@ -248,6 +249,22 @@ describe('refused, with file, rows and what to do', () => {
     expect(await opening(edit((m) => (m.schemaVersion = 9)))).toMatch(
       /schema version 9, .* reads 1. Update saekit/,
     );
+    expect(await opening(edit((m) => (m.schemaVersion = 0)))).toMatch(
+      /schemaVersion is 0, this saekit reads 1\. The file is damaged/,
+    );
+    expect(await opening(edit((m) => (m.rows = 18)))).toMatch(
+      /manifest\.json: rows: not the sum of the rows of its shards/,
+    );
+    expect(
+      await opening(edit((m) => ((m.shards as { file: string }[])[1]!.file = '../../secrets.safetensors'))),
+    ).toMatch(/manifest\.json: shards\.1\.file: /);
+    const cut = await opening((path) => truncate(join(path, 'manifest.json'), 900), 'int8');
+    expect(cut).toMatch(/manifest\.json: .*JSON.*it was cut off or changed/);
+    expect(cut).toMatch(remedy);
+    // The scales alone must not pass for activations.
+    expect(await opening((path) => unlink(join(path, 'manifest.json')), 'int8')).toMatch(
+      /shard-00000\.safetensors: 8-bit blocks of `saekit harvest`, and no manifest\.json/,
+    );
     expect(await opening(edit((m) => Object.assign(m, { rows: 0, shards: [] })))).toMatch(
       /no rows yet.*Run it again/,
     );
@@ -260,13 +277,15 @@ describe('refused, with file, rows and what to do', () => {
     await cp(golden, other, { recursive: true });
     expect(await make(other)).toMatch(/is not empty \(.*holds no activations.*--out/);
     const path = await copyOf('f16');
-    expect(await make(path, { seed: 5, contextLength: 9 })).toMatch(/different contextLength, seed\).*--out/);
+    expect(await make(path, { seed: '5', contextLength: 9 })).toMatch(
+      /different contextLength, seed\).*--out/,
+    );
     expect(await make(path)).toBe('no error');
     const writer = await createShardWriter(newFolder(), await origin('f16'), { saekit: 'test' });
     const large = rowsOf(0, 1);
     large.x[3] = -65_520;
     expect(await message(writer.append(0, large, place(0)))).toMatch(
-      /65520 does not fit float16.*--dtype bf16/,
+      /Activation 3 is -65520, beyond float16.*--dtype bf16/,
     );
     large.x[3] = 65_519;
     const fits = await createShardWriter(newFolder(), await origin('f16'), { saekit: 'test' });

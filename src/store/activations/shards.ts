@@ -15,16 +15,14 @@ import {
   shapeText,
   type TensorEntry,
 } from '../../formats/index.ts';
-import type { ActivationsManifest } from '../../shared/activations.ts';
-import { contentHash, MANIFEST_FILE, readManifest, STORED_AS } from './manifest.ts';
+import type { ActivationsManifest, HarvestOrigin } from '../../shared/activations.ts';
+import { contentHash, HELDOUT_FOLDER, MANIFEST_FILE, REMEDY, readManifest, STORED_AS } from './manifest.ts';
 import { createFilePool, type FilePool } from './sources/files.ts';
 import { joinParts, type Part } from './sources/joined.ts';
 import type { ActivationSource } from './types.ts';
 
 /** Bytes hashed between two looks at the signal. */
 const HASH_AT_ONCE = 16 * 2 ** 20;
-
-const REMEDY = 'Copy it again from where it was made, or remove the folder and harvest again.';
 
 type Shard = ActivationsManifest['shards'][number];
 
@@ -100,6 +98,20 @@ async function openShard(
   };
 }
 
+/** Where the held-out rows lie that belong to these training rows. Throws for others: what was held out there may be trained on here. */
+async function heldoutOf(path: string, { origin }: ActivationsManifest): Promise<string | undefined> {
+  if (origin.part === 'heldout') return undefined;
+  const folder = join(path, HELDOUT_FOLDER);
+  const other = await readManifest(folder);
+  if (!other || other.rows === 0) return undefined;
+  const identity = ({ model, hook, split, data }: HarvestOrigin): string =>
+    JSON.stringify([model.hash, hook, split, data.map(({ sha256 }) => sha256)]);
+  if (other.origin.part === 'heldout' && identity(other.origin) === identity(origin)) return folder;
+  throw new Error(
+    `${folder} holds rows of another model, hook or data than ${path}, so some of them may be trained on. Remove ${folder}, or harvest again.`,
+  );
+}
+
 /**
  * Opens a folder with our manifest.json; one that is not finished gives the rows it has.
  *
@@ -115,8 +127,9 @@ export async function openShards(
   const parts: Part[] = [];
   for (const { shard, where, what } of named(path, manifest))
     parts.push({ where, rows: await openShard(pool, manifest, shard, where, what) });
-  const { model, tokenizerHash, hook, contextLength } = manifest.origin;
-  return await joinParts({
+  const { model, tokenizerHash, hook, part, contextLength } = manifest.origin;
+  const heldout = await heldoutOf(path, manifest);
+  const source = await joinParts({
     format: 'saekit activations',
     path,
     chosen: hook,
@@ -127,11 +140,13 @@ export async function openShards(
       modelHash: model.hash,
       ...(tokenizerHash ? { tokenizerHash } : {}),
       hook,
+      part,
       contextLength,
     },
     pool,
     fingerprint: contentHash(manifest),
   });
+  return heldout === undefined ? source : { ...source, heldout };
 }
 
 /**

@@ -4,6 +4,8 @@ export type ActivationMeta = {
   readonly modelHash?: string;
   readonly tokenizerHash?: string;
   readonly hook?: string;
+  /** Of training documents or of held-out ones; only folders of ours say. */
+  readonly part?: 'train' | 'heldout';
   readonly contextLength?: number;
 };
 
@@ -21,6 +23,8 @@ export type ActivationSource = {
   /** Identifies the content: a saved position of one source is refused by another. */
   readonly fingerprint: string;
   readonly meta: ActivationMeta;
+  /** Where held-out rows lie that belong to these, for `openActivations`; without it, hold out some of these (`splitRows`). */
+  readonly heldout?: string;
   /** Rows [start, start + count) as float32 into `into` [count,D]. Errors name the file and the row. */
   read(start: number, count: number, into: Float32Array): Promise<void>;
   /** Token ids of those rows, where they are stored. */

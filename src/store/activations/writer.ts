@@ -27,6 +27,7 @@ import { type Disk, disk, writeAtomic, writeJson } from '../atomic.ts';
 import {
   addToSums,
   emptySums,
+  HELDOUT_FOLDER,
   joinSums,
   MANIFEST_FILE,
   readManifest,
@@ -58,12 +59,26 @@ export type ShardWriter = {
   /**
    * Takes rows with the numbers first, first + 1, …; `place` is that of row `first`. Rows held already are left out.
    *
-   * @throws StorageFull on a full disk; RangeError for numbers beyond float16
+   * @throws StorageFull on a full disk; BeyondFloat16
    */
   append(first: number, rows: HarvestRows, place: HarvestPlace): Promise<void>;
   /** Writes the last shard and closes the manifest. */
   finish(place: HarvestPlace): Promise<void>;
 };
+
+/** A number that float16 cannot hold. `row` is its place among the rows that were given. */
+export class BeyondFloat16 extends RangeError {
+  override readonly name = 'BeyondFloat16';
+  readonly row: number;
+  readonly value: number;
+  constructor(row: number, dimension: number, value: number) {
+    super(
+      `Activation ${dimension} is ${value}, beyond float16, which ends at 65,504. Harvest into another folder with --dtype bf16 or f32.`,
+    );
+    this.row = row;
+    this.value = value;
+  }
+}
 
 /** Bytes per row on disk. */
 export function storedBytesPerRow(D: number, dtype: ActivationDtype): number {
@@ -156,7 +171,9 @@ export async function createShardWriter(
   await mkdir(folder, { recursive: true });
   const names = (await readdir(folder)).filter((name) => !name.startsWith('.'));
   const earlier = await readManifest(folder);
-  if (!earlier && names.some((name) => !/^(shard-\d+\.safetensors|manifest\.json)(\.tmp-.*)?$/.test(name)))
+  const isOurs = (name: string): boolean =>
+    name === HELDOUT_FOLDER || /^(shard-\d+\.safetensors|manifest\.json)(\.tmp-.*)?$/.test(name);
+  if (!earlier && !names.every(isOurs))
     throw new Error(
       `${folder} is not empty (${names.slice(0, 4).join(', ')}) and holds no activations. Choose another folder with --out.`,
     );
@@ -179,12 +196,13 @@ export async function createShardWriter(
   };
   let sums = manifest.resume?.sums ?? emptySums(D);
   let shardSums = emptySums(D);
-  const shard = createShard(manifest.finished ? 0 : rowsPerShard, D, dtype);
+  /** Made for the first row, let go after the last: a harvest opens all its writers first, and fills them one part after the other. */
+  let shard: ReturnType<typeof createShard> | undefined;
 
   async function flush(place: HarvestPlace, finished: boolean): Promise<void> {
     const { rows: before, shards } = manifest;
-    const rows = before + shard.count;
-    if (shard.count > 0) {
+    if (shard && shard.count > 0) {
+      const rows = before + shard.count;
       const file = shardName(shards.length);
       const chunks = shard.chunks();
       const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
@@ -206,6 +224,7 @@ export async function createShardWriter(
     // Parsed for one order of keys: after a stop and without one the bytes are the same.
     const value = activationsManifestSchema.parse(manifest);
     await writeJson(join(folder, MANIFEST_FILE), value, MANIFEST_FILE, on);
+    if (finished) shard = undefined;
   }
 
   return {
@@ -221,15 +240,16 @@ export async function createShardWriter(
     },
     async append(first, { x, tokens, documents, positions }, { cursor, skip }) {
       const n = tokens.length;
+      shard ??= createShard(rowsPerShard, D, dtype);
       let at = Math.max(0, manifest.rows + shard.count - first);
       while (at < n) {
         const to = Math.min(n, at + rowsPerShard - shard.count);
         const part = x.subarray(at * D, to * D);
         addToSums(shardSums, part, D);
-        if (dtype === 'f16' && shardSums.largest > LARGEST_F16)
-          throw new RangeError(
-            `${folder}: an activation of magnitude ${shardSums.largest} does not fit float16, which ends at 65,504. Harvest into another folder with --dtype bf16 or f32.`,
-          );
+        if (dtype === 'f16' && shardSums.largest > LARGEST_F16) {
+          const i = part.findIndex((v) => Math.abs(v) > LARGEST_F16);
+          throw new BeyondFloat16(at + Math.floor(i / D), i % D, part[i]!);
+        }
         shard.add({
           x: part,
           tokens: tokens.subarray(at, to),

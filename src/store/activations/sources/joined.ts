@@ -4,6 +4,11 @@ import { didYouMean } from '../../../shared/nearest.ts';
 import type { ActivationMeta, ActivationSource } from '../types.ts';
 import { type FilePool, fingerprintOf, type StoredFile } from './files.ts';
 
+/** There is nothing at a path that could be rows of floats; it may be something else. */
+export class NoActivations extends Error {
+  override readonly name = 'NoActivations';
+}
+
 /** What token ids are called, by those who store them. */
 export const TOKEN_NAMES = ['tokens', 'token_ids', 'input_ids'];
 
@@ -138,7 +143,8 @@ export function choose(
     );
   }
   if (fits.length === 1) return fits[0]!;
-  if (fits.length === 0) throw new Error(`${path}: no ${kind} of floats [N, D] or [N, T, D]. ${found}`);
+  if (fits.length === 0)
+    throw new NoActivations(`${path}: no ${kind} of floats [N, D] or [N, T, D]. ${found}`);
   throw new Error(
     `${path}: ${fits.length} ${kind}s could be the activations: ${fits.slice(0, 12).join(', ')}. Name one: ${path}#${fits[0]}`,
   );

@@ -8,12 +8,13 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isLatentCache, readSafetensors, readZip } from '../../../formats/index.ts';
 import { didYouMean } from '../../../shared/nearest.ts';
-import { readManifest } from '../manifest.ts';
+import { HELDOUT_FOLDER, readManifest } from '../manifest.ts';
 import { openShards } from '../shards.ts';
 import type { ActivationSource } from '../types.ts';
 import { openArrow } from './arrow.ts';
 import { isSplitName, openDelphi } from './delphi.ts';
 import { createFilePool, type FilePool, listFolder, noSuchPath, type StoredFile } from './files.ts';
+import { NoActivations } from './joined.ts';
 import { isChunkName, openLlamascopium } from './llamascopium.ts';
 import { openNpy, openNpz } from './npy.ts';
 import { openParquet } from './parquet.ts';
@@ -122,6 +123,7 @@ async function openFolder(
 ): Promise<ActivationSource> {
   const manifest = await readManifest(path);
   if (manifest) {
+    if (wanted === HELDOUT_FOLDER) return openFolder(join(path, HELDOUT_FOLDER), undefined, pool, depth);
     if (wanted !== undefined && wanted !== manifest.origin.hook)
       throw new Error(`${path}: no hook ${wanted}; it holds one, ${manifest.origin.hook}`);
     return openShards(path, manifest, pool);
@@ -138,7 +140,8 @@ async function openFolder(
     files.length + folders.length === 0
       ? 'it is empty'
       : `it holds ${[...folders.map((name) => `${name}/`), ...files].slice(0, 8).join(', ')}`;
-  if (folders.length === 0 || depth > 0) throw new Error(`${path}: no activations; ${found}. ${KNOWN}.`);
+  if (folders.length === 0 || depth > 0)
+    throw new NoActivations(`${path}: no activations; ${found}. ${KNOWN}.`);
   // One folder per hook, or per part of a data set.
   const slash =
     wanted === undefined
@@ -195,10 +198,12 @@ export async function openActivations(
   try {
     if (info.isDirectory()) return await openFolder(path, wanted, pool);
     const file = await pool.file(path);
-    if (info.size === 0) throw new Error(`${path}: an empty file`);
+    if (info.size === 0) throw new NoActivations(`${path}: an empty file`);
     const kind = await kindOf(file);
     if (!kind)
-      throw new Error(`${path}: neither its first bytes nor its name are of a known format. ${KNOWN}.`);
+      throw new NoActivations(
+        `${path}: neither its first bytes nor its name are of a known format. ${KNOWN}.`,
+      );
     return await openKind(path, kind, [file], wanted, pool);
   } catch (error) {
     await pool.close();

@@ -76,6 +76,11 @@ export async function openSafetensors(
     const file = await readSafetensors(source, where);
     if (parts.length === 0) {
       const all = [...file.tensors.values()];
+      // Else the scales would pass for the activations.
+      if (file.tensors.get('x')?.dtype === 'I8' && file.tensors.has('scale'))
+        throw new Error(
+          `${where}: 8-bit blocks of \`saekit harvest\`, and no manifest.json of it beside them. Open the folder, with its manifest.json.`,
+        );
       const fits = all.filter(
         ({ dtype, shape }) => isFloat(dtype) && (shape.length === 2 || shape.length === 3),
       );
