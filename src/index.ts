@@ -24,6 +24,7 @@ export {
   createMoments,
   createRowReader,
   evaluate,
+  evaluateRows,
   fitPca,
   formatEvalTable,
   pcaCandidate,
@@ -39,10 +40,13 @@ export {
 export {
   type ActivationRows,
   type ActivationStreamOptions,
+  type ActivationStreamsOptions,
   createActivationStream,
+  createActivationStreams,
   createStoredStream,
   NonFiniteActivations,
   type ResumableStream,
+  type ResumableStreams,
   type StoredStreamOptions,
 } from './harvest/index.ts';
 export * from './hooked/index.ts';
@@ -76,6 +80,7 @@ export {
 export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
+export { expandGrid, type Grid, type GridFile, gridSchema } from './shared/grid.ts';
 export { type HarvestConfig, type HarvestConfigInput, harvestConfigSchema } from './shared/harvest.ts';
 export type { Run } from './shared/run.ts';
 export {

@@ -81,7 +81,7 @@ describe('training by id', () => {
     expect(provenance.data.map(({ path }) => path)).toEqual([
       `tiny/texts@${hub.commitOf('datasets/tiny/texts')}/train.jsonl`,
     ]);
-    expect(Object.keys(provenance.model.files ?? {})).toContain('model.safetensors');
+    expect(Object.keys(provenance.model?.files ?? {})).toContain('model.safetensors');
     expect(stdout).not.toContain(HUB_TOKEN);
     for (const folder of [join(place, 'run'), home])
       for (const path of filesUnder(folder))

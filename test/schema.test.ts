@@ -2,12 +2,13 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { evalConfigSchema, tokenizeConfigSchema, trainConfigSchema } from '../src/shared/config.ts';
+import { evalConfigSchema, tokenizeConfigSchema } from '../src/shared/config.ts';
+import { trainFileSchema } from '../src/shared/grid.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
 import { root } from './repository.ts';
 
 for (const [file, schema, title] of [
-  ['docs/train-config.schema.json', trainConfigSchema, 'saekit train'],
+  ['docs/train-config.schema.json', trainFileSchema, 'saekit train'],
   ['docs/tokenize-config.schema.json', tokenizeConfigSchema, 'saekit tokenize'],
   ['docs/harvest-config.schema.json', harvestConfigSchema, 'saekit harvest'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],

@@ -68,6 +68,27 @@ describe('--ema', () => {
   }, 120_000);
 });
 
+describe('--pipeline', () => {
+  it('says which way the stages ran, and never changes a bit', async () => {
+    const folders = { overlap: workspace.newFolder(), alternate: workspace.newFolder() };
+    for (const [way, folder] of Object.entries(folders)) {
+      const { status, stdout } = await saekit([...workspace.small(folder), '--pipeline', way]);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(way === 'overlap' ? /SAE \d+ %, overlapping/ : /SAE \d+ %, in turns/);
+      expect(weights(folder).equals(weights(plain)), way).toBe(true);
+    }
+  }, 60_000);
+});
+
+describe('--data-seed', () => {
+  it('reads other text with the same start; by default it is the seed', async () => {
+    const other = await trained(['--data-seed', '5']);
+    expect(weights(other.folder).equals(weights(plain))).toBe(false);
+    const same = await trained(['--data-seed', '0']);
+    expect(weights(same.folder).equals(weights(plain))).toBe(true);
+  }, 60_000);
+});
+
 describe('--tensorboard', () => {
   const eventFiles = (folder: string): string[] =>
     readdirSync(folder).filter((name) => name.includes('tfevents'));

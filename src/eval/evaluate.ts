@@ -166,7 +166,8 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
   } satisfies EvalResult);
 }
 
-function checkNames(candidates: readonly Candidate[]): void {
+/** @throws when there are none, or two of one name */
+export function checkNames(candidates: readonly Candidate[]): void {
   const names = candidates.map(({ name }) => name);
   if (names.length === 0) throw new Error('evaluate: no candidates; give at least one SAE or control.');
   if (new Set(names).size < names.length)

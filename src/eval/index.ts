@@ -1,5 +1,6 @@
 export { pcaCandidate, type SaeFunctions, saeCandidate } from './candidates.ts';
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from './evaluate.ts';
+export { type EvaluateRowsOptions, evaluateRows } from './evaluate-rows.ts';
 export { createMoments, type Moments } from './moments.ts';
 export { fitPca, type Pca } from './pca.ts';
 export { createRowReader, type RowReader } from './read-rows.ts';

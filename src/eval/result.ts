@@ -19,7 +19,7 @@ export type Sums = {
   readonly ceSums: UnitSums;
   /** Columns [n, then one per candidate], nats. */
   readonly klSums: UnitSums;
-  readonly unit: 'documents' | 'sequences';
+  readonly unit: 'documents' | 'sequences' | 'blocks';
   readonly seed: string | number;
   readonly resamples: number;
 };
@@ -127,9 +127,19 @@ export function summarize({
     })),
     notes: [
       `Intervals: ${100 * level} % percentile bootstrap over ${unit}, ${resamples} draws; shares of latents: Wilson.`,
-      'Special tokens and excluded first positions are left out of every number and keep their own activations in the splice.',
-      'Cross-entropy and KL: predictions made at replaced positions, of the next token of the same document.',
-      `Single-token latents: at least ${100 * singleTokenShare} % of ${singleTokenFirings} or more firings on one current token (both constants are ours).`,
+      ...(unit === 'blocks'
+        ? [
+            'Measured on stored rows, without a model: no cross-entropy, no KL. Blocks are 256 neighbouring rows.',
+          ]
+        : [
+            'Special tokens and excluded first positions are left out of every number and keep their own activations in the splice.',
+            'Cross-entropy and KL: predictions made at replaced positions, of the next token of the same document.',
+          ]),
+      ...(results.some(({ latents }) => latents && latents.singleToken.n > 0)
+        ? [
+            `Single-token latents: at least ${100 * singleTokenShare} % of ${singleTokenFirings} or more firings on one current token (both constants are ours).`,
+          ]
+        : []),
       ...(deadTokensEnough
         ? []
         : [

@@ -19,7 +19,7 @@ const slots = 8;
 
 /** Most frequent current token per latent, in constant memory: 8 counters of 12 bytes per latent. */
 export type TokenTally = {
-  /** Latent f fired on a token. */
+  /** Latent f fired on a token; a negative token is one that nobody knows, and counts as a firing only. */
   add(latent: number, token: number): void;
   /** Firings of every latent [F]. */
   readonly firings: Float64Array;
@@ -37,6 +37,7 @@ export function createTokenTally(F: number): TokenTally {
     firings,
     add(latent, token) {
       firings[latent]!++;
+      if (token < 0) return;
       const from = latent * slots;
       let least = from;
       for (let i = from; i < from + slots; i++) {
@@ -70,8 +71,11 @@ export function countSingleToken(tally: TokenTally): { single: number; judged: n
   let judged = 0;
   for (let f = 0; f < tally.firings.length; f++) {
     if (tally.firings[f]! < singleTokenFirings) continue;
+    const { low, high } = tally.leader(f)!;
+    // No token of it is known.
+    if (high === 0) continue;
     judged++;
-    if (tally.leader(f)!.low >= singleTokenShare * tally.firings[f]!) single++;
+    if (low >= singleTokenShare * tally.firings[f]!) single++;
   }
   return { single, judged };
 }

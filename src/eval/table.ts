@@ -45,7 +45,7 @@ export function formatEvalTable(result: EvalResult): string {
   const cells: string[][] = [['', ...candidates.map(({ name }) => name)]];
   for (const row of metricRows) {
     const intervals = candidates.map(row.read);
-    if (intervals.every((i) => i === undefined)) continue;
+    if (intervals.every((i) => i === undefined || (i.n === 0 && i.value === null))) continue;
     cells.push([
       `${row.label} ${row.better}`.trimEnd(),
       ...intervals.map((i) => (i === undefined ? '–' : show(i.value, row))),
@@ -65,10 +65,12 @@ export function formatEvalTable(result: EvalResult): string {
       .trimEnd(),
   );
   const nats = (i: Interval) => (i.value === null ? 'n/a' : i.value.toFixed(3));
+  const scored = result.ceTokens > 0;
   const head = [
-    `${result.model.name}  ${result.hook}  ${result.rows.toLocaleString('en')} held-out tokens, cross-entropy on ${result.ceTokens.toLocaleString('en')}`,
-    `cross-entropy: clean ${nats(cleanCe)}, zero-ablated ${nats(zeroCe)}, mean-ablated ${nats(meanCe)} nats`,
-  ];
+    `${[...new Set([result.model.name, result.hook])].join('  ')}  ${result.rows.toLocaleString('en')} held-out tokens${scored ? `, cross-entropy on ${result.ceTokens.toLocaleString('en')}` : ''}`,
+    scored &&
+      `cross-entropy: clean ${nats(cleanCe)}, zero-ablated ${nats(zeroCe)}, mean-ablated ${nats(meanCe)} nats`,
+  ].filter((line) => line !== false);
   const densities = candidates.flatMap(({ name, latents }) =>
     latents ? [`density of ${name}: ${densityLine(latents.density)}`] : [],
   );
@@ -78,7 +80,7 @@ export function formatEvalTable(result: EvalResult): string {
       : `${i.value.toFixed(digits)} (${i.low!.toFixed(digits)} .. ${i.high!.toFixed(digits)})`;
   const comparisons = result.comparisons.map(
     ({ name, fvuDifference, deltaCeRatio }) =>
-      `${candidates[0]!.name} against ${name}: FVU difference ${range(fvuDifference, 4)}, delta CE ratio ${range(deltaCeRatio, 3)}`,
+      `${candidates[0]!.name} against ${name}: FVU difference ${range(fvuDifference, 4)}${scored ? `, delta CE ratio ${range(deltaCeRatio, 3)}` : ''}`,
   );
   return [
     ...head,

@@ -9,7 +9,7 @@
  * is made of P / b >= 256 blocks from all over the data; so of the b rows of a block about B b / P meet in a batch of B rows.
  * Everything follows from (seed, epoch, position): a saved place is two numbers, and no rows have to be saved with it.
  */
-import { createRng, type Rng } from '../shared/rng.ts';
+import { createRng, permutation } from '../shared/rng.ts';
 
 /** Rows [start, start + count). */
 export type RowRange = { readonly start: number; readonly count: number };
@@ -19,17 +19,6 @@ const SECTION_ROWS = 4096;
 /** A block is read at once: large enough for a disk, small beside a pool. */
 const BLOCK_ROWS = 256;
 const BLOCKS_PER_POOL = 256;
-
-function permutation(n: number, rng: Rng): Uint32Array {
-  const order = Uint32Array.from({ length: n }, (_, i) => i);
-  for (let i = n - 1; i > 0; i--) {
-    const j = rng.int(i + 1);
-    const other = order[j]!;
-    order[j] = order[i]!;
-    order[i] = other;
-  }
-  return order;
-}
 
 /**
  * Divides rows into training and held-out ones: whole sections, chosen by their number alone, so that every seed and every setting of
@@ -41,16 +30,17 @@ export function splitRows(rows: number, share: number): { train: RowRange[]; hel
   if (!(share >= 0 && share < 1))
     throw new RangeError(`The held-out share is ${share}, expected 0 or more and less than 1`);
   const section = Math.max(1, Math.min(SECTION_ROWS, Math.floor(rows * share)));
+  // Equally long to a row, so that the share does not depend on which ones are chosen.
   const sections = Math.ceil(rows / section);
+  const begin = (s: number): number => Math.floor((s * rows) / sections);
   const count = share === 0 ? 0 : Math.min(sections - 1, Math.max(1, Math.round(sections * share)));
   const held = new Set(permutation(sections, createRng(`held-out/${rows}`)).subarray(0, count));
   const parts = { train: [] as RowRange[], heldout: [] as RowRange[] };
   for (let s = 0; s < sections; ) {
     const isHeld = held.has(s);
-    const first = s;
+    const start = begin(s);
     while (s < sections && held.has(s) === isHeld) s++;
-    const start = first * section;
-    parts[isHeld ? 'heldout' : 'train'].push({ start, count: Math.min(rows, s * section) - start });
+    parts[isHeld ? 'heldout' : 'train'].push({ start, count: begin(s) - start });
   }
   return parts;
 }

@@ -135,13 +135,13 @@ test('a row stays in the buffer for as many draws as it has rows, geometrically'
   const N = 50;
   const draws = 40_000;
   const x = Float32Array.from({ length: draws + N }, (_, i) => i);
-  const queue = { x, tokens: new Int32Array(draws + N), count: draws + N, next: 0 };
-  const buffer = createShuffleBuffer(N, 1, createRng(3));
+  const queue = { xs: [x], tokens: new Int32Array(draws + N), count: draws + N, next: 0 };
+  const buffer = createShuffleBuffer(N, [1], createRng(3));
   buffer.fill(queue);
   const out = new Float32Array(1);
   const stays: number[] = [];
   for (let i = 0; i < draws; i++) {
-    buffer.draw(queue, out, new Int32Array(1), 0);
+    buffer.draw(queue, [out], new Int32Array(1), 0);
     if (i > 1000) stays.push(i - (out[0]! - N));
   }
   const mean = stays.reduce((sum, stay) => sum + stay, 0) / stays.length;

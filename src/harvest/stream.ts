@@ -1,7 +1,7 @@
 /**
- * Model + packed rows + hook -> shuffled rows of activations.
+ * Model + packed rows + hooks -> shuffled rows of activations, at every hook those of the same tokens.
  *
- *     packed rows [R,T] -> model cut at the hook -> h [R,T,D] -> keep -> shuffle buffer -> batches [B,D]
+ *     packed rows [R,T] -> model cut after the last hook -> h [R,T,D] -> keep -> shuffle buffer -> batches [B,D]
  *
  * Which rows are kept says keep.ts. The model always runs on R = `batchSequences` full rows, except for the last rows of finite
  * data: no ragged batches.
@@ -31,6 +31,11 @@ export type ActivationStreamOptions = {
   readonly batchSequences?: number;
 };
 
+/** Options of a stream of several hooks from one model run. */
+export type ActivationStreamsOptions = Omit<ActivationStreamOptions, 'hook'> & {
+  readonly hooks: readonly string[];
+};
+
 /** The part of a stream's state that is plain JSON; `state` and `restore` add the arrays. */
 export type StreamPosition = {
   readonly cursor: DataCursor;
@@ -51,6 +56,25 @@ export type ResumableStream = ActivationStream & {
   restore(position: StreamPosition, arrays: StreamArrays): void;
 };
 
+/** Rows of the same tokens at several hooks: the draws of a stream of one hook, for all of them at once. */
+export type ResumableStreams = Pick<ActivationStream, 'stages' | 'tokensSeen' | 'epochs' | 'close'> & {
+  /** D of every hook. */
+  readonly widths: readonly number[];
+  /** B rows of every hook, `into` arrays [B,D] of the caller's when given; undefined when fewer are left. */
+  next(
+    B: number,
+    into?: readonly Float32Array[],
+  ): Promise<{ xs: readonly Float32Array[]; tokens: Int32Array } | undefined>;
+  /**
+   * Runs the model for the next B rows already, so that they come at once when they are asked for. Never changes a bit of them. Settled
+   * before `state` or `next` is called.
+   */
+  prepare(B: number): Promise<void>;
+  /** As of a stream of one hook, with arrays for each: the state of hook k alone is that of a stream of hook k. */
+  state(): { position: StreamPosition; arrays: StreamArrays[] };
+  restore(position: StreamPosition, arrays: readonly StreamArrays[]): void;
+};
+
 /**
  * Opens a stream of shuffled activation rows.
  *
@@ -60,19 +84,51 @@ export type ResumableStream = ActivationStream & {
  * const stream = createActivationStream({ model, hook: 'blocks.3.hook_resid_post', rows: packRows({ … }) });
  * const batch = await stream.next(4096); // { x: [4096, D], tokens: [4096], … }
  */
-export function createActivationStream(options: ActivationStreamOptions): ResumableStream {
-  const { model, hook, rows, shuffleTokens = 131_072, seed = 0 } = options;
+export function createActivationStream({ hook, ...options }: ActivationStreamOptions): ResumableStream {
+  const streams = createActivationStreams({ ...options, hooks: [hook] });
+  const D = streams.widths[0]!;
+  return {
+    D,
+    stages: streams.stages,
+    get tokensSeen() {
+      return streams.tokensSeen;
+    },
+    get epochs() {
+      return streams.epochs;
+    },
+    async next(B, into): Promise<ActivationRows | undefined> {
+      const rows = await streams.next(B, into && [into]);
+      return rows && { x: rows.xs[0]!, B, D, tokens: rows.tokens };
+    },
+    state() {
+      const { position, arrays } = streams.state();
+      return { position, arrays: arrays[0]! };
+    },
+    restore: (position, arrays) => streams.restore(position, [arrays]),
+    close: streams.close,
+  };
+}
+
+/** Opens a stream of several hooks that share every model run. Throws as `createActivationStream` does. */
+export function createActivationStreams(options: ActivationStreamsOptions): ResumableStreams {
+  const { model, hooks, rows, shuffleTokens = 131_072, seed = 0 } = options;
   const { excludeSpecial = true, excludeFirst = 0, batchSequences = 8 } = options;
-  const D = hookWidth(model, hook);
+  const widths = hooks.map((hook) => hookWidth(model, hook));
   const { T } = rows;
-  const run = keepRows({ model, hooks: [hook], T, documents: rows.documents, excludeSpecial, excludeFirst });
+  const run = keepRows({ model, hooks, T, documents: rows.documents, excludeSpecial, excludeFirst });
 
   const rng = createRng(`${seed}/shuffle`);
-  const buffer = createShuffleBuffer(shuffleTokens, D, rng);
+  const buffer = createShuffleBuffer(shuffleTokens, widths, rng);
   const stages = { data: 0, model: 0, sae: 0 };
   /** Rows that one model run may keep. */
   const room = batchSequences * T;
-  const queue: RowQueue = { x: new Float32Array(room * D), tokens: new Int32Array(room), count: 0, next: 0 };
+  const newQueue = (count: number): RowQueue => ({
+    xs: widths.map((D) => new Float32Array(count * D)),
+    tokens: new Int32Array(count),
+    count: 0,
+    next: 0,
+  });
+  let queue = newQueue(room);
   let tokensSeen = 0;
   let ended = false;
   /** The error that ended the stream, and the data position before the rows it came from. */
@@ -82,14 +138,11 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
 
   /** Moves the waiting rows to the front of the queue and makes room for those of one model run behind them. */
   function makeRoom(): void {
-    const waiting = queue.count - queue.next;
-    const [x, tokens] = [queue.x, queue.tokens];
-    if ((waiting + room) * D > x.length) {
-      queue.x = new Float32Array((waiting + room) * D);
-      queue.tokens = new Int32Array(waiting + room);
-    }
-    queue.x.set(x.subarray(queue.next * D, queue.count * D));
-    queue.tokens.set(tokens.subarray(queue.next, queue.count));
+    const { xs, tokens, count, next } = queue;
+    const waiting = count - next;
+    if (waiting + room > tokens.length) queue = newQueue(waiting + room);
+    for (const [k, D] of widths.entries()) queue.xs[k]!.set(xs[k]!.subarray(next * D, count * D));
+    queue.tokens.set(tokens.subarray(next, count));
     queue.count = waiting;
     queue.next = 0;
   }
@@ -128,7 +181,8 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
     const started = performance.now();
     const { places, h } = await run(packed, tokensSeen);
     for (const i of places) {
-      queue.x.set(h[0]!.subarray(i * D, (i + 1) * D), queue.count * D);
+      for (const [k, D] of widths.entries())
+        queue.xs[k]!.set(h[k]!.subarray(i * D, (i + 1) * D), queue.count * D);
       queue.tokens[queue.count++] = packed.ids[i]!;
     }
     stages.model += performance.now() - started;
@@ -139,8 +193,18 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
     while (queue.count - queue.next < count && !ended) await refill();
   }
 
+  /** Everything that B draws need. All fresh rows come before the first draw: when the model fails, no row has been taken. */
+  async function prepare(B: number): Promise<void> {
+    while (buffer.filled < buffer.capacity) {
+      await ensureQueue(1);
+      if (queue.next === queue.count) break;
+      buffer.fill(queue);
+    }
+    await ensureQueue(B);
+  }
+
   return {
-    D,
+    widths,
     stages,
     get tokensSeen() {
       return tokensSeen;
@@ -148,58 +212,68 @@ export function createActivationStream(options: ActivationStreamOptions): Resuma
     get epochs() {
       return rows.epochs;
     },
-    async next(B, into): Promise<ActivationRows | undefined> {
-      while (buffer.filled < buffer.capacity) {
-        await ensureQueue(1);
-        if (queue.next === queue.count) break;
-        buffer.fill(queue);
-      }
-      // All fresh rows before the first draw: when the model fails, no row has been taken and `state` is the state before.
-      await ensureQueue(B);
+    prepare,
+    async next(B, into) {
+      await prepare(B);
       if (buffer.filled + queue.count - queue.next < B) return undefined;
-      const x = into ?? new Float32Array(B * D);
+      const xs = into ?? widths.map((D) => new Float32Array(B * D));
       const tokens = new Int32Array(B);
       for (let b = 0; b < B; b++) {
-        if (buffer.filled > 0) buffer.draw(queue, x, tokens, b);
+        if (buffer.filled > 0) buffer.draw(queue, xs, tokens, b);
         else {
-          x.set(queue.x.subarray(queue.next * D, (queue.next + 1) * D), b * D);
+          for (const [k, D] of widths.entries())
+            xs[k]!.set(queue.xs[k]!.subarray(queue.next * D, (queue.next + 1) * D), b * D);
           tokens[b] = queue.tokens[queue.next++]!;
         }
       }
-      return { x, B, D, tokens };
+      return { xs, tokens };
     },
     state() {
       const held = buffer.rows();
+      const { next, count } = queue;
       return {
         position: { cursor: failure?.cursor ?? rows.cursor(), rng: rng.state(), tokensSeen },
-        arrays: new Map<string, Float32Array | Int32Array>([
-          ['buffer.x', held.x],
-          ['buffer.tokens', held.tokens],
-          ['queue.x', queue.x.subarray(queue.next * D, queue.count * D)],
-          ['queue.tokens', queue.tokens.subarray(queue.next, queue.count)],
-        ]),
+        arrays: widths.map(
+          (D, k) =>
+            new Map<string, Float32Array | Int32Array>([
+              ['buffer.x', held.xs[k]!],
+              ['buffer.tokens', held.tokens],
+              ['queue.x', queue.xs[k]!.subarray(next * D, count * D)],
+              ['queue.tokens', queue.tokens.subarray(next, count)],
+            ]),
+        ),
       };
     },
     restore(position, arrays) {
-      const take = <A extends Float32Array | Int32Array>(name: string, type: new (n: number) => A): A => {
-        const array = arrays.get(name);
+      const take = <A extends Float32Array | Int32Array>(
+        from: StreamArrays,
+        name: string,
+        type: new (n: number) => A,
+      ): A => {
+        const array = from.get(name);
         if (!(array instanceof type)) throw new Error(`The saved stream has no ${type.name} ${name}`);
         return array;
       };
-      const queueTokens = take('queue.tokens', Int32Array);
-      const queueX = take('queue.x', Float32Array);
-      if (queueX.length !== queueTokens.length * D) {
-        throw new Error(
-          `The saved stream has ${queueTokens.length} rows waiting (${queueX.length} numbers); rows of this hook have width ${D}. Resume with the same model and hook.`,
-        );
-      }
+      const [first] = arrays;
+      const queueTokens = take(first!, 'queue.tokens', Int32Array);
+      const queueXs = arrays.map((of) => take(of, 'queue.x', Float32Array));
+      for (const [k, x] of queueXs.entries())
+        if (x.length !== queueTokens.length * widths[k]!)
+          throw new Error(
+            `The saved stream has ${queueTokens.length} rows waiting (${x.length} numbers); rows of this hook have width ${widths[k]}. Resume with the same model and hook.`,
+          );
       if (!position.rng)
         throw new Error('The saved position is of stored activations, not of a model stream.');
-      buffer.restore(take('buffer.x', Float32Array), take('buffer.tokens', Int32Array));
-      queue.x = queueX.slice();
-      queue.tokens = queueTokens.slice();
-      queue.count = queueTokens.length;
-      queue.next = 0;
+      buffer.restore(
+        arrays.map((of) => take(of, 'buffer.x', Float32Array)),
+        take(first!, 'buffer.tokens', Int32Array),
+      );
+      queue = {
+        xs: queueXs.map((x) => x.slice()),
+        tokens: queueTokens.slice(),
+        count: queueTokens.length,
+        next: 0,
+      };
       rng.restore(position.rng);
       tokensSeen = position.tokensSeen;
       ended = false;

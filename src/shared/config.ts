@@ -1,10 +1,11 @@
 import { z } from 'zod';
 
 /** One schema drives the command line, the config file, run.json and the docs: a sentence per field. */
-export const trainConfigSchema = z.strictObject({
+export const trainFields = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
   model: z
     .string()
+    .optional()
     .describe(
       'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), or org/name[@revision] of the hub.',
     ),
@@ -19,11 +20,28 @@ export const trainConfigSchema = z.strictObject({
     .min(1)
     .describe(
       'Text, JSONL, CSV, TSV (each also .gz) or Parquet files, folders of them, or org/name[@revision][:config/split][#column] of the Hugging Face hub; PATH=WEIGHT for every one mixes them by shares of tokens.',
+    )
+    .optional(),
+  activations: z
+    .string()
+    .optional()
+    .describe(
+      'Stored activations to train on, instead of model and data: a folder of saekit harvest, safetensors, npy, npz, Parquet, SAELens, Llamascopium or delphi caches; PATH#NAME chooses a tensor, column or hook.',
     ),
   heldout: z
     .array(z.string())
     .optional()
-    .describe('Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.'),
+    .describe(
+      'Files kept for evaluation; with activations, stored rows. Default: every 20th document of `data`, by hash of its text.',
+    ),
+  heldoutShare: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.05)
+    .describe(
+      'Of activations without `heldout`, the share of rows kept for evaluation, in sections of neighbours.',
+    ),
   textField: z
     .string()
     .default('text')
@@ -124,7 +142,16 @@ export const trainConfigSchema = z.strictObject({
     .default(0)
     .describe('Leave out the first N positions of every sequence.'),
   shuffleTokens: z.int().positive().default(131_072).describe('Rows held in the shuffle buffer.'),
-  seed: z.int().nonnegative().default(0).describe('Seeds initialisation, shuffling and document order.'),
+  seed: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe('Seeds the initialisation, and the data where `dataSeed` does not.'),
+  dataSeed: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('Seeds shuffling and document order. Default: `seed`; one for all SAEs of a grid.'),
   shards: z
     .int()
     .positive()
@@ -135,6 +162,12 @@ export const trainConfigSchema = z.strictObject({
     .nonnegative()
     .optional()
     .describe('Worker threads. Changes speed only, never a bit of the result. Default: cores.'),
+  pipeline: z
+    .enum(['auto', 'overlap', 'alternate'])
+    .default('auto')
+    .describe(
+      'Whether the model runs ahead while the SAE trains, or in turns with it; never changes a bit. Default: overlap from 4 cores on.',
+    ),
   logEverySteps: z.int().positive().default(20).describe('One metrics.jsonl line per this many steps.'),
   tensorboard: z
     .boolean()
@@ -152,13 +185,36 @@ export const trainConfigSchema = z.strictObject({
     .describe('Held-out tokens measured at the end, 0 for none; `saekit eval` measures more.'),
 });
 
+export const trainConfigSchema = trainFields.superRefine(({ model, data, activations }, context) => {
+  const issue = (field: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [field], message });
+  if (activations === undefined) {
+    if (model === undefined) issue('model', 'expected a model, or activations instead of model and data');
+    if (data === undefined) issue('data', 'expected text, or activations instead of model and data');
+  } else if (model !== undefined || data !== undefined)
+    issue(
+      'activations',
+      'expected no model and no data beside it: training on stored rows needs neither. `saekit eval RUN --model M --data D` measures the cross-entropy afterwards',
+    );
+});
+
 /** What a person may write. */
 export type TrainConfigInput = z.input<typeof trainConfigSchema>;
 /** What the trainer reads: defaults filled in, derived fields still optional. */
 export type TrainConfig = z.output<typeof trainConfigSchema>;
+/** A config whose rows come from a model that reads text. */
+export type TextTrainConfig = TrainConfig & { readonly model: string; readonly data: string[] };
+
+/** @throws for a config of stored activations */
+export function textConfig(config: TrainConfig): TextTrainConfig {
+  const { model, data } = config;
+  if (model === undefined || data === undefined)
+    throw new Error('This needs a model and text; the config names stored activations.');
+  return { ...config, model, data };
+}
 
 /** `saekit tokenize`: data + tokenizer -> rows of tokens on disk, for many runs. */
-export const tokenizeConfigSchema = trainConfigSchema
+export const tokenizeConfigSchema = trainFields
   .pick({
     $schema: true,
     model: true,
@@ -172,6 +228,7 @@ export const tokenizeConfigSchema = trainConfigSchema
   })
   .extend({
     model: z.string().describe('Model folder whose tokenizer and chat template are used.'),
+    data: trainFields.shape.data.unwrap(),
     seed: z
       .int()
       .nonnegative()

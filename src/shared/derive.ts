@@ -16,10 +16,17 @@ export type ModelShape = {
   readonly layers: number;
   readonly contextLength: number;
 };
+/** The same of stored activations: where they were taken from, as far as they say. */
+export type StoredShape = {
+  readonly D: number;
+  readonly hook: string;
+  readonly contextLength?: number | undefined;
+};
 
 /** A config with nothing left to derive. Steps are optimizer steps of `batchTokens` rows. */
 export type DerivedSettings = {
   readonly hook: string;
+  /** 1 for stored activations that do not say. */
   readonly contextLength: number;
   readonly lr: number;
   readonly totalSteps: number;
@@ -32,8 +39,13 @@ export type DerivedSettings = {
   /** N of the shuffle buffer; never more rows than the run has. */
   readonly shuffleTokens: number;
   readonly workers: number;
+  readonly dataSeed: number;
+  /** Whether the model runs ahead while the SAE trains. */
+  readonly overlap: boolean;
 };
 
+/** From this many cores on the stages overlap: fewer are busy anyway. */
+const OVERLAP_CORES = 4;
 /** Tokens after which a latent that never fired counts as dead, at most. */
 const LONGEST_DEAD_WINDOW = 10_000_000;
 /** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
@@ -55,7 +67,11 @@ export function defaultAuxk(D: number, F: number): number {
  * @example
  * deriveSettings(trainConfigSchema.parse({ model: 'demo/model', data: ['corpus.txt'] }), { D: 192, layers: 4, contextLength: 256 }, 2).lr // 4e-4
  */
-export function deriveSettings(config: TrainConfig, model: ModelShape, cores: number): DerivedSettings {
+export function deriveSettings(
+  config: TrainConfig,
+  rows: ModelShape | StoredShape,
+  cores: number,
+): DerivedSettings {
   const { latents: F, k: K, batchTokens: B, tokens } = config;
   if (K > F)
     throw new UsageError(
@@ -65,9 +81,10 @@ export function deriveSettings(config: TrainConfig, model: ModelShape, cores: nu
     throw new UsageError(
       `tokens is ${tokens}, less than one step of ${B}. Raise --tokens or lower --batch-tokens.`,
     );
-  if (config.contextLength !== undefined && config.contextLength > model.contextLength)
+  const longest = 'layers' in rows ? rows.contextLength : undefined;
+  if (longest !== undefined && config.contextLength !== undefined && config.contextLength > longest)
     throw new UsageError(
-      `contextLength is ${config.contextLength} but the model reads at most ${model.contextLength} positions. Lower --context-length.`,
+      `contextLength is ${config.contextLength} but the model reads at most ${longest} positions. Lower --context-length.`,
     );
   const totalSteps = Math.floor(tokens / B);
   const steps = (count: number): number => Math.round(count / B);
@@ -79,17 +96,20 @@ export function deriveSettings(config: TrainConfig, model: ModelShape, cores: nu
     );
   const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));
   return {
-    hook: config.hook ?? defaultHook(model.layers),
-    contextLength: config.contextLength ?? Math.min(model.contextLength, 256),
+    hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook),
+    contextLength:
+      config.contextLength ?? (longest === undefined ? (rows.contextLength ?? 1) : Math.min(longest, 256)),
     lr: config.lr ?? 2e-4 / Math.sqrt(F / 2 ** 14),
     totalSteps,
     warmupSteps,
     decaySteps,
-    auxk: config.auxk ?? defaultAuxk(model.D, F),
+    auxk: config.auxk ?? defaultAuxk(rows.D, F),
     deadWindowTokens,
     deadSteps: Math.max(1, steps(deadWindowTokens)),
     checkpointSteps: Math.max(1, steps(config.checkpointEveryTokens ?? tokens / 10)),
     shuffleTokens: Math.min(config.shuffleTokens, tokens),
     workers: Math.min(config.workers ?? cores, config.shards),
+    dataSeed: config.dataSeed ?? config.seed,
+    overlap: config.pipeline === 'overlap' || (config.pipeline === 'auto' && cores >= OVERLAP_CORES),
   };
 }

@@ -10,8 +10,8 @@ export const intervalSchema = z.strictObject({
   high: z.number().nullable().describe('Upper end of the interval at `level`.'),
   n: z.int().nonnegative().describe('How many units the interval stands on.'),
   unit: z
-    .enum(['documents', 'sequences', 'latents'])
-    .describe('What was resampled; latents: Wilson interval over the latents.'),
+    .enum(['documents', 'sequences', 'blocks', 'latents'])
+    .describe('What was resampled; blocks: of 256 stored rows; latents: Wilson interval over the latents.'),
 });
 export type Interval = z.output<typeof intervalSchema>;
 
@@ -72,7 +72,9 @@ export const comparisonSchema = z.strictObject({
 /** eval.json */
 export const evalResultSchema = z.strictObject({
   schemaVersion: z.literal(evalSchemaVersion),
-  model: z.strictObject({ name: z.string(), hash: z.string() }),
+  model: z
+    .strictObject({ name: z.string(), hash: z.string() })
+    .describe('Of stored rows that do not say: their own name and fingerprint.'),
   hook: z.string(),
   seed: z.union([z.string(), z.number()]),
   level: z.number().describe('Two-sided level of every interval.'),

@@ -42,7 +42,7 @@ describe('files of older versions', () => {
   });
 
   it('of every kind are read at the version that is written today', () => {
-    for (const kind of ['run', 'checkpoint', 'eval', 'cards', 'activations', 'tokens'] as const) {
+    for (const kind of ['run', 'grid', 'checkpoint', 'eval', 'cards', 'activations', 'tokens'] as const) {
       const today = { schemaVersion: schemaVersionOf(kind) };
       expect(migrate(kind, today, 'f')).toBe(today);
       expect(() => migrate(kind, { schemaVersion: schemaVersionOf(kind) + 1 }, 'f')).toThrow(/Update saekit/);

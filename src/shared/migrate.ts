@@ -15,6 +15,8 @@ export type Migration = (old: Fields) => Fields;
 const steps = {
   /** run.json */
   run: [],
+  /** grid.json */
+  grid: [],
   /** checkpoints/step-N/state.json, and `arrays`: a Map of those in state.safetensors by name. */
   checkpoint: [],
   /** eval.json */

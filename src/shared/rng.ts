@@ -108,3 +108,15 @@ export function createRng(seed: string | number): Rng {
     },
   };
 }
+
+/** A uniformly chosen order of 0 … n - 1 (Fisher–Yates). */
+export function permutation(n: number, rng: Rng): Uint32Array {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  for (let i = n - 1; i > 0; i--) {
+    const j = rng.int(i + 1);
+    const other = order[j] as number;
+    order[j] = order[i] as number;
+    order[i] = other;
+  }
+  return order;
+}

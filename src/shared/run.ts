@@ -8,17 +8,33 @@ const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
 /** What a result depends on besides the config. */
 export const provenanceSchema = z.strictObject({
-  model: z.strictObject({
-    name: z.string(),
-    family: z.string(),
-    hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
-    parameters: z.int().nonnegative(),
-    commit: z.string().optional().describe('Of the repository on the hub that it came from.'),
-    files: z
-      .record(z.string(), z.string())
-      .optional()
-      .describe('Of a model from the hub: the sha256 of each file, or the git blob id of small ones.'),
-  }),
+  model: z
+    .strictObject({
+      name: z.string(),
+      family: z.string(),
+      hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
+      parameters: z.int().nonnegative(),
+      commit: z.string().optional().describe('Of the repository on the hub that it came from.'),
+      files: z
+        .record(z.string(), z.string())
+        .optional()
+        .describe('Of a model from the hub: the sha256 of each file, or the git blob id of small ones.'),
+    })
+    .optional()
+    .describe('Absent when stored activations were trained on.'),
+  activations: z
+    .strictObject({
+      path: z.string(),
+      format: z.string(),
+      rows: z.int().positive(),
+      D: z.int().positive(),
+      fingerprint: z.string().describe('Of their content, as a continued run checks it.'),
+      model: z.string().optional().describe('That they say they are from, and'),
+      modelHash: z.string().optional().describe('its hash, as in `model`;'),
+      hook: z.string().optional().describe('where they were taken.'),
+    })
+    .optional()
+    .describe('Stored activations that were trained on.'),
   data: z
     .array(
       z.strictObject({
@@ -28,7 +44,7 @@ export const provenanceSchema = z.strictObject({
         documents: z.int().nonnegative(),
       }),
     )
-    .describe('Every data file, held-out files included.'),
+    .describe('Every data file, held-out files included; none with stored activations.'),
   initialSae: z
     .strictObject({
       path: z.string(),

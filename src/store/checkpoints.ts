@@ -49,6 +49,11 @@ async function removeCheckpoint(folder: string, step: number): Promise<void> {
   await rm(going, { recursive: true, force: true });
 }
 
+/** Removes the checkpoints of later steps: of a run that goes on from an earlier one. */
+export async function removeCheckpointsAfter(folder: string, step: number): Promise<void> {
+  for (const later of await listCheckpoints(folder)) if (later > step) await removeCheckpoint(folder, later);
+}
+
 /**
  * Writes a checkpoint and removes all but the last two.
  *

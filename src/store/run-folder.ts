@@ -12,7 +12,13 @@ import { join } from 'node:path';
 import { migrate } from '../shared/migrate.ts';
 import { type MetricsLine, type Run, runSchema } from '../shared/run.ts';
 import { type Disk, disk, folderWriter, isTemporary, removeTemporaries, writeJson } from './atomic.ts';
-import { listCheckpoints, readCheckpoint, recoverCheckpoints, writeCheckpoint } from './checkpoints.ts';
+import {
+  listCheckpoints,
+  readCheckpoint,
+  recoverCheckpoints,
+  removeCheckpointsAfter,
+  writeCheckpoint,
+} from './checkpoints.ts';
 import { isLockFile, lockFolder } from './lock.ts';
 import { METRICS_FILE, openMetricsLog, readMetrics, truncateMetrics } from './metrics.ts';
 import type { Checkpoint, FolderWriter } from './types.ts';
@@ -89,25 +95,29 @@ export async function createRunFolder(path: string, { on = disk }: { on?: Disk }
 }
 
 /**
- * Locks an existing run folder and reads its last checkpoint; metrics after that step are dropped, because the
- * continued run writes them again.
+ * Locks an existing run folder and reads its last checkpoint, or that of `step`; metrics and checkpoints after that step are dropped,
+ * because the continued run writes them again. A run that was killed before its first checkpoint has none, and begins again.
  *
- * @throws when there is no run or no checkpoint, or another process writes the folder
+ * @throws when there is no run, or not that checkpoint, or another process writes the folder
  */
 export async function resumeRunFolder(
   path: string,
-  { on = disk }: { on?: Disk } = {},
-): Promise<{ folder: RunFolder; run: Run; checkpoint: Checkpoint }> {
+  { step, on = disk }: { step?: number | undefined; on?: Disk } = {},
+): Promise<{ folder: RunFolder; run: Run; checkpoint: Checkpoint | undefined }> {
   // Read before the lock is taken: a wrong path must not become a folder.
   let run = await readRun(path);
   let checkpoint: Checkpoint | undefined;
   const folder = await lockAndOpen(path, on, async () => {
     run = await readRun(path);
-    await recoverCheckpoints(join(path, CHECKPOINTS));
-    checkpoint = await readCheckpoint(join(path, CHECKPOINTS));
-    await truncateMetrics(join(path, METRICS_FILE), checkpoint.step);
+    const checkpoints = join(path, CHECKPOINTS);
+    await recoverCheckpoints(checkpoints);
+    if (step !== 0 && (step !== undefined || (await listCheckpoints(checkpoints)).length > 0))
+      checkpoint = await readCheckpoint(checkpoints, step);
+    if (run.status === 'finished') return;
+    await removeCheckpointsAfter(checkpoints, checkpoint?.step ?? 0);
+    await truncateMetrics(join(path, METRICS_FILE), checkpoint?.step ?? 0);
   });
-  return { folder, run, checkpoint: checkpoint! };
+  return { folder, run, checkpoint };
 }
 
 /** run.json of a run folder. Throws when it is missing, of a newer schema, or not valid (naming the field). */

@@ -238,7 +238,7 @@ describe('run folder', () => {
 
     const resumed = await resumeRunFolder(path);
     expect(resumed.run.status).toBe('running');
-    expect(resumed.checkpoint.json).toEqual({ at: 'two' });
+    expect(resumed.checkpoint?.json).toEqual({ at: 'two' });
     await resumed.folder.appendMetrics({ step: 3, again: true });
     await resumed.folder.close();
     expect(await readRunMetrics(path)).toEqual([{ step: 1 }, { step: 2 }, { step: 3, again: true }]);

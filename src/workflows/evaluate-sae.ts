@@ -19,7 +19,7 @@ import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
-import { resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
+import { openSource, resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
 
 /** Rows behind the mean and the covariance of the controls. */
 const MOMENT_ROWS = 65_536;
@@ -55,8 +55,10 @@ export type EvaluateSaeOptions = HubAccess & {
  * @throws UsageError when model, hook or data are neither given nor known from the run
  */
 export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Measured> {
+  const stored = await findStored(config);
+  if (stored) return await evaluateStored(config, stored, options);
   const target = await findTarget(config);
-  const frozen = config.controls ? await frozenControl(config, target, options) : undefined;
+  const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, hubAccess(options)));
     const corpus = own(
@@ -90,6 +92,53 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
   });
 }
 
+/** The config of a run on stored activations, unless a model or a text is named to measure on instead. */
+async function findStored({ sae, model, data, heldout }: EvalConfig): Promise<TrainConfig | undefined> {
+  if (model !== undefined || data !== undefined || heldout !== undefined) return undefined;
+  if (!existsSync(join(sae, 'run.json'))) return undefined;
+  const { config } = await readRun(sae);
+  return config.activations === undefined ? undefined : config;
+}
+
+/** On the held-out rows of the run: what can be measured without a model. */
+async function evaluateStored(
+  config: EvalConfig,
+  run: TrainConfig,
+  options: EvaluateSaeOptions,
+): Promise<Measured> {
+  const sae = await loadSae(config.sae);
+  const frozen = config.controls ? await frozenControl(config, run, options) : undefined;
+  return await withResources(async (own) => {
+    const unread = await openSource(run, options, own);
+    const plan = unread.plan(run, config.sae);
+    const source = await unread.read();
+    const { rows } = source.open(plan, [plan.settings.hook], { signal: options.signal });
+    own(rows);
+    const moments = createMoments(plan.D);
+    for (;;) {
+      const batch = moments.n < MOMENT_ROWS ? await rows.next(2048) : undefined;
+      if (batch === undefined || rows.epochs > 0) break;
+      moments.add(batch.xs[0]!, 2048);
+    }
+    const measured = await source.measure(
+      { ...plan, config: { ...run, evalTokens: config.maxTokens, seed: config.seed } },
+      sae,
+      moments,
+      {
+        frozen,
+        signal: options.signal,
+        onProgress: options.onProgress,
+      },
+    );
+    if (!measured)
+      throw new UsageError(
+        `The run held out no rows, so there is nothing to measure ${config.sae} on. Give --model and --data.`,
+      );
+    await saveMeasured(folderWriter(config.sae), folderWriter(join(config.sae, 'features')), measured);
+    return measured;
+  });
+}
+
 /** Reads the folder; what the config leaves open comes from its run.json or the SAE's own metadata. */
 export async function findTarget(
   config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
@@ -100,14 +149,18 @@ export async function findTarget(
   const { hook_name, context_size } = sae.config.metadata;
   const model = config.model ?? run?.model;
   if (model === undefined)
-    throw new UsageError(`${config.sae} is no run folder, so the model is not known. Give --model.`);
+    throw new UsageError(
+      run
+        ? `${config.sae} was trained on stored activations; to measure it in a model, give --model and --data.`
+        : `${config.sae} is no run folder, so the model is not known. Give --model.`,
+    );
   const hook = config.hook ?? (typeof hook_name === 'string' ? hook_name : run?.hook);
   if (hook === undefined)
     throw new UsageError(`${config.sae}/cfg.json does not say which hook the SAE reads. Give --hook.`);
   const data = config.data ?? config.heldout ?? run?.data;
   if (data === undefined)
     throw new UsageError(
-      `${config.sae} is no run folder, so there is no text to measure on. Give --data or --heldout.`,
+      `${config.sae} is ${run ? 'a run on stored activations' : 'no run folder'}, so there is no text to measure on. Give --data or --heldout.`,
     );
   const heldout = config.heldout ?? (config.data === undefined ? run?.heldout : undefined);
   return {
@@ -172,7 +225,7 @@ async function trainingMoments(
 /** The control: the run's own config with a decoder that stays at its random start. */
 async function frozenControl(
   config: EvalConfig,
-  { run }: EvalTarget,
+  run: TrainConfig | undefined,
   options: EvaluateSaeOptions,
 ): Promise<Sae> {
   if (run === undefined)

@@ -27,8 +27,8 @@ export function pinned(
   };
   return {
     ...config,
-    model: model.commit === undefined ? config.model : `${model.name}@${model.commit}`,
-    data: config.data.map(pin),
+    ...(model?.commit === undefined ? {} : { model: `${model.name}@${model.commit}` }),
+    ...(config.data ? { data: config.data.map(pin) } : {}),
     ...(config.heldout ? { heldout: config.heldout.map(pin) } : {}),
   };
 }

@@ -13,5 +13,13 @@ export {
   steeredSamples,
 } from './steer.ts';
 export { type TokenizeOptions, tokenize } from './tokenize.ts';
+export {
+  GRID_FILE,
+  type GridOptions,
+  type GridResult,
+  readGrid,
+  resumeGrid,
+  trainGrid,
+} from './train-grid.ts';
 export { resumeTraining, type TrainOptions, type TrainResult, trainSae } from './train-sae.ts';
 export type { Snippet, TrainPlan, TrainProgress } from './types.ts';

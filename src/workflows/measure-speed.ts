@@ -1,19 +1,10 @@
 /** Tokens per second of a planned training run on this machine, from a few real steps whose result is thrown away. */
-import { openModel } from '../models/index.ts';
-import { getPlatform } from '../platform/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import { createTrainer } from '../train/index.ts';
-import { planTraining } from './plan.ts';
 import { withResources } from './resources.ts';
-import {
-  corpusOptions,
-  nextRows,
-  openStream,
-  openText,
-  stoppable,
-  trainingRows,
-  withStoredLength,
-} from './streams.ts';
+import { withStoredLength } from './streams.ts';
+import { openSource } from './train-sae.ts';
+import { nextRows } from './training/loop.ts';
 
 /** Steps that warm up the engine and the compiler, then steps that are timed. */
 const WARM_UP = 2;
@@ -26,23 +17,21 @@ const TIMED = 5;
  */
 export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): Promise<number> {
   return await withResources(async (own) => {
-    const model = own(await openModel(config.model));
-    const plan = planTraining(await withStoredLength(config), model, {
-      cores: getPlatform().threads,
-      folder: '',
-    });
-    const corpus = own(await openText(model, { ...corpusOptions(config), ...(signal ? { signal } : {}) }));
-    const small = { ...plan, settings: { ...plan.settings, shuffleTokens: config.batchTokens } };
-    const { rows } = stoppable(trainingRows(plan, model, corpus), signal);
-    const stream = own(openStream(small, model, rows));
+    const unread = await openSource(config, { ...(signal ? { signal } : {}) }, own);
+    const plan = unread.plan(await withStoredLength(config), '');
+    const source = await unread.read();
+    const { batchTokens: B } = config;
+    const small = { ...plan, settings: { ...plan.settings, shuffleTokens: B } };
+    const { rows } = source.open(small, [plan.settings.hook], { signal });
+    own(rows);
     const trainer = own(await createTrainer(plan.trainer));
-    const first = await nextRows(stream, config.batchTokens);
-    await trainer.initialize(first);
+    await trainer.initialize((await nextRows(rows, B))[0]!);
     let started = 0;
     for (let i = 0; i < WARM_UP + TIMED; i++) {
       if (i === WARM_UP) started = performance.now();
-      await trainer.train(await nextRows(stream, config.batchTokens));
+      const [x] = await nextRows(rows, B);
+      await trainer.train(x!);
     }
-    return (TIMED * config.batchTokens * 1000) / (performance.now() - started);
+    return (TIMED * B * 1000) / (performance.now() - started);
   });
 }

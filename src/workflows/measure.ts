@@ -29,7 +29,7 @@ import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { tokenizerOf } from './streams.ts';
 
 /** Wider than this the eigenvalues of PCA take minutes. */
-const WIDEST_PCA = 1024;
+export const WIDEST_PCA = 1024;
 
 export type MeasureOptions = {
   readonly model: Model;

@@ -1,9 +1,10 @@
 /** From a config and an opened model to everything that training needs, and the bytes it will hold. */
 import type { Model } from '../models/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
-import { deriveSettings } from '../shared/derive.ts';
+import { type DerivedSettings, deriveSettings } from '../shared/derive.ts';
 import { UsageError } from '../shared/errors.ts';
 import { didYouMean } from '../shared/nearest.ts';
+import type { ActivationSource } from '../store/index.ts';
 import { rankCount, type TrainerConfig, trainerBudget } from '../train/index.ts';
 import type { TrainPlan } from './types.ts';
 
@@ -29,7 +30,43 @@ export function planTraining(
       `${info.name} has no hook "${settings.hook}".${didYouMean(settings.hook, names)} All of them: saekit inspect ${config.model}`,
     );
   }
-  const D = place.width;
+  return finishPlan(config, settings, {
+    D: place.width,
+    model: info,
+    activations: undefined,
+    rowsInFlight: 2 * MODEL_BATCH_SEQUENCES * settings.contextLength,
+    folder,
+  });
+}
+
+/** The same for stored activations. */
+export function planStored(
+  config: TrainConfig,
+  { D, rows, name, format, meta }: Pick<ActivationSource, 'D' | 'rows' | 'name' | 'format' | 'meta'>,
+  { cores, folder }: { readonly cores: number; readonly folder: string },
+): TrainPlan {
+  const shape = { D, hook: meta.hook ?? name, contextLength: meta.contextLength };
+  return finishPlan(config, deriveSettings(config, shape, cores), {
+    D,
+    model: undefined,
+    activations: { name, format, rows },
+    rowsInFlight: 0,
+    folder,
+  });
+}
+
+function finishPlan(
+  config: TrainConfig,
+  settings: DerivedSettings,
+  {
+    D,
+    rowsInFlight,
+    ...place
+  }: Pick<TrainPlan, 'D' | 'model' | 'activations' | 'folder'> & {
+    /** Between the model and the shuffle buffer. */
+    readonly rowsInFlight: number;
+  },
+): TrainPlan {
   const trainer: TrainerConfig = {
     D,
     F: config.latents,
@@ -57,15 +94,14 @@ export function planTraining(
     config,
     settings,
     trainer,
-    model: info,
     D,
+    ...place,
     budget: {
       ...trainerBudget(trainer, rankCount(trainer)),
       'shuffle buffer': settings.shuffleTokens * row,
-      'rows in flight': (2 * config.batchTokens + 2 * MODEL_BATCH_SEQUENCES * settings.contextLength) * row,
+      'rows in flight': (2 * config.batchTokens + rowsInFlight) * row,
       'engine and code': REST_BYTES,
     },
-    folder,
   };
 }
 

@@ -43,5 +43,6 @@ export function progressOf(
     secondsLeft: pace.secondsLeft(settings.totalSteps - step),
     epochs,
     stages: { ...stages },
+    overlap: settings.overlap,
   };
 }

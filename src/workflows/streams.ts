@@ -11,27 +11,11 @@ import {
   readTokenManifest,
   renderChats,
 } from '../data/index.ts';
-import { createActivationStream, type ResumableStream } from '../harvest/index.ts';
 import type { Model, Tokenizer } from '../models/types.ts';
-import type { TokenizeConfig, TrainConfig } from '../shared/config.ts';
+import type { TokenizeConfig } from '../shared/config.ts';
 import { Interrupted } from '../shared/errors.ts';
-import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { createSnippetProbe, type SnippetProbe } from './snippets.ts';
 import type { TrainPlan } from './types.ts';
-
-/** The next B rows [B,D], in `into` when it is given; a training stream does not end. */
-export async function nextRows(
-  stream: ResumableStream,
-  B: number,
-  into?: Float32Array,
-): Promise<Float32Array> {
-  const rows = await stream.next(B, into);
-  if (rows === undefined)
-    throw new Error(
-      `The data ended before a batch of ${B} tokens was full. Add text or lower --batch-tokens.`,
-    );
-  return rows.x;
-}
 
 /** Sequences of the text that latents are looked at in. */
 const PROBE_SEQUENCES = 16;
@@ -65,11 +49,11 @@ export function corpusOptions({
 }
 
 /** The config with the context length of its packed rows, where the data are such and it says none. */
-export async function withStoredLength<C extends Pick<TrainConfig, 'data' | 'contextLength'>>(
-  config: C,
-): Promise<C> {
+export async function withStoredLength<
+  C extends { readonly data?: readonly string[] | undefined; readonly contextLength?: number | undefined },
+>(config: C): Promise<C> {
   if (config.contextLength !== undefined) return config;
-  const [first = ''] = config.data;
+  const [first = ''] = config.data ?? [];
   const path = first.replace(/=\d*\.?\d+$/, '');
   const manifest = (await readTokenManifest(first)) ?? (await readTokenManifest(path));
   return manifest ? { ...config, contextLength: manifest.contextLength } : config;
@@ -108,7 +92,7 @@ export function trainingRows(plan: TrainPlan, model: Model, corpus: Corpus, curs
       tokenizer: tokenizerOf(model),
       contextLength: plan.settings.contextLength,
       bosTokenId: model.info.bosTokenId,
-      seed: plan.config.seed,
+      seed: plan.settings.dataSeed,
       ...(from ? { cursor: from } : {}),
     });
   if (!corpus.mixture) return pack(corpus.train, cursor);
@@ -117,20 +101,6 @@ export function trainingRows(plan: TrainPlan, model: Model, corpus: Corpus, curs
     weight,
   }));
   return mixRows(parts, cursor);
-}
-
-/** Shuffled activation rows of a plan. */
-export function openStream({ config, settings }: TrainPlan, model: Model, rows: RowSource): ResumableStream {
-  return createActivationStream({
-    model,
-    hook: settings.hook,
-    rows,
-    shuffleTokens: settings.shuffleTokens,
-    seed: config.seed,
-    excludeSpecial: config.excludeSpecial,
-    excludeFirst: config.excludeFirst,
-    batchSequences: MODEL_BATCH_SEQUENCES,
-  });
 }
 
 /** A fixed text to look at latents in, from the held-out part where there is one. */
@@ -146,7 +116,7 @@ export async function openProbe(
     tokenizer: tokenizerOf(model),
     contextLength: plan.settings.contextLength,
     bosTokenId: model.info.bosTokenId,
-    seed: `${plan.config.seed}/probe`,
+    seed: `${plan.settings.dataSeed}/probe`,
     endless: false,
   });
   const packed = await rows.next(PROBE_SEQUENCES);

@@ -9,7 +9,9 @@ export type TrainPlan = {
   readonly config: TrainConfig;
   readonly settings: DerivedSettings;
   readonly trainer: TrainerConfig;
-  readonly model: ModelInfo;
+  /** That reads the text; none when training on stored activations. */
+  readonly model: ModelInfo | undefined;
+  readonly activations: { readonly name: string; readonly format: string; readonly rows: number } | undefined;
   /** D, the width at the hook. */
   readonly D: number;
   /** Bytes beyond the model's own weights, by purpose, in the order they are printed. */
@@ -32,8 +34,10 @@ export type TrainProgress = {
   readonly secondsLeft: number;
   /** Passes over the data that are complete. */
   readonly epochs: number;
-  /** Where the wall time went so far, in milliseconds. */
+  /** Where the time went so far, in milliseconds. */
   readonly stages: Readonly<StageTimes>;
+  /** Whether the stages ran at the same time, so that together they took more than the wall time. */
+  readonly overlap: boolean;
 };
 
 /** A latent's strongest passage in a fixed probe text, as training goes on. */

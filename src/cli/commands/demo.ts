@@ -82,7 +82,7 @@ async function showShipped(
   const cards = run.cards?.cards ?? [];
   print(
     wrap(
-      `A small language model (${short(provenance.model.parameters)} parameters) has read speeches, code, recipes, games and two dozen languages. A sparse autoencoder with ${grouped(config.latents)} latents was trained on its activations at ${resolved.hook}. Here are ${Math.min(CARDS, cards.length)} of the things that it found, most interesting first: where each fires, weak and strong, and which next tokens it raises and lowers.`,
+      `A small language model (${short(provenance.model?.parameters ?? 0)} parameters) has read speeches, code, recipes, games and two dozen languages. A sparse autoencoder with ${grouped(config.latents)} latents was trained on its activations at ${resolved.hook}. Here are ${Math.min(CARDS, cards.length)} of the things that it found, most interesting first: where each fires, weak and strong, and which next tokens it raises and lowers.`,
       columnsOf(style),
     ).join('\n'),
   );

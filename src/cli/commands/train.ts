@@ -1,11 +1,18 @@
 /** `saekit train`: model + hook + data -> run folder. */
 import { existsSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatEvalTable } from '../../eval/index.ts';
 import { type TrainConfig, trainConfigSchema } from '../../shared/config.ts';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
-import { resumeTraining, type TrainOptions, type TrainResult, trainSae } from '../../workflows/index.ts';
+import { gridSchema } from '../../shared/grid.ts';
+import {
+  GRID_FILE,
+  resumeTraining,
+  type TrainOptions,
+  type TrainResult,
+  trainSae,
+} from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { invocation } from '../invocation.ts';
@@ -15,6 +22,7 @@ import { bytes, duration, grouped } from '../output/numbers.ts';
 import { briefPlan, planText } from '../output/plan.ts';
 import { createTrainingReport } from '../output/training-report.ts';
 import { stageLine } from '../output/training-view.ts';
+import { parseGrid, trainGridCommand } from './train-grid.ts';
 
 const example = `
 Examples:
@@ -22,6 +30,8 @@ Examples:
   saekit train --model HuggingFaceTB/SmolLM2-135M --data HuggingFaceFW/fineweb:sample-10BT --tokens 50M
   saekit train --config train.json --latents 16384 --out runs/wide
   saekit train --resume runs/wide
+  saekit train --activations activations/ --latents 16384
+  saekit train --config train.json --grid latents=4096,16384 seed=0,1,2 --out runs/grid
   saekit train --model demo/model --data demo/corpus/train.jsonl.gz --init-from runs/wide --latents 16384 --lr 1e-5
 
 A config file holds the same fields in camelCase; flags win over it:
@@ -34,6 +44,7 @@ type Flags = {
   readonly config?: string;
   readonly out?: string;
   readonly resume?: string;
+  readonly grid?: readonly string[];
   readonly logTo?: string;
   readonly snippets: boolean;
   readonly json?: boolean;
@@ -54,6 +65,10 @@ export function addTrainCommand(program: Command): void {
         '--log-to <url>',
         'Post every line of metrics.jsonl there as JSON; a token in SAEKIT_LOG_TOKEN goes with it.',
       )
+      .option(
+        '--grid <field=values...>',
+        'Train one SAE per combination on the same rows, such as latents=2048,4096 seed=0,1.',
+      )
       .option('--no-snippets', 'Do not show latents while training.'),
   );
   addFlags(command, trainConfigSchema);
@@ -65,19 +80,33 @@ export function addTrainCommand(program: Command): void {
         ...Object.keys(given),
         ...(flags.config === undefined ? [] : ['config']),
         ...(flags.out === undefined ? [] : ['out']),
+        ...(flags.grid === undefined ? [] : ['grid']),
       ];
       if (extra.length > 0)
         throw new UsageError(
           `--resume continues a run as it was begun; it takes no ${extra.join(', ')}. Start a new run to change them.`,
         );
       const folder = flags.resume;
+      if (existsSync(join(folder, GRID_FILE)))
+        return await withContext(flags, (context) =>
+          trainGridCommand('resume', { folder, ...logTarget(flags) }, context),
+        );
       return await withContext(flags, (context) =>
         train((options) => resumeTraining({ ...options, ...logTarget(flags), folder }), flags, context),
       );
     }
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const { grid: gridInFile, ...file } =
+      flags.config === undefined ? {} : await readConfigFile(flags.config);
     const config = parseConfig(trainConfigSchema, { ...file, ...given });
     const folder = flags.out ?? freeFolder(config);
+    if (flags.grid !== undefined || gridInFile !== undefined) {
+      const grid = flags.grid
+        ? parseGrid(flags.grid)
+        : parseConfig(gridSchema, gridInFile as Record<string, unknown>);
+      return await withContext(flags, (context) =>
+        trainGridCommand({ config, grid }, { folder, ...logTarget(flags) }, context),
+      );
+    }
     return await withContext(flags, (context) =>
       train((options) => trainSae(config, { ...options, ...logTarget(flags), folder }), flags, context),
     );
@@ -88,9 +117,14 @@ function logTarget({ logTo }: Pick<Flags, 'logTo'>): Pick<TrainOptions, 'logTo'>
   return logTo === undefined ? {} : { logTo: { url: logTo, token: process.env.SAEKIT_LOG_TOKEN } };
 }
 
-/** runs/<model>-<latents>, with -2, -3, … when that is taken. */
-export function freeFolder({ model, latents }: TrainConfig): string {
-  const name = `runs/${basename(model.replace(/[\\/]+$/, '').replace(/^([^/@]+\/[^/@]+)@.*$/, '$1')) || 'model'}-${latents}`;
+/** runs/<model>-<latents>, or after the activations, with -2, -3, … when that is taken. */
+export function freeFolder({
+  model,
+  activations = '',
+  latents,
+}: Pick<TrainConfig, 'model' | 'activations' | 'latents'>): string {
+  const origin = model?.replace(/^([^/@]+\/[^/@]+)@.*$/, '$1') ?? activations.replace(/#.*$/, '');
+  const name = `runs/${basename(origin.replace(/[\\/]+$/, '')) || 'model'}-${latents}`;
   for (let i = 1; ; i++) {
     const folder = i === 1 ? name : `${name}-${i}`;
     if (!existsSync(folder)) return folder;

@@ -1,5 +1,6 @@
 import { formatEvalTable } from '../../eval/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
+import type { Run } from '../../shared/run.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { cardText } from './card.ts';
@@ -73,13 +74,10 @@ function runText(
       'state',
       `${state}, step ${grouped(Math.max(run.step, metrics.at(-1)?.step ?? 0))} of ${grouped(Number(resolved.totalSteps))}, begun ${run.started.replace('T', ' ').slice(0, 16)}`,
     ],
-    [
-      'model',
-      `${provenance.model.name}, ${provenance.model.family}, ${short(provenance.model.parameters)} parameters`,
-    ],
+    ...originRows(run),
     ['hook', String(resolved.hook)],
     ['SAE', `TopK, F ${grouped(config.latents)}, K ${config.k}, ${grouped(config.tokens)} tokens`],
-    ['text', `${provenance.data.map((file) => file.path).join(', ')}`],
+    ['text', provenance.data.map((file) => file.path).join(', ')],
     ['FVU', figure('fvu', 4)],
     ['L0', figure('l0', 1)],
     ['dead', figure('dead', 0)],
@@ -100,6 +98,27 @@ function runText(
       style,
     ) + next
   );
+}
+
+function originRows({ provenance: { model, activations } }: Run): [string, string][] {
+  return [
+    ...(model
+      ? [
+          ['model', `${model.name}, ${model.family}, ${short(model.parameters)} parameters`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ...(activations
+      ? [
+          ['rows', `${activations.path}: ${activations.format}, ${grouped(activations.rows)} rows`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+  ];
 }
 
 function resultsText(

@@ -4,20 +4,17 @@ import type { Style } from './style.ts';
 import { pairs } from './table.ts';
 
 /** What training will do and hold, printed before anything large is allocated. */
-export function planText({ config, settings, model, D, budget, folder }: TrainPlan, style: Style): string {
+export function planText(plan: TrainPlan, style: Style): string {
+  const { config, settings, budget, folder } = plan;
   const given = (name: keyof typeof config): string => (config[name] === undefined ? '' : ' (given)');
   const total = Object.values(budget).reduce((sum, part) => sum + part, 0);
   const parts = Object.entries(budget).map(([name, part]) => `${name} ${bytes(part)}`);
   const rows: [string, string][] = [
-    [
-      'model',
-      `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters`,
-    ],
-    ['hook', `${settings.hook}${D === model.D ? '' : `, ${D} wide`}${given('hook')}`],
+    ...originLines(plan, given('hook')),
     ['SAE', [`TopK, F ${grouped(config.latents)}, K ${config.k}`, ...extras(config)].join(', ')],
     [
       'steps',
-      `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, context ${settings.contextLength}, seed ${config.seed}`,
+      `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, ${plan.model ? `context ${settings.contextLength}, ` : ''}seed ${config.seed}`,
     ],
     [
       'rate',
@@ -36,6 +33,28 @@ export function planText({ config, settings, model, D, budget, folder }: TrainPl
     rows.map(([name, value]) => [`  ${name}`, value]),
     style,
   );
+}
+
+/** Where the rows come from. */
+export function originLines(
+  { model, activations, settings, D }: TrainPlan,
+  given: string,
+): [string, string][] {
+  if (activations)
+    return [
+      ['rows', `${activations.name}: ${activations.format}, ${grouped(activations.rows)} rows, D ${D}`],
+      ...(settings.hook === activations.name
+        ? []
+        : [['hook', `${settings.hook}${given}`] as [string, string]]),
+    ];
+  if (!model) return [];
+  return [
+    [
+      'model',
+      `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters`,
+    ],
+    ['hook', `${settings.hook}${D === model.D ? '' : `, ${D} wide`}${given}`],
+  ];
 }
 
 const extras = ({ freeze, multiTopk, ema, initFrom }: TrainPlan['config']): string[] => [

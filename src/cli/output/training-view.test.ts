@@ -19,6 +19,7 @@ const progress: TrainProgress = {
   secondsLeft: 41,
   epochs: 0,
   stages: { data: 300, model: 4100, sae: 5600 },
+  overlap: false,
 };
 const snippet: Snippet = {
   latent: 1234,
@@ -61,7 +62,7 @@ describe('training view', () => {
     expect(trainingLine(progress)).toBe(
       'step 302/488  tokens 1.2 M  18,412 tokens/s  FVU 0.1824  L0 32.0  dead 214  41 s left',
     );
-    expect(stageLine(progress)).toBe('data 3 %, model 41 %, SAE 56 %');
+    expect(stageLine(progress)).toBe('data 3 %, model 41 %, SAE 56 %, in turns');
   });
 
   it('draws over its own lines on a terminal and writes nothing elsewhere', () => {

@@ -62,9 +62,11 @@ export function trainingLine(progress: TrainProgress): string {
   ].join('  ');
 }
 
-/** Where the wall time went: "data 3 %, model 41 %, SAE 56 %". */
-export function stageLine({ stages }: TrainProgress): string {
+/** Where the time went: "data 3 %, model 41 %, SAE 56 %, in turns". */
+export function stageLine({ stages, overlap }: TrainProgress): string {
   const total = stages.data + stages.model + stages.sae || 1;
   const part = (name: string, time: number): string => `${name} ${Math.round((100 * time) / total)} %`;
-  return [part('data', stages.data), part('model', stages.model), part('SAE', stages.sae)].join(', ');
+  return [part('data', stages.data), part('model', stages.model), part('SAE', stages.sae)]
+    .concat(overlap ? 'overlapping' : 'in turns')
+    .join(', ');
 }

@@ -1,0 +1,142 @@
+/** `saekit train --grid`: several SAEs on the same rows. */
+import { join } from 'node:path';
+import type { TrainConfig } from '../../shared/config.ts';
+import { Interrupted, UsageError } from '../../shared/errors.ts';
+import { type Grid, type GridField, gridSchema } from '../../shared/grid.ts';
+import { didYouMean } from '../../shared/nearest.ts';
+import { type GridOptions, type GridResult, resumeGrid, trainGrid } from '../../workflows/index.ts';
+import type { Context } from '../context.ts';
+import { parseConfig, parseNumber } from '../flags.ts';
+import { invocation } from '../invocation.ts';
+import { createCounter } from '../output/counter.ts';
+import { createDownloads } from '../output/downloads.ts';
+import { createGridReport, gridPlanText, gridResultText } from '../output/grid-view.ts';
+import { duration, grouped } from '../output/numbers.ts';
+import { stageLine } from '../output/training-view.ts';
+
+/**
+ * `latents=2048,4096` and `seed=0,1` as a grid.
+ *
+ * @throws UsageError for what is no field of a grid (nearest names) or no value of it
+ */
+export function parseGrid(given: readonly string[]): Grid {
+  const names = Object.keys(gridSchema.shape);
+  const raw: Record<string, unknown[]> = {};
+  for (const text of given) {
+    const [, flag, values] = /^([A-Za-z-]+)=(.+)$/.exec(text) ?? [];
+    if (flag === undefined || values === undefined)
+      throw new UsageError(`--grid: found "${text}", expected FIELD=VALUE,VALUE such as latents=2048,4096.`);
+    const name = flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (!names.includes(name))
+      throw new UsageError(
+        `--grid: "${flag}" cannot vary.${didYouMean(name, names)} These can: ${names.join(', ')}.`,
+      );
+    raw[name] = values.split(',').map((value) => parseValue(name as GridField, value));
+  }
+  return parseConfig(gridSchema, raw);
+}
+
+const TEXTS: readonly GridField[] = ['hook', 'freeze'];
+
+function parseValue(field: GridField, text: string): unknown {
+  if (TEXTS.includes(field)) return text;
+  if (field === 'multiTopk') return text === 'true' ? true : text === 'false' ? false : text;
+  try {
+    return parseNumber(text);
+  } catch {
+    return text;
+  }
+}
+
+export type GridFlags = {
+  readonly folder: string;
+  readonly logTo?: NonNullable<GridOptions['logTo']>;
+};
+
+/** A new grid, or the rest of one. */
+export async function trainGridCommand(
+  what: { readonly config: TrainConfig; readonly grid: Grid } | 'resume',
+  flags: GridFlags,
+  context: Context,
+): Promise<void> {
+  const { style, note, signal } = context;
+  const downloads = createDownloads(context);
+  const filling = createCounter(context, 'first activations');
+  const counter = createCounter(context, 'held-out tokens');
+  let report: ReturnType<typeof createGridReport> | undefined;
+  const ended = (): void => {
+    filling.end();
+    report?.end();
+    counter.end();
+  };
+  const options: GridOptions = {
+    ...flags,
+    ...downloads.access,
+    signal,
+    onPlans: (plans) => {
+      note(gridPlanText(plans, flags.folder, style));
+      report = createGridReport(
+        context,
+        plans.map(({ folder }) => folder.split(/[\\/]/).at(-1) ?? folder),
+      );
+    },
+    onCorpus: ({ train, heldout }) =>
+      note(
+        `  ${style.format('dim', 'text'.padEnd(6))}  ${grouped(train.count)} documents for training, ${grouped(heldout.count)} held out\n`,
+      ),
+    onFill: filling.update,
+    onProgress: (progress) => {
+      filling.end();
+      report?.progress(progress);
+    },
+    onEvaluate: (_member, done, total) => {
+      report?.end();
+      counter.update(done, total);
+    },
+  };
+  let result: GridResult;
+  try {
+    result = what === 'resume' ? await resumeGrid(options) : await trainGrid(what.config, what.grid, options);
+  } finally {
+    downloads.end();
+    ended();
+  }
+  conclude(result, context);
+}
+
+function conclude(result: GridResult, { style, note, print, json }: Context): void {
+  const { folder, status, members, failed, seconds } = result;
+  const [first] = members;
+  if (first?.progress)
+    note(
+      style.format(
+        'dim',
+        `  ${grouped(first.progress.tokens)} tokens for ${members.length} SAEs in ${duration(seconds)}: ${stageLine(first.progress)}`,
+      ),
+    );
+  if (status === 'interrupted')
+    throw new Interrupted(
+      `Stopped at step ${first?.step} of ${first?.plan.settings.totalSteps}. The state of all ${members.length} is saved; go on with: ${invocation()} train --resume ${folder}`,
+    );
+  note(`\n${gridResultText(result, style)}`);
+  note(`\nSaved in ${folder}. Compare them: ${invocation()} inspect ${folder}`);
+  if (json)
+    print(
+      JSON.stringify({
+        folder,
+        status,
+        seconds,
+        members: members.map(({ folder: path, step, progress, measured }) => ({
+          folder: path,
+          step,
+          progress,
+          evaluation: measured?.evaluation,
+        })),
+        failed,
+      }),
+    );
+  if (failed.length > 0)
+    throw new Error(
+      `${failed.length} of ${failed.length + members.length} SAEs stopped early; go on with one: ${invocation()} train --resume ${join(folder, failed[0]!.folder.split(/[\\/]/).at(-1)!)}`,
+    );
+}

@@ -1,0 +1,158 @@
+/** What a person sees of a grid: the members before, while and after they train. */
+import type { GridResult } from '../../workflows/index.ts';
+import type { TrainPlan, TrainProgress } from '../../workflows/types.ts';
+import type { Context } from '../context.ts';
+import { progressBar } from './charts.ts';
+import { createLive } from './live.ts';
+import { bytes, duration, grouped, percent } from './numbers.ts';
+import { originLines } from './plan.ts';
+import type { Style } from './style.ts';
+import { pairs, table } from './table.ts';
+import { padStart } from './width.ts';
+
+const DRAW_MS = 150;
+const LINE_MS = 5000;
+/** Members shown while training; a terminal is not endless. */
+const SHOWN = 16;
+
+const nameOf = (folder: string): string => folder.split(/[\\/]/).at(-1) ?? folder;
+
+/** What the members share, then one line each. */
+export function gridPlanText(plans: readonly TrainPlan[], folder: string, style: Style): string {
+  const [first] = plans as [TrainPlan];
+  const { settings, config } = first;
+  const hooks = new Set(plans.map((plan) => plan.settings.hook));
+  const rows: [string, string][] = [
+    ...originLines(first, '').filter(([name]) => name !== 'hook'),
+    [
+      'steps',
+      `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, the same ones for all; data seed ${settings.dataSeed}`,
+    ],
+    ['memory', `${bytes(gridBytes(plans))} beyond the model and Node's own 90 MB`],
+    ['folder', folder],
+    ['SAEs', `${plans.length}${hooks.size > 1 ? ` at ${hooks.size} hooks` : ''}`],
+  ];
+  const members = table(
+    [
+      { title: '  ' },
+      { title: 'hook' },
+      { title: 'F', align: 'right' },
+      { title: 'K', align: 'right' },
+      { title: 'lr', align: 'right' },
+      { title: 'seed', align: 'right' },
+    ],
+    plans.map(({ folder: path, settings: { hook, lr }, config: { latents, k, seed } }) => [
+      `    ${nameOf(path)}`,
+      hook,
+      grouped(latents),
+      String(k),
+      lr.toPrecision(3),
+      String(seed),
+    ]),
+    style,
+  );
+  const head = pairs(
+    rows.map(([name, value]) => [`  ${name}`, value]),
+    style,
+  );
+  return `${head}\n${members}`;
+}
+
+/** The shuffle buffer, the rows and the engine are there once per hook or once at all. */
+function gridBytes(plans: readonly TrainPlan[]): number {
+  const shared = ['shuffle buffer', 'rows in flight'];
+  const seen = new Set<string>();
+  let total = 0;
+  for (const { budget, settings } of plans)
+    for (const [name, part] of Object.entries(budget)) {
+      const key = name === 'engine and code' ? name : `${settings.hook}/${name}`;
+      if (name === 'engine and code' || shared.includes(name)) {
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
+      total += part;
+    }
+  return total;
+}
+
+export function createGridReport(
+  { style, write, note, signal }: Context,
+  names: readonly string[],
+): { progress(progress: readonly TrainProgress[]): void; end(): void } {
+  const live = createLive(write, style, signal);
+  let printedAt = 0;
+  return {
+    progress(progress) {
+      const [first] = progress;
+      if (!first) return;
+      const now = performance.now();
+      const last = first.step >= first.totalSteps;
+      if (now - printedAt < (style.terminal ? DRAW_MS : LINE_MS) && !last) return;
+      printedAt = now;
+      if (style.terminal) live.draw(gridLines(progress, names, style));
+      else note(gridLine(progress));
+    },
+    end: () => live.keep(),
+  };
+}
+
+function gridLines(progress: readonly TrainProgress[], names: readonly string[], style: Style): string[] {
+  const [first] = progress as [TrainProgress];
+  const share = first.step / first.totalSteps;
+  const bar = style.format('cyan', progressBar(share, Math.max(4, Math.min(40, style.columns - 52))));
+  const head = `  ${bar} ${padStart(percent(share), 5)}  ${grouped(first.tokensPerSecond)} tokens/s  ${duration(first.secondsLeft)} left`;
+  const body = table(
+    [
+      { title: '  ' },
+      { title: 'FVU', align: 'right' },
+      { title: 'L0', align: 'right' },
+      { title: 'dead', align: 'right' },
+    ],
+    progress
+      .slice(0, SHOWN)
+      .map(({ fvu, l0, dead }, i) => [`    ${names[i] ?? ''}`, fvu.toFixed(3), l0.toFixed(1), grouped(dead)]),
+    style,
+  );
+  const more = progress.length > SHOWN ? [`    and ${progress.length - SHOWN} more`] : [];
+  return [head, ...body.split('\n'), ...more];
+}
+
+function gridLine(progress: readonly TrainProgress[]): string {
+  const [first] = progress as [TrainProgress];
+  const fvu = progress.map((one) => one.fvu);
+  return [
+    `step ${first.step}/${first.totalSteps}`,
+    `${grouped(first.tokensPerSecond)} tokens/s`,
+    `FVU ${Math.min(...fvu).toFixed(4)} .. ${Math.max(...fvu).toFixed(4)} of ${progress.length} SAEs`,
+    `${duration(first.secondsLeft)} left`,
+  ].join('  ');
+}
+
+/** The figures of all members, side by side. */
+export function gridResultText({ members, failed }: GridResult, style: Style): string {
+  const figure = (value: number | null | undefined, digits: number): string =>
+    value === null || value === undefined ? '' : value.toFixed(digits);
+  const rows = members.map(({ folder, progress, measured }) => {
+    const [sae] = measured?.evaluation.candidates ?? [];
+    return [
+      `  ${nameOf(folder)}`,
+      figure(sae?.fvu.value ?? progress?.fvu, 4),
+      figure(sae?.deltaCe.value, 4),
+      figure(sae?.latents?.l0.value ?? progress?.l0, 1),
+      sae?.latents ? percent(sae.latents.deadShare.value ?? 0) : grouped(progress?.dead ?? 0),
+    ];
+  });
+  const text = table(
+    [
+      { title: '' },
+      { title: 'FVU', align: 'right' },
+      { title: 'delta CE', align: 'right' },
+      { title: 'L0', align: 'right' },
+      { title: 'dead', align: 'right' },
+    ],
+    rows,
+    style,
+  );
+  const lost = failed.map(({ folder, message }) => `  ${nameOf(folder)}: ${message}`);
+  return [text, ...lost].join('\n');
+}

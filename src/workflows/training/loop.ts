@@ -1,0 +1,229 @@
+/**
+ * The training loop: every batch of rows goes to every SAE that trains on them.
+ *
+ *     rows of B tokens at hooks h_1, h_2, …   ->  SAE 1 at h_1, SAE 2 at h_1, SAE 3 at h_2, …
+ *
+ * In turns, or with the model running ahead while the SAEs train (`overlap`): the rows are the same ones in the same order, so the bits are.
+ *
+ * It stops between two steps: when the signal is raised (state saved, status `interrupted`), and when activations or a loss are not
+ * finite (state before that step saved, status `failed`). Of several SAEs, one whose loss diverged is left behind, the others go on.
+ */
+import { createMoments, type Moments } from '../../eval/index.ts';
+import { NonFiniteActivations, type StreamPosition } from '../../harvest/index.ts';
+import { createEncoder, type Sae } from '../../sae/index.ts';
+import { Interrupted } from '../../shared/errors.ts';
+import { TrainingDiverged } from '../../train/index.ts';
+import { joinRows, withPrefix } from '../arrays.ts';
+import type { SnippetProbe } from '../snippets.ts';
+import type { Snippet, TrainProgress } from '../types.ts';
+import type { Member } from './member.ts';
+import type { Source, TrainingRows } from './source.ts';
+
+/** Rows that the geometric median and the scales are taken from, at most; a short run takes a twentieth of its rows. */
+const SAMPLE_ROWS = 8192;
+/** Rows behind the mean and covariance of the controls, as far as this many multiplications allow. */
+const MOMENT_ROWS = 65_536;
+const MOMENT_OPERATIONS = 1e10;
+/** Latents shown while training, and how often they are looked at. */
+const SNIPPETS = 8;
+const SNIPPET_MS = 2500;
+
+export type LoopOptions = {
+  readonly signal?: AbortSignal | undefined;
+  /** While the shuffle buffer fills, in rows. */
+  readonly onFill?: ((done: number, total: number) => void) | undefined;
+  /** After every batch, of every SAE. */
+  readonly onProgress?: ((progress: readonly TrainProgress[]) => void) | undefined;
+  /** Turns on the looking at latents of the first SAE. */
+  readonly onSnippets?: ((snippets: readonly Snippet[]) => void) | undefined;
+};
+
+export type LoopResult = {
+  readonly status: 'finished' | 'interrupted';
+  /** Mean and covariance of the rows that a member trained on. */
+  moments(member: Member): Moments;
+  /** Members whose loss was not finite, with what was said of it. */
+  readonly diverged: ReadonlyMap<Member, TrainingDiverged>;
+};
+
+/**
+ * Trains members, all at the same step, on one source to the end.
+ *
+ * @throws NonFiniteActivations, and TrainingDiverged when no member is left, with the last good state saved
+ */
+export async function trainMembers(
+  source: Source,
+  members: readonly Member[],
+  options: LoopOptions,
+): Promise<LoopResult> {
+  const { signal, onProgress } = options;
+  const [{ plan, checkpoint }] = members as [Member];
+  const { batchTokens: B } = plan.config;
+  const { totalSteps, checkpointSteps, overlap } = plan.settings;
+  const hooks = [...new Set(members.map((member) => member.plan.settings.hook))];
+  const placeOf = (member: Member): number => hooks.indexOf(member.plan.settings.hook);
+  const at = checkpoint?.json.stream as StreamPosition | undefined;
+  const { rows, filled } = source.open(plan, hooks, { at, signal });
+  const moments = rows.widths.map((D) => createMoments(D));
+  const diverged = new Map<Member, TrainingDiverged>();
+  let active = [...members];
+  let ahead: Promise<void> | undefined;
+
+  async function save(): Promise<void> {
+    const { position, arrays } = rows.state();
+    for (const member of active) await member.save(position, arrays[placeOf(member)]!);
+  }
+
+  try {
+    // Steps on the rows that the scales were taken from come first, so that no row is spent on initialisation only.
+    const waiting = checkpoint
+      ? restoreRows(rows, hooks, members)
+      : await firstRows(rows, members, options, plan.settings.shuffleTokens);
+    for (const member of members)
+      await member.begin(() => joinRows(waiting.map((xs) => xs[placeOf(member)]!)));
+    filled();
+
+    const look = await snippetLooker(source, members, options.onSnippets);
+    const batch = rows.widths.map((D) => new Float32Array(B * D));
+    const step = (): number => active[0]!.trainer.step;
+    while (step() < totalSteps) {
+      // Rows taken out of the stream are not in its state: train on them before a state is saved.
+      if (signal?.aborted && waiting.length === 0) break;
+      const xs = waiting.shift() ?? (await nextRows(rows, B, batch));
+      for (const [k, x] of xs.entries()) collect(moments[k]!, x, rows.widths[k]!);
+      // What goes wrong there is told by the next call of `next`.
+      ahead = overlap && step() + 1 < totalSteps ? rows.prepare(B).catch(() => {}) : undefined;
+      const before = performance.now();
+      const progress: TrainProgress[] = [];
+      for (const member of active) {
+        try {
+          progress.push(await member.step(xs[placeOf(member)]!, rows));
+        } catch (error) {
+          if (!(error instanceof TrainingDiverged)) throw error;
+          diverged.set(member, error);
+        }
+      }
+      rows.stages.sae += performance.now() - before;
+      await ahead;
+      if (active.some((member) => diverged.has(member))) active = await leaveBehind(rows);
+      onProgress?.(progress);
+      if (step() % checkpointSteps === 0 && waiting.length === 0 && step() < totalSteps) await save();
+      await look?.();
+    }
+    const finished = step() >= totalSteps;
+    if (!finished) await save();
+    return { status: finished ? 'finished' : 'interrupted', moments: (m) => moments[placeOf(m)]!, diverged };
+  } catch (error) {
+    if (error instanceof Interrupted) for (const member of active) await member.writeRun('interrupted');
+    else if (error instanceof NonFiniteActivations) {
+      await save();
+      for (const member of active) await fail(member, error);
+    } else if (!(error instanceof TrainingDiverged))
+      // A full disk, for one: whatever can still be written is.
+      for (const member of active) await member.writeRun('failed').catch(() => {});
+    throw error;
+  } finally {
+    // The model is not closed in the middle of a run.
+    await ahead;
+    await rows.close();
+  }
+
+  /** Saves the members that diverged as they were before that step; throws when nobody is left. */
+  async function leaveBehind(from: TrainingRows): Promise<Member[]> {
+    const { position, arrays } = from.state();
+    for (const [member, error] of diverged) {
+      if (!active.includes(member)) continue;
+      await member.save(position, arrays[placeOf(member)]!);
+      await fail(member, error);
+    }
+    const left = active.filter((member) => !diverged.has(member));
+    if (left.length === 0) throw diverged.values().next().value;
+    return left;
+  }
+}
+
+/** Says where the state before the bad numbers is. */
+async function fail({ folder, trainer, writeRun }: Member, error: Error): Promise<void> {
+  await writeRun('failed');
+  error.message = `Stopped at step ${trainer.step}: ${error.message}\nThe state before that is saved in ${folder.path}/checkpoints/step-${trainer.step}.`;
+}
+
+/** Puts the rows where the checkpoints left them, every hook from one of its members. */
+function restoreRows(rows: TrainingRows, hooks: readonly string[], members: readonly Member[]): [] {
+  const states = hooks.map((hook) => {
+    const { checkpoint } = members.find((member) => member.plan.settings.hook === hook)!;
+    return {
+      position: checkpoint!.json.stream as StreamPosition,
+      arrays: withPrefix(checkpoint!.arrays as Map<string, Float32Array | Int32Array>, 'stream.'),
+    };
+  });
+  rows.restore(
+    states[0]!.position,
+    states.map(({ arrays }) => arrays),
+  );
+  return [];
+}
+
+async function firstRows(
+  rows: TrainingRows,
+  members: readonly Member[],
+  { onFill }: LoopOptions,
+  shuffleTokens: number,
+): Promise<(readonly Float32Array[])[]> {
+  const { tokens, batchTokens: B } = members[0]!.plan.config;
+  const timer =
+    onFill && setInterval(() => onFill(Math.min(rows.tokensSeen, shuffleTokens), shuffleTokens), 300);
+  try {
+    const batches = Math.max(1, Math.ceil(Math.min(SAMPLE_ROWS, tokens / 20) / B));
+    const waiting: (readonly Float32Array[])[] = [];
+    for (let i = 0; i < batches; i++) waiting.push(await nextRows(rows, B));
+    return waiting;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The next B rows of every hook; a training stream does not end. */
+export async function nextRows(
+  rows: Pick<TrainingRows, 'next'>,
+  B: number,
+  into?: readonly Float32Array[],
+): Promise<readonly Float32Array[]> {
+  const batch = await rows.next(B, into);
+  if (batch === undefined)
+    throw new Error(
+      `The data ended before a batch of ${B} tokens was full. Add text or lower --batch-tokens.`,
+    );
+  return batch.xs;
+}
+
+function collect(moments: Moments, x: Float32Array, D: number): void {
+  const rows = Math.min(MOMENT_ROWS, Math.max(10 * D, Math.floor(MOMENT_OPERATIONS / (D * D)))) - moments.n;
+  if (rows > 0) moments.add(x, Math.min(rows, x.length / D));
+}
+
+/** Looks at latents of the first member every few seconds, when somebody wants to see them and there is a text. */
+async function snippetLooker(
+  source: Source,
+  [first]: readonly Member[],
+  onSnippets: LoopOptions['onSnippets'],
+): Promise<(() => Promise<void>) | undefined> {
+  if (!onSnippets || !source.openProbe) return undefined;
+  const { plan, trainer } = first!;
+  const probe = await source.openProbe(plan, SNIPPETS);
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  return async () => {
+    if (performance.now() - lookedAt <= SNIPPET_MS || trainer.step < 3) return;
+    onSnippets(await look(probe, await trainer.exportSae()));
+    lookedAt = performance.now();
+  };
+}
+
+async function look(probe: SnippetProbe, sae: Sae): Promise<Snippet[]> {
+  const encoder = await createEncoder(sae);
+  try {
+    return await probe.look((x) => encoder.encode(x));
+  } finally {
+    await encoder.close();
+  }
+}

@@ -1,0 +1,130 @@
+/** One SAE while it trains: its folder, its trainer, its log. A run has one of them, a grid several on the same rows. */
+import type { StageTimes } from '../../harvest/index.ts';
+import type { Sae } from '../../sae/index.ts';
+import { type Run, runSchemaVersion } from '../../shared/run.ts';
+import type { Checkpoint, CheckpointArray, RunFolder, UrlReport } from '../../store/index.ts';
+import { createTrainer, type StepMetrics, type Trainer } from '../../train/index.ts';
+import { addPrefix, withPrefix } from '../arrays.ts';
+import { type LogTarget, openLog } from '../log.ts';
+import { createPace, progressOf } from '../progress.ts';
+import { environment } from '../provenance.ts';
+import type { Own } from '../resources.ts';
+import type { Start } from '../start.ts';
+import type { TrainPlan, TrainProgress } from '../types.ts';
+import type { Source, TrainingRows } from './source.ts';
+
+export type MemberParts = {
+  readonly plan: TrainPlan;
+  readonly source: Source;
+  readonly folder: RunFolder;
+  /** When the run began, which may be before a resume. */
+  readonly started: string;
+  readonly start: Start;
+  readonly checkpoint: Checkpoint | undefined;
+  readonly logTo: LogTarget | undefined;
+};
+
+type RowsState = ReturnType<TrainingRows['state']>;
+
+export type Member = {
+  readonly plan: TrainPlan;
+  readonly folder: RunFolder;
+  readonly trainer: Trainer;
+  readonly checkpoint: Checkpoint | undefined;
+  /** After the first step. */
+  readonly progress: TrainProgress | undefined;
+  /** From a sample of rows, or from the checkpoint that it was opened with. */
+  begin(sample: () => Float32Array): Promise<void>;
+  /** One step on x [B,D]; a line of metrics when one is due. */
+  step(x: Float32Array, rows: Pick<TrainingRows, 'stages' | 'epochs'>): Promise<TrainProgress>;
+  /** Writes a checkpoint: the trainer and the rows of this member's hook. */
+  save(position: RowsState['position'], arrays: RowsState['arrays'][number]): Promise<void>;
+  writeRun(status: Run['status']): Promise<void>;
+  exportSae(): Promise<Sae>;
+  closeLog(): Promise<UrlReport | undefined>;
+};
+
+export async function openMember(parts: MemberParts, own: Own): Promise<Member> {
+  const { plan, source, folder, started, start, checkpoint, logTo } = parts;
+  const { config, settings } = plan;
+  const trainer = own(await createTrainer(plan.trainer));
+  const log = own(await openLog(folder, config, { logTo, after: checkpoint?.step }));
+  let pace: ReturnType<typeof createPace> | undefined;
+  let last: StepMetrics | undefined;
+  let progress: TrainProgress | undefined;
+
+  const member: Member = {
+    plan,
+    folder,
+    trainer,
+    checkpoint,
+    get progress() {
+      return progress;
+    },
+    async begin(sample) {
+      if (checkpoint)
+        await trainer.restore(
+          withPrefix(checkpoint.arrays as Map<string, Float32Array | Int32Array>, 'trainer.'),
+        );
+      else await trainer.initialize(sample(), start.sae);
+    },
+    async step(x, rows) {
+      pace ??= createPace(trainer.step);
+      last = await trainer.train(x);
+      progress = progressOf(last, plan, rows, pace(last.step));
+      if (last.step % config.logEverySteps === 0 || last.step === settings.totalSteps)
+        await log.append({
+          ...last,
+          ...roundedStages(rows.stages),
+          tokensPerSecond: Math.round(progress.tokensPerSecond),
+        });
+      return progress;
+    },
+    async save(position, rowArrays) {
+      const trainerState = addPrefix<CheckpointArray>(await trainer.state(), 'trainer.');
+      const arrays = new Map([...trainerState, ...addPrefix<CheckpointArray>(rowArrays, 'stream.')]);
+      await folder.saveCheckpoint({ step: trainer.step, arrays, json: { stream: position } });
+    },
+    writeRun: (status) =>
+      folder.writeRun({
+        schemaVersion: runSchemaVersion,
+        status,
+        config,
+        resolved: { ...settings, D: plan.D },
+        seeds: {
+          training: config.seed,
+          shuffle: `${settings.dataSeed}/shuffle`,
+          documents: settings.dataSeed,
+        },
+        provenance: {
+          ...source.provenance,
+          ...environment(),
+          ...(start.initialSae ? { initialSae: start.initialSae } : {}),
+        },
+        started,
+        ...(status === 'running' ? {} : { finished: new Date().toISOString() }),
+        step: trainer.step,
+        ...(last ? { metrics: last } : {}),
+      }),
+    exportSae: () =>
+      trainer.exportSae({
+        ...source.metadata(plan),
+        training_tokens: config.tokens,
+        freeze: config.freeze,
+        ...(config.multiTopk ? { multi_topk: true } : {}),
+        ...(config.ema > 0 ? { ema: config.ema } : {}),
+      }),
+    async closeLog() {
+      await log.close();
+      return log.report();
+    },
+  };
+  await member.writeRun('running');
+  return member;
+}
+
+const roundedStages = ({ data, model, sae }: StageTimes) => ({
+  dataMs: Math.round(data),
+  modelMs: Math.round(model),
+  saeMs: Math.round(sae),
+});
