@@ -194,7 +194,7 @@ describe('run folder', () => {
     await cp(join(checkpoints, 'step-5'), join(checkpoints, '.tmp-step-5'), { recursive: true });
     await rename(join(checkpoints, 'step-5'), join(checkpoints, '.tmp-old-step-5'));
     const resumed = await resumeRunFolder(path);
-    expect(resumed.checkpoint.json).toEqual({ v: 1 });
+    expect(resumed.checkpoint?.json).toEqual({ v: 1 });
     expect(await readdir(checkpoints)).toEqual(['step-5']);
     await resumed.folder.close();
   });

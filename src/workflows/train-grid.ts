@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import type { Sae } from '../sae/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import { UsageError } from '../shared/errors.ts';
-import { expandGrid, type Grid, type GridFile, gridFileSchema, gridSchemaVersion } from '../shared/grid.ts';
+import { expandGrid, type Grid, type GridFile, gridFileSchema } from '../shared/grid.ts';
 import { migrate, schemaVersionOf } from '../shared/migrate.ts';
 import type { Run } from '../shared/run.ts';
 import {
