@@ -8,6 +8,7 @@ import type { EvalResult } from '../src/shared/eval.ts';
 import { createRng } from '../src/shared/rng.ts';
 import { readRun, readRunMetrics } from '../src/store/index.ts';
 import { buildOnce, type Run, saekit } from './fixtures/command-line.ts';
+import { createWorkspace } from './fixtures/workspace.ts';
 
 const D = 12;
 const N = 6000;
@@ -159,5 +160,47 @@ describe('train --activations', () => {
     );
     const mismatch = await train(newFolder(), ['--heldout', narrow]);
     expect(mismatch.stderr).toMatch(/rows of width 4, --activations .* of 12/);
+  }, 120_000);
+
+  it('trains on a harvest, measures on its held-out documents, and can be put back into its model', async () => {
+    const workspace = createWorkspace();
+    try {
+      const [acts, folder] = [workspace.newFolder(), workspace.newFolder()];
+      const { model, corpus } = workspace;
+      const text = ['--model', model, '--data', corpus];
+      const hook = 'blocks.1.hook_resid_post';
+      const harvested = await saekit([
+        ...[
+          'harvest',
+          ...text,
+          '--hooks',
+          hook,
+          '--out',
+          acts,
+          '--tokens',
+          '4000',
+          '--heldout-tokens',
+          '700',
+        ],
+      ]);
+      expect([harvested.status, harvested.stderr]).toEqual([0, '']);
+      const trained = await saekit([
+        ...['train', '--activations', acts, '--out', folder, '--latents', '128', '--k', '8', '--lr', '3e-3'],
+        ...['--batch-tokens', '256', '--tokens', '10k', '--shuffle-tokens', '1024'],
+      ]);
+      expect([trained.status, trained.stderr]).toEqual([0, '']);
+      const { provenance, resolved } = await readRun(folder);
+      expect(provenance.activations).toMatchObject({ hook, format: 'saekit activations' });
+      expect(resolved.hook).toBe(hook);
+      const stored = evaluation(folder);
+      expect(stored.rows).toBeGreaterThanOrEqual(700);
+      expect((await saekit(['eval', folder, ...text, '--max-tokens', '2000'])).status).toBe(0);
+      const inModel = evaluation(folder);
+      expect(inModel.candidates[0]!.deltaCe.value).not.toBeNull();
+      // Other rows of the same held-out text, stored as bfloat16: nearly the same number.
+      expect(inModel.candidates[0]!.fvu.value! / stored.candidates[0]!.fvu.value!).toBeCloseTo(1, 0);
+    } finally {
+      workspace.remove();
+    }
   }, 120_000);
 });

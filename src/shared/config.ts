@@ -5,10 +5,10 @@ export const trainFields = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
   model: z
     .string()
-    .optional()
     .describe(
       'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), or org/name[@revision] of the hub.',
-    ),
+    )
+    .optional(),
   hook: z
     .string()
     .optional()

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { activationDtypes } from './activations.ts';
-import { trainConfigSchema } from './config.ts';
+import { trainFields } from './config.ts';
 
 const { $schema, model, data, heldout, textField, keepNearDuplicates, stream, contextLength, excludeFirst } =
-  trainConfigSchema.shape;
+  trainFields.shape;
 
 /** `saekit harvest`: model + hooks + data -> activations on disk, one pass of the model for any number of runs. */
 export const harvestConfigSchema = z.strictObject({
   $schema,
-  model,
+  model: model.unwrap(),
   hooks: z
     .array(z.string())
     .min(1)
@@ -16,8 +16,13 @@ export const harvestConfigSchema = z.strictObject({
     .describe(
       'Where to read activations: TransformerLens names, or patterns such as blocks.*.hook_resid_post. Several get a folder each, from one pass of the model. Default: resid_post at two thirds of the depth.',
     ),
-  data,
-  heldout,
+  data: data.unwrap(),
+  heldout: heldout
+    .unwrap()
+    .describe(
+      'Files whose rows go into the held-out part. Default: every 20th document of `data`, by hash of its text.',
+    )
+    .optional(),
   textField,
   roles: z
     .array(z.string())

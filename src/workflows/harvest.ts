@@ -33,7 +33,7 @@ import {
 import { type HarvestPlan, planHarvest, requireRoom } from './harvest-plan.ts';
 import { hubAccess } from './hub.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
-import { provenanceOf } from './provenance.ts';
+import { environment, textProvenance } from './provenance.ts';
 import { withResources } from './resources.ts';
 import { corpusOptions, openText, tokenizerOf, withStoredLength } from './streams.ts';
 
@@ -155,7 +155,8 @@ async function openParts(
   model: Model,
   corpus: Corpus,
 ): Promise<Part[]> {
-  const { saekit, data, split } = provenanceOf(model.info, corpus);
+  const { data, split } = textProvenance(model.info, corpus);
+  const { saekit } = environment();
   const { hash: tokenizerHash } = tokenizerOf(model);
   const { excludeSpecial, excludeFirst, dtype, roles } = config;
   const parts: Part[] = [];

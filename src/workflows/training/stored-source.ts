@@ -39,15 +39,16 @@ export async function openStoredSource(
 
 async function openHeldout(
   { heldout, activations }: StoredRowsConfig,
-  { D }: ActivationSource,
+  { D, heldout: beside }: ActivationSource,
   opened: Pick<HubAccess, 'signal'>,
   own: Own,
 ): Promise<ActivationSource | undefined> {
-  if (!heldout) return undefined;
-  const [path = '', ...more] = heldout;
+  // A folder of `saekit harvest` has its held-out documents in a folder of their own.
+  const [path, ...more] = heldout ?? (beside === undefined ? [] : [beside]);
+  if (path === undefined) return undefined;
   if (more.length > 0)
     throw new UsageError(
-      `--heldout names ${heldout.length} paths; beside --activations it takes one path of stored activations.`,
+      `--heldout names ${1 + more.length} paths; beside --activations it takes one path of stored activations.`,
     );
   const rows = own(await openActivations(path, opened));
   if (rows.D !== D)
