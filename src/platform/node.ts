@@ -1,6 +1,8 @@
 /**
  * Node's side of the seam: files through fs, worker_threads, onnxruntime-node. Importing this module sets the platform.
  */
+import './no-telemetry.ts';
+
 import { existsSync } from 'node:fs';
 import { access as fileAccess, open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';

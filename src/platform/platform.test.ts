@@ -1,4 +1,5 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -93,4 +94,20 @@ describe('a worker inbox', () => {
     serialPort(() => stops++).push({ stop: true });
     expect(stops).toBe(1);
   });
+});
+
+test('the engine reports to nobody: it leaves no trace of its telemetry in the home and temporary folders', async () => {
+  const script = `await import(${JSON.stringify(new URL('./node.ts', import.meta.url).href)});
+    const { createGraphBuilder, createSession } = await import(${JSON.stringify(new URL('../graph/index.ts', import.meta.url).href)});
+    const g = createGraphBuilder();
+    const x = g.input('x', 'float32', [1]);
+    g.named('y', g.add(x, x));
+    await (await createSession(g.graph, ['y'])).release();`;
+  const run = (env: Record<string, string>) =>
+    execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      env: { PATH: process.env.PATH, HOME: folder, TMPDIR: folder, XDG_CACHE_HOME: folder, ...env },
+    });
+  const traces = async () => (await readdir(folder)).filter((name) => !name.startsWith('tsx'));
+  run({});
+  expect(await traces()).toEqual([]);
 });
