@@ -23,19 +23,26 @@ export {
   type Candidate,
   createMoments,
   createRowReader,
+  type EvaluateOptions,
   evaluate,
   evaluateRows,
   fitPca,
   formatEvalTable,
+  type Moments,
+  type Pca,
   pcaCandidate,
   saeCandidate,
 } from './eval/index.ts';
 export {
   buildCards,
+  type CardOptions,
   chooseInteresting,
   chooseRandom,
   createFeatureIndex,
   createUnembed,
+  type FeatureIndex,
+  type Labeller,
+  type Unembed,
 } from './explain/index.ts';
 export {
   type ActivationRows,

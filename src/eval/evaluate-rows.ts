@@ -63,10 +63,12 @@ export async function evaluateRows(options: EvaluateRowsOptions): Promise<EvalRe
     if (rows >= maxRows) break;
   }
   if (rows === 0) throw new Error('There are no held-out rows to measure.');
+  options.signal?.throwIfAborted();
   for (const [u, scatter] of measures.scatter.perUnit().entries()) measures.rows.addAt(u, 1, scatter);
   return evalResultSchema.parse({
     schemaVersion: evalSchemaVersion,
-    model,
+    // A whole ModelInfo will do.
+    model: { name: model.name, hash: model.hash },
     hook,
     rows,
     excludedRows: 0,

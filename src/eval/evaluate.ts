@@ -65,6 +65,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     klTokens = 16_384,
   } = options;
   const { resample = 'documents', seed = 0, resamples = 1000, signal, onProgress, observe } = options;
+  const stop = signal ? { signal } : {};
   const D = mean.length;
   checkNames(candidates);
   const measures = createMeasures(candidates, D);
@@ -87,7 +88,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     const batch = { ids, mask, B: R, T };
     const withCe = ceCount < ceTokens;
     const withKl = withCe && klCount < klTokens;
-    const clean = await model.run(batch, { hooks: [hook], logits: withKl });
+    const clean = await model.run(batch, { hooks: [hook], logits: withKl, ...stop });
     const activations = clean.cache[hook];
     if (activations === undefined)
       throw new Error(`evaluate: the model returned no activations for hook ${hook}.`);
@@ -113,7 +114,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
       const constantRows = (row: ArrayLike<number>) =>
         Float32Array.from({ length: N * D }, (_, i) => row[i % D]!);
       await measureLosses(measures, model, {
-        ...{ hook, batch, scored, unitOf },
+        ...{ hook, batch, scored, unitOf, stop },
         clean: { activations, logits: clean.logits },
         splices: [
           {
@@ -144,6 +145,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
       'evaluate: no held-out token to measure; the text is empty or everything in it was excluded.',
     );
 
+  signal?.throwIfAborted();
   for (const [u, scatter] of measures.scatter.perUnit().entries()) measures.rows.addAt(u, 1, scatter);
   return evalResultSchema.parse({
     schemaVersion: evalSchemaVersion,

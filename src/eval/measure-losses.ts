@@ -12,6 +12,8 @@ type Predictions = {
   readonly unitOf: (position: number) => number;
   /** Logits are there when KL is wanted. */
   readonly clean: { readonly activations: Tensor; readonly logits: Tensor | undefined };
+  /** For the runs of the model. */
+  readonly stop: { readonly signal?: AbortSignal };
   /** Zero, mean, then the candidates; activations [B,T,D] are made one after the other. */
   readonly splices: readonly {
     readonly name: string;
@@ -27,7 +29,7 @@ type Predictions = {
 export async function measureLosses(
   { ce, kl }: Measures,
   model: EvalModel,
-  { hook, batch, scored, unitOf, clean, splices }: Predictions,
+  { hook, batch, scored, unitOf, clean, stop, splices }: Predictions,
 ) {
   const { ids, T } = batch;
   const V = clean.logits?.dims.at(-1) ?? 0;
@@ -45,7 +47,7 @@ export async function measureLosses(
     }
   }
   async function engineLosses(column: number, name: string, activations: Tensor): Promise<void> {
-    const { data } = await model.lossPerToken(batch, { from: { hook, activations } });
+    const { data } = await model.lossPerToken(batch, { from: { hook, activations }, ...stop });
     addLosses(column, name, (_, i) => data[Math.floor(i / T) * (T - 1) + (i % T)]!);
   }
   function logitLosses(column: number, name: string, { data }: Tensor): Float64Array {
@@ -61,7 +63,7 @@ export async function measureLosses(
       await engineLosses(2 + p, splice.name, splice.activations());
       continue;
     }
-    const logits = await model.runFrom(hook, splice.activations(), batch);
+    const logits = await model.runFrom(hook, splice.activations(), batch, stop);
     const norms = logitLosses(2 + p, splice.name, logits);
     for (const [s, i] of scored.entries()) {
       kl.addAt(

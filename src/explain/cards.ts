@@ -71,7 +71,8 @@ export async function buildCards(
   const directions = new Float32Array(latents.length * D);
   for (const [i, latent] of latents.entries())
     directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
-  const logits = latents.length === 0 ? directions : await unembed(directions, latents.length);
+  const logits =
+    latents.length === 0 ? directions : await unembed(directions, latents.length, signal ? { signal } : {});
   const V = logits.length / latents.length;
   const tokenString = (id: number) => tokenStrings([id])[0]!;
 

@@ -56,9 +56,15 @@ export function ranks(values: readonly number[]): number[] {
  */
 export async function chooseInteresting(
   index: FeatureIndex,
-  { W_dec, unembed, count = 12 }: { W_dec: Float32Array; unembed: Unembed; count?: number },
+  {
+    W_dec,
+    unembed,
+    count = 12,
+    signal,
+  }: { W_dec: Float32Array; unembed: Unembed; count?: number; signal?: AbortSignal },
 ): Promise<Scored[]> {
   const D = W_dec.length / index.F;
+  signal?.throwIfAborted();
   const eligible: { latent: number; f1: number; entropy: number }[] = [];
   for (let latent = 0; latent < index.F; latent++) {
     const density = index.firings(latent) / index.rows;
@@ -79,7 +85,7 @@ export async function chooseInteresting(
   const directions = new Float32Array(shortlist.length * D);
   for (const [i, { latent }] of shortlist.entries())
     directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
-  const logits = await unembed(directions, shortlist.length);
+  const logits = await unembed(directions, shortlist.length, signal ? { signal } : {});
   const V = logits.length / shortlist.length;
   const effects = shortlist.map(({ latent }, i) => {
     const sample = index.sample(latent);

@@ -7,9 +7,15 @@ import type { Document, DocumentSet, PackedRows } from '../data/types.ts';
 import type { Labeller } from './types.ts';
 
 /** Labels every token with the register of its document. Reads all documents once to learn the names. */
-export async function registerLabeller(documents: DocumentSet): Promise<Labeller> {
+export async function registerLabeller(
+  documents: DocumentSet,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<Labeller> {
   const registers: (string | undefined)[] = [];
-  for (let i = 0; i < documents.count; i++) registers.push((await documents.get(i)).register);
+  for (let i = 0; i < documents.count; i++) {
+    signal?.throwIfAborted();
+    registers.push((await documents.get(i)).register);
+  }
   const names = [...new Set(registers.filter((name) => name !== undefined))].sort();
   const ofDocument = registers.map((name) => (name === undefined ? [] : [names.indexOf(name)]));
   return {

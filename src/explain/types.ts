@@ -18,7 +18,11 @@ export type Labeller = {
 };
 
 /** Logits that directions [m,D] push: [m,V]. See createUnembed. */
-export type Unembed = (directions: Float32Array, m: number) => Promise<Float32Array> | Float32Array;
+export type Unembed = (
+  directions: Float32Array,
+  m: number,
+  options?: { readonly signal?: AbortSignal },
+) => Promise<Float32Array> | Float32Array;
 
 /** A well mixed 32-bit hash of an integer and a seed (murmur3's finaliser): sampling that does not depend on order. */
 export function mix32(value: number, seed: number): number {

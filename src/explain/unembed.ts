@@ -22,9 +22,10 @@ export function createUnembed(
 ): Unembed {
   const { layers, D } = model.info;
   const hook = `blocks.${layers - 1}.hook_resid_post`;
-  return async (directions, m) => {
+  return async (directions, m, { signal } = {}) => {
     let effects = new Float32Array(0);
     for (let from = 0; from < m; from += tile) {
+      signal?.throwIfAborted();
       const rows = Math.min(tile, m - from);
       // One more sequence of one token, left zero: the logits of no direction at all.
       const data = new Float32Array((rows + 1) * D);

@@ -57,7 +57,7 @@ export type EvaluateSaeOptions = HubAccess & {
 export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Measured> {
   const stored = await findStored(config);
   if (stored) return await evaluateStored(config, stored, options);
-  const target = await findTarget(config);
+  const target = await findTarget(config, options);
   const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, hubAccess(options)));
@@ -142,8 +142,9 @@ async function evaluateStored(
 /** Reads the folder; what the config leaves open comes from its run.json or the SAE's own metadata. */
 export async function findTarget(
   config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
+  { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<EvalTarget> {
-  const sae = await loadSae(config.sae);
+  const sae = await loadSae(config.sae, signal ? { signal } : {});
   const earlier = existsSync(join(config.sae, 'run.json')) ? await readRun(config.sae) : undefined;
   const run = earlier && pinned(earlier.config, earlier.provenance);
   const { hook_name, context_size } = sae.config.metadata;
@@ -208,13 +209,16 @@ async function trainingMoments(
   });
   const moments = createMoments(stream.D);
   const chunk = 2048;
-  while (moments.n < MOMENT_ROWS) {
-    signal?.throwIfAborted();
-    const rows = await stream.next(chunk);
-    if (rows === undefined) break;
-    moments.add(rows.x, rows.B);
+  try {
+    while (moments.n < MOMENT_ROWS) {
+      signal?.throwIfAborted();
+      const rows = await stream.next(chunk);
+      if (rows === undefined) break;
+      moments.add(rows.x, rows.B);
+    }
+  } finally {
+    await stream.close();
   }
-  await stream.close();
   if (moments.n < 2)
     throw new Error(
       `The data has fewer than ${chunk} tokens, too few for the mean and the controls. Add text.`,

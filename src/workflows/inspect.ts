@@ -71,6 +71,9 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
 }
 
 async function look(path: string, { textField = 'text', ...options }: InspectOptions): Promise<Inspection> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const stop = signal ? { signal } : {};
   const info = await stat(path).catch(() => undefined);
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>
@@ -81,11 +84,11 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   if (info?.isDirectory()) {
     if (await has('run.json')) return await inspectRun(path);
     if (await has('cfg.json')) {
-      const { config } = await loadSae(path);
+      const { config } = await loadSae(path, stop);
       return { kind: 'sae', config, ...(await results(path)) };
     }
     if (await has('config.json')) {
-      const model = await openModel(path);
+      const model = await openModel(path, stop);
       await model.close();
       return { kind: 'model', info: model.info, hooks: model.hooks };
     }
@@ -95,7 +98,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const found = await inspectActivations(path, options.signal);
   if (!(found instanceof Error)) return { kind: 'activations', ...found };
   try {
-    return await inspectCorpus(path, textField);
+    return await inspectCorpus(path, textField, stop);
   } catch (error) {
     throw found instanceof NoActivations ? error : found;
   }
@@ -137,13 +140,18 @@ async function readChecked<T>(
   }
 }
 
-async function inspectCorpus(path: string, textField: string): Promise<Inspection> {
-  const corpus = await openCorpus({ data: [path], textField });
+async function inspectCorpus(
+  path: string,
+  textField: string,
+  stop: { readonly signal?: AbortSignal },
+): Promise<Inspection> {
+  const corpus = await openCorpus({ data: [path], textField, ...stop });
   try {
     const registers: Record<string, number> = {};
     let example = '';
     const count = Math.min(LOOK_AT, corpus.train.count);
     for (let i = 0; i < count; i++) {
+      stop.signal?.throwIfAborted();
       // Spread over the corpus: files are often sorted.
       const document = await corpus.train.get(Math.floor((i * corpus.train.count) / count));
       if (document.register !== undefined)

@@ -9,16 +9,20 @@ import { registers } from '../demo/registers.ts';
 import { combineLabellers, conceptLabeller, type Labeller, registerLabeller } from '../explain/index.ts';
 
 /** Reads every document once. */
-export async function labellerOf(heldout: DocumentSet): Promise<Labeller> {
+export async function labellerOf(
+  heldout: DocumentSet,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Labeller> {
   const known = new Set<string>(registers.map(({ name }) => name));
   const spanLabels = new Set<string>();
   let bundled = heldout.count > 0;
   for (let i = 0; i < heldout.count; i++) {
+    options.signal?.throwIfAborted();
     const { register, spans = [] } = await heldout.get(i);
     bundled &&= register !== undefined && known.has(register);
     for (const { label } of spans) spanLabels.add(label);
   }
-  const byRegister = await registerLabeller(heldout);
+  const byRegister = await registerLabeller(heldout, options);
   if (bundled) return combineLabellers([byRegister, suiteLabeller(heldout)]);
   if (spanLabels.size === 0) return byRegister;
   const spansOf = ({ spans = [] }: Document) =>

@@ -15,9 +15,12 @@ const TIMED = 5;
  *
  * @returns tokens per second
  */
-export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): Promise<number> {
+export async function measureSpeed(
+  config: TrainConfig,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<number> {
   return await withResources(async (own) => {
-    const unread = await openSource(config, { ...(signal ? { signal } : {}) }, own);
+    const unread = await openSource(config, signal ? { signal } : {}, own);
     const plan = unread.plan(await withStoredLength(config), '');
     const source = await unread.read();
     const { batchTokens: B } = config;
@@ -28,6 +31,7 @@ export async function measureSpeed(config: TrainConfig, signal?: AbortSignal): P
     await trainer.initialize((await nextRows(rows, B))[0]!);
     let started = 0;
     for (let i = 0; i < WARM_UP + TIMED; i++) {
+      signal?.throwIfAborted();
       if (i === WARM_UP) started = performance.now();
       const [x] = await nextRows(rows, B);
       await trainer.train(x!);

@@ -76,7 +76,9 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     excludeFirst: options.excludeFirst,
     ...(options.excludeSpecial && model.tokenizer ? { specialIds: model.tokenizer.specialIds } : {}),
   };
-  const index = cards > 0 ? createFeatureIndex(F, { labeller: await labellerOf(heldout), seed }) : undefined;
+  const stop = signal ? { signal } : {};
+  const index =
+    cards > 0 ? createFeatureIndex(F, { labeller: await labellerOf(heldout, stop), seed }) : undefined;
   const evaluation = await evaluate({
     model,
     hook,
@@ -94,7 +96,7 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     ...(klTokens === undefined ? {} : { klTokens }),
     // One long document has nothing to resample but its sequences.
     resample: heldout.count >= 20 ? 'documents' : 'sequences',
-    ...(signal ? { signal } : {}),
+    ...stop,
     ...(onProgress ? { onProgress: ({ rows, maxRows }) => onProgress(rows, maxRows) } : {}),
     ...(index ? { observe: (rows) => index.add(rows) } : {}),
   });
@@ -109,7 +111,8 @@ async function describeFeatures(
 ): Promise<FeatureCards> {
   const unembed = createUnembed(model);
   const { W_dec } = sae;
-  const chosen = await chooseInteresting(index, { W_dec, unembed, count: cards });
+  const stop = signal ? { signal } : {};
+  const chosen = await chooseInteresting(index, { W_dec, unembed, count: cards, ...stop });
   const tokenizer = tokenizerOf(model);
   return {
     schemaVersion: featureSchemaVersion,
@@ -125,7 +128,7 @@ async function describeFeatures(
       W_dec,
       unembed,
       documents: heldout,
-      ...(signal ? { signal } : {}),
+      ...stop,
     }),
   };
 }

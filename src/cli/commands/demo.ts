@@ -150,7 +150,7 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
   print(`\n${style.format('bold', 'Now one of your own, on this computer')}`);
   note(style.format('dim', 'measuring its speed ...'));
   const config = trainConfigSchema.parse(base);
-  const speed = await measureSpeed(config, signal);
+  const speed = await measureSpeed(config, { signal });
   const tokens = Math.max(20, Math.round((speed * seconds) / config.batchTokens)) * config.batchTokens;
   note(
     style.format(

@@ -139,6 +139,7 @@ function split(
 export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const { data, heldout, textField = 'text', keepNearDuplicates = false, signal } = options;
   const { onProgress = () => {} } = options;
+  signal?.throwIfAborted();
   const weighted = await weightedPaths(data);
   const packed = await openPacked(weighted ?? data.map((path) => ({ path, weight: undefined })), options);
   if (packed) return packed;
@@ -157,7 +158,9 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const keys = createKeyList();
   const scanned: ScannedFile[] = [];
   let streamed: Streamed | undefined;
+  let pool: ReturnType<typeof filePool> | undefined;
   const closeAll = async (): Promise<void> => {
+    await pool?.close();
     await streamed?.close();
     if (spool !== '') await rm(spool, { recursive: true, force: true });
   };
@@ -174,6 +177,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
           textField: file.column ?? textField,
           spool,
           onBytes,
+          signal,
           ...(keepNearDuplicates ? {} : { onText: keys.push }),
         }),
       );
@@ -190,11 +194,13 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
     return await assemble();
   } catch (error) {
     await closeAll();
+    signal?.throwIfAborted();
     throw error;
   }
 
   async function assemble(): Promise<Corpus> {
-    const pool = filePool(scanned);
+    const opened = filePool(scanned);
+    pool = opened;
     async function read(index: number): Promise<Document> {
       const { file, start, bytes, number } = places.at(index);
       const { name, path, kind, column = textField } = scanned[file]!;
@@ -202,7 +208,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
         kind === 'text'
           ? `${path}, at byte ${start}`
           : `${path} ${kind === 'jsonl' ? 'line' : 'row'} ${number}`;
-      const text = decodeUtf8(await pool.read(file, start, bytes), where);
+      const text = decodeUtf8(await opened.read(file, start, bytes), where);
       if (kind === 'text') return { id: `${name}#${number}`, text, meta: { file: name, section: number } };
       return parseDocument(text, column, `${name}:${number}`, name);
     }
@@ -222,7 +228,10 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
       for (const { text } of sample) leaks.add(bandKeys(text), async () => text);
     }
     const kept: number[] = [];
-    for (const i of train) if (!(await leaks.has(keys.at(i), async () => (await read(i)).text))) kept.push(i);
+    for (const i of train) {
+      signal?.throwIfAborted();
+      if (!(await leaks.has(keys.at(i), async () => (await read(i)).text))) kept.push(i);
+    }
     const near = train.length - kept.length;
     const keep = async (document: Document): Promise<boolean> =>
       !isHeldText(document) &&
@@ -282,10 +291,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
       }),
       duplicates,
       nearDuplicates: near,
-      async close() {
-        await pool.close();
-        await closeAll();
-      },
+      close: closeAll,
     };
   }
 }

@@ -144,6 +144,7 @@ type ScanOptions = {
   /** Folder for what is unpacked. */
   readonly spool: string;
   readonly onBytes: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
   /** Called with every document's text, in the order of their places. */
   readonly onText?: (text: string) => void;
 };
@@ -300,7 +301,7 @@ async function spoolRows(
     fileIndex,
     places,
     readPath,
-    options: { textField, spool, onText = () => {} },
+    options: { textField, spool, signal, onText = () => {} },
   }: { file: DataFile; fileIndex: number; places: Places; readPath: string; options: ScanOptions },
 ): Promise<void> {
   const out = await open(readPath, 'w');
@@ -327,7 +328,9 @@ async function spoolRows(
       waiting.push(encoded);
       waitingBytes += encoded.length;
       start += encoded.length;
-      if (waitingBytes > SPOOL_BYTES) await flush();
+      if (waitingBytes <= SPOOL_BYTES) continue;
+      signal?.throwIfAborted();
+      await flush();
     }
     await flush();
   } catch (error) {

@@ -119,11 +119,16 @@ export async function openLatentCache(
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<LatentCache> {
   const pool = createFilePool({ signal });
-  const names =
-    isSplitName(basename(path)) || path.endsWith('.safetensors')
-      ? [path]
-      : (await listFolder(path)).files.filter(isSplitName).map((name) => join(path, name));
-  return latentCache(path, await Promise.all(names.map(pool.file)), pool);
+  try {
+    const names =
+      isSplitName(basename(path)) || path.endsWith('.safetensors')
+        ? [path]
+        : (await listFolder(path)).files.filter(isSplitName).map((name) => join(path, name));
+    return await latentCache(path, await Promise.all(names.map(pool.file)), pool);
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
 }
 
 async function latentCache(path: string, files: readonly StoredFile[], pool: FilePool): Promise<LatentCache> {

@@ -13,6 +13,8 @@ export type StoredFile = { readonly path: string; readonly name: string; readonl
 
 /** Opens files when they are read, and closes those that were not for longest. */
 export type FilePool = {
+  /** Looked at before every read. Once it is raised, no other error is of interest. */
+  readonly signal: AbortSignal | undefined;
   file(path: string): Promise<StoredFile>;
   close(): Promise<void>;
 };
@@ -36,7 +38,9 @@ export function createFilePool({
     );
   }
   return {
+    signal,
     async file(path) {
+      signal?.throwIfAborted();
       const byteLength = (await stat(path)).size;
       async function use<T>(read: (opened: ByteSource) => Promise<T>): Promise<T> {
         signal?.throwIfAborted();

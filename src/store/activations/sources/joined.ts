@@ -99,6 +99,7 @@ export async function joinParts({
     async read(start, count, into) {
       for (const { part, from, n, done } of pieces(start, count))
         await part.rows.read(from, n, into.subarray(done * D, (done + n) * D)).catch((error: unknown) => {
+          pool.signal?.throwIfAborted();
           throw failed(part, from, n, error);
         });
     },

@@ -207,6 +207,7 @@ export async function openActivations(
     return await openKind(path, kind, [file], wanted, pool);
   } catch (error) {
     await pool.close();
+    signal?.throwIfAborted();
     throw error;
   }
 }
