@@ -1,14 +1,13 @@
 // The command line against a hub of the tests' own: training on a model and data by id, the token, proxies.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readRun } from '../src/store/index.ts';
 import { buildOnce, type Run, saekit } from './fixtures/command-line.ts';
 import { HUB_TOKEN, startHub, type TestHub } from './fixtures/hub.ts';
+import { startProxy, type TestProxy } from './fixtures/proxy.ts';
 import { writeTinyCorpus, writeTinyModel } from './fixtures/tiny-model.ts';
 import { root } from './repository.ts';
 
@@ -162,35 +161,12 @@ describe('training by id', () => {
 });
 
 describe('behind a proxy', () => {
-  let proxy: Server;
-  let address: string;
-  let asked: string[];
-  let refuse: boolean;
+  let proxy: TestProxy;
   beforeAll(async () => {
-    // Both ways that a proxy is used: a tunnel, and a whole address in the request line.
-    proxy = createServer((request, response) => {
-      asked.push(request.url ?? '');
-      response.writeHead(refuse ? 403 : 500).end();
-    });
-    proxy.on('connect', (request, client) => {
-      asked.push(request.url ?? '');
-      if (refuse) return void client.end('HTTP/1.1 403 Forbidden\r\n\r\n');
-      const [host, port] = (request.url ?? '').split(':');
-      const server = connect(Number(port), host, () => {
-        client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
-        server.pipe(client).pipe(server);
-      });
-      server.on('error', () => client.destroy());
-      client.on('error', () => server.destroy());
-      return undefined;
-    });
-    await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
-    address = `http://user:hidden@127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    proxy = await startProxy();
   });
-  afterAll(() => {
-    proxy.closeAllConnections();
-    proxy.close();
-  });
+  afterAll(() => proxy.close());
+  beforeEach(() => Object.assign(proxy, { asked: [], refuse: false }));
 
   const generate = (env: Record<string, string>): Promise<Run> =>
     saekit(['generate', '--model', 'tiny/llama', '--prompt', 'abc', '--tokens', '2', '--json'], {
@@ -199,22 +175,21 @@ describe('behind a proxy', () => {
     });
 
   it('everything goes through it', async () => {
-    [asked, refuse] = [[], false];
-    const { status, stderr } = await generate({ HTTP_PROXY: address });
+    const { status, stderr } = await generate({ HTTP_PROXY: proxy.url });
     expect([status, stderr]).toEqual([0, '']);
-    expect(asked.map((url) => url.replace(/^http:\/\//, ''))).toContain(new URL(hub.url).host);
+    expect(proxy.asked.map((url) => url.replace(/^http:\/\//, ''))).toContain(new URL(hub.url).host);
   });
 
   it('nothing goes through it for a host in NO_PROXY', async () => {
-    [asked, refuse] = [[], true];
-    const { status } = await generate({ HTTP_PROXY: address, NO_PROXY: '127.0.0.1' });
+    proxy.refuse = true;
+    const { status } = await generate({ HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' });
     expect(status).toBe(0);
-    expect(asked).toEqual([]);
+    expect(proxy.asked).toEqual([]);
   });
 
   it('one that refuses is named, without its password', async () => {
-    [asked, refuse] = [[], true];
-    const { status, stderr } = await generate({ HTTP_PROXY: address });
+    proxy.refuse = true;
+    const { status, stderr } = await generate({ HTTP_PROXY: proxy.url });
     expect(status).toBe(1);
     expect(stderr).toMatch(
       /The proxy 127\.0\.0\.1:\d+ \(HTTP_PROXY\) refused the way to 127\.0\.0\.1:\d+ \(HTTP 403\)/,

@@ -8,6 +8,7 @@ import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
 import { addHarvestCommand } from './commands/harvest.ts';
 import { addInspectCommand } from './commands/inspect.ts';
+import { addPushCommand } from './commands/push.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
 import { describeFailure } from './errors.ts';
@@ -33,6 +34,7 @@ addTokenizeCommand(program);
 addHarvestCommand(program);
 addInspectCommand(program);
 addGenerateCommand(program);
+addPushCommand(program);
 addDemoCommand(program);
 
 // A closed pipe (`saekit inspect … | head`) is not an error.

@@ -26,6 +26,38 @@ function show(value: number | null, { digits, percent }: Row): string {
   return percent ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits);
 }
 
+export type MetricLine = {
+  readonly label: string;
+  /** Which way is better. */
+  readonly better: '↓' | '↑' | ' ';
+  /** Per candidate its number and the ends of the interval as text; undefined where it has no such number. */
+  readonly cells: readonly (
+    | { readonly value: string; readonly range: readonly [string, string] | undefined }
+    | undefined
+  )[];
+};
+
+/** The metrics that were measured of at least one candidate, a line each. */
+export function metricLines(candidates: readonly CandidateResult[]): MetricLine[] {
+  const isMeasured = (interval: Interval | undefined): boolean =>
+    interval !== undefined && (interval.n > 0 || interval.value !== null);
+  return metricRows
+    .filter((row) => candidates.some((candidate) => isMeasured(row.read(candidate))))
+    .map((row) => ({
+      label: row.label,
+      better: row.better,
+      cells: candidates.map((candidate) => {
+        const interval = row.read(candidate);
+        if (!interval) return undefined;
+        const { value, low, high } = interval;
+        return {
+          value: show(value, row),
+          range: value === null ? undefined : ([show(low, row), show(high, row)] as const),
+        };
+      }),
+    }));
+}
+
 /** Latents by firing frequency as one line of bars, two per decade; heights by square root, so that rare bins show. */
 function densityLine({ edges, counts, never }: Density): string {
   const bars = ' ▁▂▃▄▅▆▇█';
@@ -43,19 +75,9 @@ function densityLine({ edges, counts, never }: Density): string {
 export function formatEvalTable(result: EvalResult): string {
   const { candidates, cleanCe, zeroCe, meanCe } = result;
   const cells: string[][] = [['', ...candidates.map(({ name }) => name)]];
-  for (const row of metricRows) {
-    const intervals = candidates.map(row.read);
-    if (intervals.every((i) => i === undefined || (i.n === 0 && i.value === null))) continue;
-    cells.push([
-      `${row.label} ${row.better}`.trimEnd(),
-      ...intervals.map((i) => (i === undefined ? '–' : show(i.value, row))),
-    ]);
-    cells.push([
-      '',
-      ...intervals.map((i) =>
-        i === undefined || i.value === null ? '' : `${show(i.low, row)} .. ${show(i.high, row)}`,
-      ),
-    ]);
+  for (const line of metricLines(candidates)) {
+    cells.push([`${line.label} ${line.better}`.trimEnd(), ...line.cells.map((cell) => cell?.value ?? '–')]);
+    cells.push(['', ...line.cells.map((cell) => cell?.range?.join(' .. ') ?? '')]);
   }
   const widths = cells[0]!.map((_, c) => Math.max(...cells.map((line) => line[c]!.length)));
   const lines = cells.map((line) =>

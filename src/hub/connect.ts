@@ -3,7 +3,7 @@
  * one by one. What fails for a moment (429, 5xx, a broken connection) is tried again; HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HubError, HubUnreachable, proxyOf, unreachable } from './errors.ts';
+import { HubError, HubUnreachable, isPassing, proxyOf, unreachable } from './errors.ts';
 import { type HubSettings, hubSettings } from './settings.ts';
 import type { HubAccess } from './types.ts';
 
@@ -19,9 +19,6 @@ export type Hub = HubSettings &
     /** Waits before try number `attempt` (1, 2, …). */
     pause(attempt: number): Promise<void>;
   };
-
-/** What a server says when it will answer better in a moment. */
-const isPassing = (status: number): boolean => status === 429 || status >= 500;
 
 let viaProxy: Promise<typeof fetch> | undefined;
 
@@ -69,8 +66,10 @@ export function connectHub({ signal, onDownload, onNote }: HubAccess = {}): Hub 
     const url = String(input instanceof Request ? input.url : input);
     if (settings.offline)
       throw new HubUnreachable('HF_HUB_OFFLINE is set, so the hub is not asked. Unset it to go online.');
-    // A body may be a stream that can be read once, and a commit must not be made twice.
-    const retries = ['GET', 'HEAD'].includes(init.method ?? 'GET') ? RETRIES : 0;
+    // A commit must not be made twice; a part of a file may be put where it belongs again, unless its body can be read only once.
+    const repeatable =
+      ['GET', 'HEAD', 'PUT'].includes(init.method ?? 'GET') && !(init.body instanceof ReadableStream);
+    const retries = repeatable ? RETRIES : 0;
     for (let attempt = 1; ; attempt++) {
       let failure: Error;
       try {

@@ -113,10 +113,49 @@ async function describe(hub: Hub, id: HubId, { status, code, said, what }: Refus
   }
   const reason = said ? `: ${redact(said, token)}` : '';
   const message = `${new URL(endpoint).host} answered ${status} to ${what} of ${name}${reason}.`;
-  return status === 429 || status >= 500
-    ? new HubUnreachable(`${message} Try again later.`)
-    : new HubError(message);
+  return refusal(message, status);
 }
+
+/** As `answer`, of requests that change something on the hub or its storage. */
+export async function answerToPush(hub: Hub, id: HubId, response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const { status, headers } = response;
+  const body = await response.text().catch(() => '');
+  const said = redact(headers.get('x-error-message') ?? errorIn(body), hub.token).replace(/\.$/, '');
+  const reason = said ? `: ${said}` : '';
+  const tokens = `${hub.endpoint}/settings/tokens`;
+  const { host } = new URL(response.url || hub.endpoint);
+  if (host !== new URL(hub.endpoint).host)
+    throw refusal(`The storage ${host} answered ${status}${reason}.`, status);
+  if (status === 401)
+    throw new HubError(
+      `${host} does not accept the access token${reason}. It may be cut off, revoked or too old: make one that may write at ${tokens} and set it as HF_TOKEN.`,
+    );
+  if (status === 403)
+    throw new HubError(
+      `The access token may not write to ${id.name}${reason}. Give it that right at ${tokens}, ask ${id.name.split('/')[0]} for it, or push to a name of your own.`,
+    );
+  if (status === 404)
+    throw new HubMissing(`${hub.endpoint} has no model ${id.name} that this access token may see${reason}.`);
+  if (status === 409 || status === 412)
+    throw new HubError(`${id.name} was changed by somebody else at this moment${reason}. Push again.`);
+  throw refusal(`${host} answered ${status} for ${id.name}${reason}.`, status);
+}
+
+const refusal = (message: string, status: number): HubError =>
+  isPassing(status) ? new HubUnreachable(`${message} Try again later.`) : new HubError(message);
+
+function errorIn(body: string): string {
+  try {
+    const { error, message } = JSON.parse(body) as Record<string, unknown>;
+    return [error, message].find((text) => typeof text === 'string') ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** What a server says when it will answer better in a moment. */
+export const isPassing = (status: number): boolean => status === 429 || status >= 500;
 
 /** A server could send the token back to us; it must not reach a log. */
 const redact = (text: string, token: string | undefined): string =>

@@ -10,7 +10,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { type HubAccess, HubMissing, HubUnreachable, openHubModel, parseModelId } from '../hub/index.ts';
+import {
+  type HubAccess,
+  HubMissing,
+  HubUnreachable,
+  openHubModel,
+  openHubSae,
+  parseModelId,
+} from '../hub/index.ts';
 import { setPlatform } from './current.ts';
 import { checkRange } from './memory.ts';
 import type { ByteFolder, ByteSource, Platform, WorkerHandle } from './types.ts';
@@ -55,20 +62,24 @@ export async function openFile(path: string): Promise<ByteSource> {
 }
 
 /**
- * A folder on disk, or a model of the hub, brought into the cache. A folder that is there wins.
+ * A folder on disk, or a model or SAE of the hub, brought into the cache. A folder that is there wins.
  *
  * @throws when it is missing, not a folder, or cannot be had from the hub
  */
-export async function openFolder(path: string, access?: HubAccess): Promise<ByteFolder> {
+export async function openFolder(
+  path: string,
+  access?: HubAccess,
+  kind: 'model' | 'sae' = 'model',
+): Promise<ByteFolder> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return folderAt(path, path);
   if (info) throw new Error(`${path}: not a folder`);
   const id = parseModelId(path);
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(dirname(path)))
-    throw new Error(`${path}: no such folder. A model of the Hugging Face hub is named org/name.`);
+    throw new Error(`${path}: no such folder. A model or SAE of the Hugging Face hub is named org/name.`);
   try {
-    const { path: snapshot, commit, files } = await openHubModel(id, access);
+    const { path: snapshot, commit, files } = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
     const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
     return { ...folderAt(snapshot, id.name), origin };
   } catch (error) {

@@ -69,8 +69,11 @@ export type Platform = {
    * are shared.
    */
   spawnWorker(name: string, data: unknown): WorkerHandle;
-  /** Opens a folder by path or, downloaded when needed, by the hub's `org/name[@revision]` (Node), or by URL prefix (browser). */
-  openFolder(location: string, access?: HubAccess): Promise<ByteFolder>;
+  /**
+   * Opens a folder by path or, downloaded when needed, by the hub's `org/name[@revision]` (Node), or by URL prefix (browser). What is
+   * downloaded is what a model, or an SAE, is made of.
+   */
+  openFolder(location: string, access?: HubAccess, kind?: 'model' | 'sae'): Promise<ByteFolder>;
   /** Milliseconds from a fixed point, for durations. */
   now(): number;
 };

@@ -6,11 +6,12 @@ import {
   type TensorArray,
   toFloat32,
 } from '../formats/index.ts';
+import type { HubAccess } from '../hub/types.ts';
 import { getPlatform } from '../platform/index.ts';
 import type { ByteFolder } from '../platform/types.ts';
 import { fromSaelensConfig, type SaelensConfig } from './saelens-config.ts';
 import { CFG_FILE, WEIGHTS_FILE } from './save.ts';
-import type { Sae } from './types.ts';
+import type { Sae, SaeConfig } from './types.ts';
 
 /** Numbers of W_enc read and transposed at a time. */
 const BLOCK = 2 ** 21;
@@ -123,21 +124,34 @@ function foldInputBias(
   }
 }
 
+/** cfg.json of a folder, with the header of its weights checked against it; the weights themselves are not read. Throws as `loadSae`. */
+export async function readSaeConfig(folder: string): Promise<SaeConfig> {
+  const opened = await getPlatform().openFolder(folder, {}, 'sae');
+  const config = await readConfig(opened);
+  const source = await opened.open(WEIGHTS_FILE);
+  try {
+    const where = `${opened.name}/${WEIGHTS_FILE}`;
+    checkTensors(await readSafetensors(source, where), config, where);
+  } finally {
+    await source.close?.();
+  }
+  const { D, F, K, metadata } = config;
+  return { architecture: 'topk', D, F, K, metadata };
+}
+
 /**
  * Loads an SAE from a folder with cfg.json and sae_weights.safetensors, as SAELens 6 and `saveSae` write them; float16,
  * bfloat16 and float64 weights become float32.
  *
- * @param folder a path (Node), a URL prefix (browser), or an opened folder
+ * @param folder a path or `org/name[@revision]` of the hub (Node), a URL prefix (browser), or an opened folder
+ * @param access a signal that stops loading, and whom to tell of a download
  * @throws on another architecture, missing or surplus tensors, wrong or transposed shapes, a square SAE whose layout cannot be
  *   known, NaN; the message says what was found and what was expected
  */
-export async function loadSae(
-  folder: string | ByteFolder,
-  { signal }: { readonly signal?: AbortSignal } = {},
-): Promise<Sae> {
+export async function loadSae(folder: string | ByteFolder, access: HubAccess = {}): Promise<Sae> {
+  const { signal } = access;
   signal?.throwIfAborted();
-  const opened =
-    typeof folder === 'string' ? await getPlatform().openFolder(folder, signal ? { signal } : {}) : folder;
+  const opened = typeof folder === 'string' ? await getPlatform().openFolder(folder, access, 'sae') : folder;
   const config = await readConfig(opened);
   const { D, F, K, metadata } = config;
   const where = `${opened.name}/${WEIGHTS_FILE}`;

@@ -14,7 +14,7 @@ import { loadSae, type Sae } from '../sae/index.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
-import { hubAccess, pinned } from './hub.ts';
+import { hubAccess, pinned, saeFolder } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
@@ -27,6 +27,8 @@ const MOMENT_ROWS = 65_536;
 /** What an SAE folder and its run say about where it reads, with the config's own words first. */
 export type EvalTarget = {
   readonly sae: Sae;
+  /** Where it lies: of one from the hub, in the cache. */
+  readonly folder: string;
   readonly model: string;
   readonly hook: string;
   readonly data: readonly string[];
@@ -57,7 +59,11 @@ export type EvaluateSaeOptions = HubAccess & {
 export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Measured> {
   const stored = await findStored(config);
   if (stored) return await evaluateStored(config, stored, options);
-  const target = await findTarget(config, options);
+  const target = await findTarget(config, hubAccess(options));
+  if (target.folder !== config.sae)
+    throw new UsageError(
+      `eval writes into the folder of the SAE, and ${config.sae} is on the hub. Copy what is in ${target.folder} to a folder of your own and name that.`,
+    );
   const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, hubAccess(options)));
@@ -142,10 +148,11 @@ async function evaluateStored(
 /** Reads the folder; what the config leaves open comes from its run.json or the SAE's own metadata. */
 export async function findTarget(
   config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  access: HubAccess = {},
 ): Promise<EvalTarget> {
-  const sae = await loadSae(config.sae, signal ? { signal } : {});
-  const earlier = existsSync(join(config.sae, 'run.json')) ? await readRun(config.sae) : undefined;
+  const folder = await saeFolder(config.sae, access);
+  const sae = await loadSae(folder, access);
+  const earlier = existsSync(join(folder, 'run.json')) ? await readRun(folder) : undefined;
   const run = earlier && pinned(earlier.config, earlier.provenance);
   const { hook_name, context_size } = sae.config.metadata;
   const model = config.model ?? run?.model;
@@ -166,6 +173,7 @@ export async function findTarget(
   const heldout = config.heldout ?? (config.data === undefined ? run?.heldout : undefined);
   return {
     sae,
+    folder,
     model,
     hook,
     data,

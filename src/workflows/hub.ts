@@ -1,4 +1,7 @@
-/** What comes from the hub into a job: whom to tell of downloads, and which commits a run was made with. */
+/** What comes from the hub into a job: whom to tell of downloads, where an SAE of it lies, and which commits a run was made with. */
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { HubMissing, HubUnreachable, openHubSae, parseModelId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import type { Provenance } from '../shared/run.ts';
@@ -9,6 +12,20 @@ export const hubAccess = ({ signal, onDownload, onNote }: HubAccess): HubAccess 
   ...(onDownload ? { onDownload } : {}),
   ...(onNote ? { onNote } : {}),
 });
+
+/** The folder of an SAE: a path, or the place in the cache of `org/name[@revision]`. What is neither is given back: loading says so. */
+export async function saeFolder(location: string, access?: HubAccess): Promise<string> {
+  const id = parseModelId(location);
+  // A name in a folder that is there is a mistyped path.
+  if (!id || existsSync(location) || existsSync(dirname(location))) return location;
+  try {
+    return (await openHubSae(id, access)).path;
+  } catch (error) {
+    if (error instanceof HubMissing || error instanceof HubUnreachable)
+      error.message = `${location}: no such folder. ${error.message}`;
+    throw error;
+  }
+}
 
 /** A run's config with what came from the hub at the commits that it was made with; paths stay as they are. */
 export function pinned(

@@ -5,6 +5,7 @@ export { type Inspection, inspect } from './inspect.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
 export { measureSpeed } from './measure-speed.ts';
 export { planTraining } from './plan.ts';
+export { type PushPlan, type PushRunOptions, planPush, pushPlanned } from './push.ts';
 export {
   findSteering,
   type SteeredSamples,

@@ -1,6 +1,7 @@
 /** What is in a folder or file: a run, an SAE, a model, activations, a corpus. Decides by what is there, not by names. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
 import { openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
@@ -85,7 +86,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
     if (await has('run.json')) return await inspectRun(path);
     if (await has('cfg.json')) {
       const { config } = await loadSae(path, stop);
-      return { kind: 'sae', config, ...(await results(path)) };
+      return { kind: 'sae', config, ...(await readResults(path)) };
     }
     if (await has('config.json')) {
       const model = await openModel(path, stop);
@@ -111,22 +112,19 @@ async function inspectRun(path: string): Promise<Inspection> {
     writer: (await lockOwner(path))?.pid,
     metrics: await readRunMetrics(path),
     checkpoints: await runCheckpoints(path),
-    ...(await results(path)),
+    ...(await readResults(path)),
   };
 }
 
-async function results(path: string) {
+/** What `saekit eval` left in a folder. */
+export async function readResults(path: string) {
   return {
     evaluation: await readChecked('eval', join(path, 'eval.json'), evalResultSchema),
     cards: await readChecked('cards', join(path, 'features', 'cards.json'), featureCardsSchema),
   };
 }
 
-async function readChecked<T>(
-  kind: FileKind,
-  file: string,
-  schema: { parse(value: unknown): T },
-): Promise<T | undefined> {
+async function readChecked<T>(kind: FileKind, file: string, schema: z.ZodType<T>): Promise<T | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
@@ -136,7 +134,11 @@ async function readChecked<T>(
     return schema.parse(migrate(kind, JSON.parse(text), file));
   } catch (error) {
     if (error instanceof NewerFile) throw error;
-    throw new Error(`${file} cannot be read (${(error as Error).message}). Make it again with saekit eval.`);
+    const [issue] = error instanceof z.ZodError ? error.issues : [];
+    const reason = issue
+      ? `${issue.path.join('.') || 'the whole'}: ${issue.message}`
+      : (error as Error).message;
+    throw new Error(`${file} cannot be read (${reason}). Make it again with saekit eval.`);
   }
 }
 

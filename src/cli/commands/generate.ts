@@ -1,6 +1,7 @@
 /** `saekit generate`: text from a model, with one latent's direction added, beside the text without it. */
 import { type Command, Option } from 'commander';
-import { type Model, openModel } from '../../models/index.ts';
+import type { HubAccess } from '../../hub/types.ts';
+import { openModel } from '../../models/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { findTarget, steeredSamples } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
@@ -43,7 +44,7 @@ export function addGenerateCommand(program: Command): void {
         '--model <folder>',
         'Model folder, or org/name of the hub. Default: the one the SAE was trained on.',
       )
-      .option('--sae <folder>', 'Run folder or SAE folder to steer with.')
+      .option('--sae <folder>', 'Run folder, SAE folder, or org/name of the hub, to steer with.')
       .addOption(number('--latent <n>', 'Latent whose decoder row is added to the residual stream.'))
       .addOption(number('--strength <x>', 'How much of it, in units of its activation.', 8))
       .addOption(number('--tokens <n>', 'Tokens to write.', 48))
@@ -59,10 +60,11 @@ export function addGenerateCommand(program: Command): void {
   });
 }
 
-async function openWithDownloads(location: string, context: Context): Promise<Model> {
+/** Runs what may download, shown as it comes. */
+async function withDownloads<T>(context: Context, open: (access: HubAccess) => Promise<T>): Promise<T> {
   const downloads = createDownloads(context);
   try {
-    return await openModel(location, downloads.access);
+    return await open(downloads.access);
   } finally {
     downloads.end();
   }
@@ -80,8 +82,9 @@ async function generate(flags: Flags, context: Context): Promise<void> {
   if (flags.sae === undefined) {
     if (flags.latent !== undefined)
       throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
-    if (flags.model === undefined) throw new UsageError('Give --model, or --sae and --latent to steer.');
-    const model = await openWithDownloads(flags.model, context);
+    const { model: location } = flags;
+    if (location === undefined) throw new UsageError('Give --model, or --sae and --latent to steer.');
+    const model = await withDownloads(context, (access) => openModel(location, access));
     try {
       const text = await model.generate(flags.prompt, sampling);
       print(json ? JSON.stringify({ prompt: flags.prompt, text }) : text);
@@ -93,12 +96,10 @@ async function generate(flags: Flags, context: Context): Promise<void> {
   const { latent } = flags;
   if (latent === undefined)
     throw new UsageError('--sae needs --latent: which latent to steer with. saekit inspect shows some.');
-  const target = await findTarget({
-    sae: flags.sae,
-    data: ['-'],
-    ...(flags.model === undefined ? {} : { model: flags.model }),
-  });
-  const model = await openWithDownloads(target.model, context);
+  const { sae } = flags;
+  const given = flags.model === undefined ? {} : { model: flags.model };
+  const target = await withDownloads(context, (access) => findTarget({ sae, data: ['-'], ...given }, access));
+  const model = await withDownloads(context, (access) => openModel(target.model, access));
   try {
     const samples = await steeredSamples(model, target.sae, {
       ...sampling,
