@@ -1,9 +1,10 @@
-// npm run bench: builds what the workers run, then bench/run.ts, which explains its flags; with --quality, bench/quality.ts.
+// npm run bench: builds what the workers run, then bench/run.ts, which explains its flags, or another program of bench/.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { installToTest, root, tryRun } from './lib.mjs';
 
-const quality = process.argv.includes('--quality');
+const others = { '--quality': 'quality.ts', '--activations': 'activation-dtypes.ts' };
+const other = Object.keys(others).find((flag) => process.argv.includes(flag));
 await installToTest();
 const node = (...args) => tryRun(process.execPath, args, { stdio: ['inherit', 2, 'inherit'] });
 const built = node(join(root, 'scripts', 'build.mjs'), '--if-stale');
@@ -13,6 +14,6 @@ process.exitCode =
   tryRun(process.execPath, [
     '--import',
     pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href,
-    join(root, 'bench', quality ? 'quality.ts' : 'run.ts'),
-    ...process.argv.slice(2).filter((argument) => argument !== '--quality'),
+    join(root, 'bench', others[other] ?? 'run.ts'),
+    ...process.argv.slice(2).filter((argument) => argument !== other),
   ]);

@@ -111,7 +111,11 @@ export async function planHarvest(
   return {
     ...{ folder, hooks, dtype, contextLength, tokens, heldoutTokens, storedRows, bytes },
     free: await freeBytes(folder),
-    buffer: hooks.reduce((sum, { bytesPerRow, rowsPerShard }) => sum + bytesPerRow * rowsPerShard, 0),
+    buffer: hooks.reduce(
+      (sum, { bytesPerRow, rowsPerShard }) =>
+        sum + bytesPerRow * Math.min(rowsPerShard, Math.max(tokens, heldoutTokens)),
+      0,
+    ),
   };
 }
 

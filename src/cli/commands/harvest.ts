@@ -16,6 +16,7 @@ Examples:
   saekit harvest --model demo/model --data demo/corpus/train.jsonl.gz --tokens 500k --out acts
   saekit harvest --model my-model --data texts/ --hooks 'blocks.*.hook_resid_post' --dtype int8 --out all-layers
   saekit inspect acts --verify
+  saekit train --activations acts --latents 8192
 
 Held-out documents are the same as in train; their rows lie in OUT/heldout. Several hooks get a folder each, OUT/HOOK.
 Ctrl-C stops after whole files; the same command goes on, and the files come out the same byte for byte. The format: docs/activations.md`;
@@ -83,5 +84,7 @@ function report(
     throw new Interrupted(`Stopped with ${stored} stored in ${folder}. The same command goes on with it.`);
   const time = worked ? `in ${duration(seconds)}` : 'finished earlier';
   const ended = rows < tokens ? `. The data ended before ${grouped(tokens)} rows` : '';
-  note(`${stored}, ${time}${ended}\nSaved in ${folder}. Look inside: ${invocation()} inspect ${folder}`);
+  note(
+    `${stored}, ${time}${ended}\nSaved in ${folder}. Look inside: ${invocation()} inspect ${folder}\nTrain on it: ${invocation()} train --activations ${hooks[0]!.folder}`,
+  );
 }

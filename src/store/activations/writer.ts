@@ -240,7 +240,7 @@ export async function createShardWriter(
     },
     async append(first, { x, tokens, documents, positions }, { cursor, skip }) {
       const n = tokens.length;
-      shard ??= createShard(rowsPerShard, D, dtype);
+      shard ??= createShard(Math.min(rowsPerShard, origin.tokens), D, dtype);
       let at = Math.max(0, manifest.rows + shard.count - first);
       while (at < n) {
         const to = Math.min(n, at + rowsPerShard - shard.count);
