@@ -1,7 +1,7 @@
 export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
 export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
 export type { HarvestPlan } from './harvest-plan.ts';
-export { type Inspection, inspect } from './inspect.ts';
+export { type Inspection, inspect, type RunInspection } from './inspect.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
 export { measureSpeed } from './measure-speed.ts';
 export { planTraining } from './plan.ts';

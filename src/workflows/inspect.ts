@@ -1,6 +1,6 @@
 /** What is in a folder or file: a run, an SAE, a model, activations, a corpus. Decides by what is there, not by names. */
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
 import { openModel } from '../models/index.ts';
@@ -9,6 +9,7 @@ import { loadSae, type SaeConfig } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { type FeatureCards, featureCardsSchema } from '../shared/feature.ts';
+import type { GridFile } from '../shared/grid.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
 import { lockOwner, NoActivations, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
@@ -18,17 +19,26 @@ import {
   inspectActivations,
   inspectHarvest,
 } from './inspect-activations.ts';
+import { GRID_FILE, readGrid } from './train-grid.ts';
+
+export type RunInspection = {
+  readonly kind: 'run';
+  readonly run: Run;
+  /** A process that is writing it now. */
+  readonly writer: number | undefined;
+  readonly metrics: readonly MetricsLine[];
+  readonly checkpoints: readonly number[];
+  readonly evaluation: EvalResult | undefined;
+  readonly cards: FeatureCards | undefined;
+};
 
 export type Inspection =
+  | RunInspection
   | {
-      readonly kind: 'run';
-      readonly run: Run;
-      /** A process that is writing it now. */
-      readonly writer: number | undefined;
-      readonly metrics: readonly MetricsLine[];
-      readonly checkpoints: readonly number[];
-      readonly evaluation: EvalResult | undefined;
-      readonly cards: FeatureCards | undefined;
+      readonly kind: 'grid';
+      readonly grid: GridFile;
+      /** In the order of grid.json; undefined for one that was not begun. */
+      readonly members: readonly (RunInspection | undefined)[];
     }
   | {
       readonly kind: 'sae';
@@ -84,6 +94,13 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
     );
   if (info?.isDirectory()) {
     if (await has('run.json')) return await inspectRun(path);
+    if (await has(GRID_FILE)) {
+      const grid = await readGrid(path);
+      const members = grid.members.map(({ folder }) => join(path, folder));
+      const begun = (member: string) =>
+        has(join(relative(path, member), 'run.json')).then((is) => (is ? inspectRun(member) : undefined));
+      return { kind: 'grid', grid, members: await Promise.all(members.map(begun)) };
+    }
     if (await has('cfg.json')) {
       const { config } = await loadSae(path, stop);
       return { kind: 'sae', config, ...(await readResults(path)) };
@@ -105,7 +122,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   }
 }
 
-async function inspectRun(path: string): Promise<Inspection> {
+async function inspectRun(path: string): Promise<RunInspection> {
   return {
     kind: 'run',
     run: await readRun(path),

@@ -58,6 +58,7 @@ export type GridOptions = Omit<TrainOptions, 'onPlan' | 'onProgress' | 'onSnippe
 export type GridResult = {
   readonly folder: string;
   readonly status: 'finished' | 'interrupted';
+  /** Up to the end of training, evaluations not included. */
   readonly seconds: number;
   /** Of the members that were trained now, in the order of grid.json. */
   readonly members: readonly TrainResult[];
@@ -170,18 +171,19 @@ async function train(
   // All of them are saved before the first evaluation, which takes a while.
   const saes: Sae[] = [];
   if (loop.status === 'finished') for (const member of trained) saes.push(await saveMember(member));
+  const seconds = (performance.now() - begun) / 1000;
   const { signal, onEvaluate } = options;
   const results: TrainResult[] = [];
   for (const [i, member] of trained.entries()) {
     const measuring = onEvaluate && {
       onEvaluate: (done: number, total: number) => onEvaluate(i, done, total),
     };
-    results.push(await finishMember(source, member, loop, { sae: saes[i], signal, begun, ...measuring }));
+    results.push(await finishMember(source, member, loop, { sae: saes[i], signal, seconds, ...measuring }));
   }
   return {
     folder: options.folder,
     status: loop.status,
-    seconds: (performance.now() - begun) / 1000,
+    seconds,
     members: results,
     failed: [...loop.diverged].map(([member, { message }]) => ({ folder: member.folder.path, message })),
   };

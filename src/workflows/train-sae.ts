@@ -145,7 +145,8 @@ async function train(source: Source, member: Member, options: TrainOptions): Pro
   });
   const sae = loop.status === 'finished' ? await saveMember(member) : undefined;
   const { signal, onEvaluate } = options;
-  return await finishMember(source, member, loop, { sae, signal, onEvaluate, begun });
+  const seconds = (performance.now() - begun) / 1000;
+  return await finishMember(source, member, loop, { sae, signal, onEvaluate, seconds });
 }
 
 /** Writes the finished SAE. */
@@ -164,17 +165,16 @@ export async function finishMember(
     sae,
     signal,
     onEvaluate,
-    begun,
+    seconds,
   }: {
     readonly sae: Sae | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly onEvaluate?: TrainOptions['onEvaluate'] | undefined;
-    /** When training began, by `performance.now()`. */
-    readonly begun: number;
+    /** That training took. */
+    readonly seconds: number;
   },
 ): Promise<TrainResult> {
   const { plan, trainer, folder, progress } = member;
-  const seconds = (performance.now() - begun) / 1000;
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   const measured =
     sae === undefined || plan.config.evalTokens === 0 || signal?.aborted

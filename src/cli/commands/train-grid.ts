@@ -62,12 +62,13 @@ export async function trainGridCommand(
   const { style, note, signal } = context;
   const downloads = createDownloads(context);
   const filling = createCounter(context, 'first activations');
-  const counter = createCounter(context, 'held-out tokens');
+  let counter: ReturnType<typeof createCounter> | undefined;
+  let measured = -1;
   let report: ReturnType<typeof createGridReport> | undefined;
   const ended = (): void => {
     filling.end();
     report?.end();
-    counter.end();
+    counter?.end();
   };
   const options: GridOptions = {
     ...flags,
@@ -89,9 +90,14 @@ export async function trainGridCommand(
       filling.end();
       report?.progress(progress);
     },
-    onEvaluate: (_member, done, total) => {
+    onEvaluate: (member, done, total) => {
       report?.end();
-      counter.update(done, total);
+      if (member !== measured) {
+        counter?.end();
+        counter = createCounter(context, `SAE ${member + 1}: held-out tokens`);
+        measured = member;
+      }
+      counter?.update(done, total);
     },
   };
   let result: GridResult;

@@ -1,11 +1,14 @@
 /** What a person sees of a grid: the members before, while and after they train. */
-import type { GridResult } from '../../workflows/index.ts';
+import type { EvalResult } from '../../shared/eval.ts';
+import type { GridResult, Inspection } from '../../workflows/index.ts';
 import type { TrainPlan, TrainProgress } from '../../workflows/types.ts';
 import type { Context } from '../context.ts';
+import { invocation } from '../invocation.ts';
 import { progressBar } from './charts.ts';
 import { createLive } from './live.ts';
 import { bytes, duration, grouped, percent } from './numbers.ts';
 import { originLines } from './plan.ts';
+import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
 import { padStart } from './width.ts';
@@ -130,29 +133,68 @@ function gridLine(progress: readonly TrainProgress[]): string {
 
 /** The figures of all members, side by side. */
 export function gridResultText({ members, failed }: GridResult, style: Style): string {
-  const figure = (value: number | null | undefined, digits: number): string =>
-    value === null || value === undefined ? '' : value.toFixed(digits);
-  const rows = members.map(({ folder, progress, measured }) => {
-    const [sae] = measured?.evaluation.candidates ?? [];
+  const rows = members.map(({ folder, progress, measured }) => [
+    `  ${nameOf(folder)}`,
+    ...figures(measured?.evaluation, progress),
+  ]);
+  const lost = failed.map(({ folder, message }) => `  ${nameOf(folder)}: ${message}`);
+  return [table([{ title: '' }, ...FIGURES], rows, style), ...lost].join('\n');
+}
+
+/** The same of a folder, with what became of each. */
+export function gridInspectionText(
+  path: string,
+  { grid, members }: Inspection & { kind: 'grid' },
+  style: Style,
+): string {
+  const varied = Object.entries(grid.grid).map(([field, values]) => `${field} ${(values ?? []).join(', ')}`);
+  const head = pairs(
+    [
+      ['grid', path],
+      ['varied', varied.join('; ')],
+    ],
+    style,
+  );
+  const rows = grid.members.map(({ folder }, i) => {
+    const member = members[i];
+    if (!member) return [`  ${folder}`, 'not begun'];
+    const last = member.metrics.at(-1);
+    const progress = last && { fvu: Number(last.fvu), l0: Number(last.l0), dead: Number(last.dead) };
     return [
-      `  ${nameOf(folder)}`,
-      figure(sae?.fvu.value ?? progress?.fvu, 4),
-      figure(sae?.deltaCe.value, 4),
-      figure(sae?.latents?.l0.value ?? progress?.l0, 1),
-      sae?.latents ? percent(sae.latents.deadShare.value ?? 0) : grouped(progress?.dead ?? 0),
+      `  ${folder}`,
+      stateText(member),
+      grouped(last?.step ?? 0),
+      ...figures(member.evaluation, progress),
     ];
   });
-  const text = table(
-    [
-      { title: '' },
-      { title: 'FVU', align: 'right' },
-      { title: 'delta CE', align: 'right' },
-      { title: 'L0', align: 'right' },
-      { title: 'dead', align: 'right' },
-    ],
+  const body = table(
+    [{ title: '' }, { title: 'state' }, { title: 'step', align: 'right' }, ...FIGURES],
     rows,
     style,
   );
-  const lost = failed.map(({ folder, message }) => `  ${nameOf(folder)}: ${message}`);
-  return [text, ...lost].join('\n');
+  const open = members.some((member) => member?.run.status !== 'finished' && member?.writer === undefined);
+  return `${head}\n\n${body}${open ? `\n\nGo on with it: ${invocation()} train --resume ${path}` : ''}`;
+}
+
+const FIGURES = [
+  { title: 'FVU', align: 'right' },
+  { title: 'delta CE', align: 'right' },
+  { title: 'L0', align: 'right' },
+  { title: 'dead', align: 'right' },
+] as const;
+
+/** On held-out text where it was measured, else of the last batch. */
+function figures(
+  evaluation: EvalResult | undefined,
+  last: Pick<TrainProgress, 'fvu' | 'l0' | 'dead'> | undefined,
+): string[] {
+  const [sae] = evaluation?.candidates ?? [];
+  const figure = (value: number | null | undefined, digits: number): string =>
+    value === null || value === undefined ? '' : value.toFixed(digits);
+  return [
+    figure(sae?.fvu.value ?? last?.fvu, 4),
+    figure(sae?.deltaCe.value, 4),
+    figure(sae?.latents?.l0.value ?? last?.l0, 1),
+    sae?.latents ? percent(sae.latents.deadShare.value ?? 0) : last ? grouped(last.dead) : '',
+  ];
 }

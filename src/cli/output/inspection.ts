@@ -5,8 +5,10 @@ import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { cardText } from './card.ts';
 import { sparkline } from './charts.ts';
+import { gridInspectionText } from './grid-view.ts';
 import { activationsText, harvestText } from './inspection-activations.ts';
 import { bytes, grouped, short } from './numbers.ts';
+import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
 
@@ -25,6 +27,8 @@ export function inspectionText(
         runText(path, found, style) +
         (found.run.status === 'finished' ? resultsText(path, found, { style, features }) : '')
       );
+    case 'grid':
+      return gridInspectionText(path, found, style);
     case 'sae': {
       const { D, F, K, architecture, metadata } = found.config;
       const rows = Object.entries(metadata)
@@ -53,12 +57,7 @@ function runText(
   style: Style,
 ): string {
   const { resolved, config, provenance } = run;
-  const state =
-    run.status === 'running'
-      ? writer === undefined
-        ? 'stopped without saying so (the process died)'
-        : `running as process ${writer}`
-      : run.status;
+  const state = stateText({ run, writer });
   const series = (name: string): number[] =>
     metrics.map((line) => Number(line[name])).filter(Number.isFinite);
   const figure = (name: string, digits: number): string => {
