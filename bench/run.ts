@@ -93,7 +93,7 @@ function line(figure: Figure) {
 
 /** Absolute rates where a turn is a training step or a product. */
 function rates(name: string, oursMs: number, baselineMs: number) {
-  if (!name.startsWith('train.')) return {};
+  if (!name.startsWith('train.topk')) return {};
   const { B, D, F } = sizes;
   const tokens = { ours_tokens_per_s: Math.round((B / oursMs) * 1000) };
   return name.includes('.vs_')

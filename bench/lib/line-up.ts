@@ -12,6 +12,8 @@ import { mixture } from './mixture.ts';
 import { openBlasProduct } from './openblas.ts';
 import { openPeer } from './peer.ts';
 import { modelShape, writeRandomModel } from './random-model.ts';
+import { oursModelStage, oursWall } from './runs-ours.ts';
+import { oursStored, writeStoredRows } from './stored-ours.ts';
 import { oursTraining } from './train-ours.ts';
 
 export const sizes = { B: 4096, D: 768, F: 16384, K: 32 };
@@ -42,6 +44,13 @@ export async function lineUp(
   const common = ['--threads', String(threads)];
   let batches: Float32Array[] | undefined;
   let harvest: HarvestBatch | undefined;
+
+  let runs: ReturnType<typeof oursWall> | undefined;
+  /** One run a round for two contenders. */
+  const wall = () => {
+    runs ??= oursWall(folder, threads);
+    return runs;
+  };
 
   /** Four batches, made when first asked for; `data.f32` for the peers. */
   const data = (): Float32Array[] => {
@@ -78,6 +87,13 @@ export async function lineUp(
   const makers: Record<string, () => Promise<Contender | Skipped>> = {
     'ours.step': () => oursTraining('ours.step', sizes, data(), threads, 0),
     'ours.step_dead': () => oursTraining('ours.step_dead', sizes, data(), threads, planted),
+    'ours.memory': () => oursStored('ours.memory', data(), sizes, threads),
+    'ours.stored': () =>
+      oursStored('ours.stored', writeStoredRows(join(folder, 'rows'), mixture(4 * B, D), D), sizes, threads),
+    'ours.stages': async () => wall().stages,
+    'ours.wall': async () => wall().wall,
+    'ours.model_of_one': async () => oursModelStage('ours.model_of_one', folder, threads, 1),
+    'ours.model_of_six': async () => oursModelStage('ours.model_of_six', folder, threads, 6),
     'ort.tile256': () => session('ort.tile256', 256),
     'ort.tile512': () => session('ort.tile512', 512),
     'ort.tile1024': () => session('ort.tile1024', 1024),
