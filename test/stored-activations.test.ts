@@ -189,6 +189,11 @@ describe('train --activations', () => {
         ...['--batch-tokens', '256', '--tokens', '10k', '--shuffle-tokens', '1024'],
       ]);
       expect([trained.status, trained.stderr]).toEqual([0, '']);
+      const onHeldout = await saekit(['train', '--activations', `${acts}#heldout`, '--out', newFolder()]);
+      expect([onHeldout.status, onHeldout.stderr]).toEqual([
+        2,
+        expect.stringMatching(/held-out rows, kept for evaluation/),
+      ]);
       const { provenance, resolved } = await readRun(folder);
       expect(provenance.activations).toMatchObject({ hook, format: 'saekit activations' });
       expect(resolved.hook).toBe(hook);

@@ -32,6 +32,8 @@ export function parseNumber(text: string): number {
   return match?.[2] ? Math.round(scaled) : scaled;
 }
 
+const LISTS_OF_PATHS = new Set(['data', 'heldout']);
+
 /** Adds a flag per field. Defaults are shown, not set: a flag that is not given must not override the config file. */
 export function addFlags(command: Command, schema: z.ZodObject): void {
   for (const [name, field] of fieldsOf(schema)) {
@@ -46,7 +48,10 @@ export function addFlags(command: Command, schema: z.ZodObject): void {
           ? new Option(`--no-${flag}`, `Not: ${description}`)
           : new Option(`--${flag}`, description),
       );
-    } else if (field.type === 'array') command.addOption(new Option(`--${flag} <path...>`, description));
+    } else if (field.type === 'array')
+      command.addOption(
+        new Option(`--${flag} <${LISTS_OF_PATHS.has(name) ? 'path' : 'name'}...>`, description),
+      );
     else if (field.enum) command.addOption(new Option(`--${flag} <name>`, description).choices(field.enum));
     else if (field.type === 'integer' || field.type === 'number')
       command.addOption(new Option(`--${flag} <n>`, description).argParser(parseNumber));

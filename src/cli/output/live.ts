@@ -29,17 +29,21 @@ export function createLive(write: (text: string) => void, style: Style, signal?:
     drawn = all.length;
     shown = lines;
   };
-  signal?.addEventListener('abort', () => {
-    if (drawn > 0) draw(shown);
-  });
+  const redraw = (): void => draw(shown);
+  const forget = (): void => {
+    drawn = 0;
+    signal?.removeEventListener('abort', redraw);
+  };
   return {
-    draw,
-    keep() {
-      drawn = 0;
+    draw(lines) {
+      // Only while something is shown: a job may have many blocks, one after the other.
+      if (drawn === 0) signal?.addEventListener('abort', redraw);
+      draw(lines);
     },
+    keep: forget,
     clear() {
       if (drawn > 0) write(up());
-      drawn = 0;
+      forget();
     },
   };
 }

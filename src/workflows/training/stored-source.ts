@@ -29,6 +29,10 @@ export async function openStoredSource(
 ): Promise<UnreadSource> {
   const opened = signal ? { signal } : {};
   const source = own(await openActivations(config.activations, opened));
+  if (source.meta.part === 'heldout')
+    throw new UsageError(
+      `${config.activations} are held-out rows, kept for evaluation. Train on the folder above them.`,
+    );
   const heldout = await openHeldout(config, source, opened, own);
   return {
     modelHash: undefined,
