@@ -144,6 +144,8 @@ const cases: Record<string, Case> = {
     return await model.runFrom(HOOK, cache[HOOK]!, batch, { signal });
   },
   'model.lossPerToken': (signal) => model.lossPerToken(batchOf(MANY), { signal }),
+  'model.lastResidual': (signal) => model.lastResidual(batchOf(MANY), { signal }),
+  'model.headLogits': (signal) => model.headLogits(new Float32Array(model.info.D), { signal }),
   'model.generate': (signal) => model.generate('the', { maxNewTokens: 5, signal }),
   runWithSaes: (signal) => library.runWithSaes(model, ['the river'], [sae], { signal }),
   encodeTexts: (signal) => drain(library.encodeTexts(model, sae, MANY, { batchTokens: 4000, signal })),

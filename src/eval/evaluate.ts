@@ -88,7 +88,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     const batch = { ids, mask, B: R, T };
     const withCe = ceCount < ceTokens;
     const withKl = withCe && klCount < klTokens;
-    const clean = await model.run(batch, { hooks: [hook], logits: withKl, ...stop });
+    const clean = await model.run(batch, { hooks: [hook], ...stop });
     const activations = clean.cache[hook];
     if (activations === undefined)
       throw new Error(`evaluate: the model returned no activations for hook ${hook}.`);
@@ -115,7 +115,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
         Float32Array.from({ length: N * D }, (_, i) => row[i % D]!);
       await measureLosses(measures, model, {
         ...{ hook, batch, scored, unitOf, stop },
-        clean: { activations, logits: clean.logits },
+        clean: activations,
         splices: [
           {
             name: 'zero ablation',

@@ -16,7 +16,7 @@ export type Candidate = {
 };
 
 /** The part of a model that evaluation needs. */
-export type EvalModel = Pick<Model, 'run' | 'runFrom' | 'lossPerToken'> & {
+export type EvalModel = Pick<Model, 'run' | 'lossPerToken' | 'lastResidual' | 'headLogits'> & {
   readonly info: Pick<Model['info'], 'name' | 'hash' | 'D'>;
 };
 

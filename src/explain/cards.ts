@@ -37,7 +37,7 @@ export type CardOptions = {
 };
 
 /** Rows per look: bounds the activations in memory. */
-const rowsPerRead = 16;
+const rowsPerRead = 4;
 
 type Place = { readonly latent: number; readonly peak: Peak; readonly kind: 'top' | 'spread' };
 

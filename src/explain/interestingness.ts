@@ -26,6 +26,8 @@ const fewestPassages = 5;
 const shortlistLength = 256;
 const relevance = 0.7;
 const sameLabel = 0.5;
+/** Directions whose effects on all logits are held at once. */
+const TILE = 32;
 
 export type Scored = {
   readonly latent: number;
@@ -82,16 +84,20 @@ export async function chooseInteresting(
     .slice(0, shortlistLength);
   if (shortlist.length === 0) return [];
 
-  const directions = new Float32Array(shortlist.length * D);
-  for (const [i, { latent }] of shortlist.entries())
-    directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
-  const logits = await unembed(directions, shortlist.length, signal ? { signal } : {});
-  const V = logits.length / shortlist.length;
-  const effects = shortlist.map(({ latent }, i) => {
-    const sample = index.sample(latent);
-    const meanPeak = sample.reduce((sum, { value }) => sum + value, 0) / sample.length;
-    return meanPeak * spread(logits.subarray(i * V, (i + 1) * V));
-  });
+  const effects: number[] = [];
+  for (let from = 0; from < shortlist.length; from += TILE) {
+    const part = shortlist.slice(from, from + TILE);
+    const directions = new Float32Array(part.length * D);
+    for (const [i, { latent }] of part.entries())
+      directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
+    const logits = await unembed(directions, part.length, signal ? { signal } : {});
+    const V = logits.length / part.length;
+    for (const [i, { latent }] of part.entries()) {
+      const sample = index.sample(latent);
+      const meanPeak = sample.reduce((sum, { value }) => sum + value, 0) / sample.length;
+      effects.push(meanPeak * spread(logits.subarray(i * V, (i + 1) * V)));
+    }
+  }
   const all = productOfRanks(
     shortlist.map(({ f1 }) => f1),
     shortlist.map(({ entropy }) => entropy),

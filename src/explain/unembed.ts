@@ -18,25 +18,18 @@ const tile = 64;
 
 /** The effects of directions [m,D] on the logits [m,V], per unit of the direction. */
 export function createUnembed(
-  model: Pick<Model, 'runFrom'> & { readonly info: Pick<Model['info'], 'layers' | 'D'> },
+  model: Pick<Model, 'headLogits'> & { readonly info: Pick<Model['info'], 'D'> },
 ): Unembed {
-  const { layers, D } = model.info;
-  const hook = `blocks.${layers - 1}.hook_resid_post`;
+  const { D } = model.info;
   return async (directions, m, { signal } = {}) => {
     let effects = new Float32Array(0);
     for (let from = 0; from < m; from += tile) {
       signal?.throwIfAborted();
       const rows = Math.min(tile, m - from);
-      // One more sequence of one token, left zero: the logits of no direction at all.
+      // One more row, left zero: the logits of no direction at all.
       const data = new Float32Array((rows + 1) * D);
       for (let i = 0; i < rows * D; i++) data[i] = scale * directions[from * D + i]!;
-      const batch = {
-        ids: new Int32Array(rows + 1),
-        mask: new Uint8Array(rows + 1).fill(1),
-        B: rows + 1,
-        T: 1,
-      };
-      const logits = await model.runFrom(hook, { data, dims: [rows + 1, 1, D] }, batch);
+      const logits = await model.headLogits(data, signal ? { signal } : {});
       const V = logits.dims.at(-1)!;
       if (effects.length === 0) effects = new Float32Array(m * V);
       for (let r = 0; r < rows; r++) {

@@ -261,10 +261,45 @@ function summary(names: readonly string[]): string {
   return names.length > 8 ? `${shown} and ${names.length - 8} more` : shown || 'none';
 }
 
+/** What the header says of a tensor. */
+export type TensorHeading = {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+};
+
+/**
+ * The header of a file, and the tensors in the order in which their data must follow it: widest dtypes first, then by name, as upstream
+ * orders them, so that every tensor is aligned to its element.
+ */
+export function headSafetensors<T extends TensorHeading>(
+  tensors: readonly T[],
+  metadata?: Readonly<Record<string, string>>,
+): { header: Uint8Array; ordered: T[]; byteLength: number } {
+  const ordered = [...tensors].sort(
+    (a, b) => DTYPE_ORDER.indexOf(b.dtype) - DTYPE_ORDER.indexOf(a.dtype) || (a.name < b.name ? -1 : 1),
+  );
+  // A Map, not an object: a tensor may be called __proto__.
+  const entries = new Map<string, unknown>();
+  if (metadata && Object.keys(metadata).length > 0) entries.set('__metadata__', metadata);
+  let at = 0;
+  for (const { name, dtype, shape } of ordered) {
+    if (name === '__metadata__') throw new Error('A tensor cannot be named __metadata__ in safetensors');
+    const end = at + elements(shape) * DTYPE_BYTES[dtype];
+    entries.set(name, { dtype, shape, data_offsets: [at, end] });
+    at = end;
+  }
+  // Padded with spaces so that the data begins at a multiple of 8.
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const header = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true);
+  header.set(json, 8);
+  return { header, ordered, byteLength: header.length + at };
+}
+
 /**
  * Serializes tensors: the chunks to write one after the other, the first being the header. The data chunks are views of
- * the arrays given, not copies; write them before changing those. Widest dtypes come first, then by name, as upstream
- * orders them, so that every tensor is aligned to its element.
+ * the arrays given, not copies; write them before changing those.
  *
  * @throws when an array's length or type disagrees with its shape and dtype
  */
@@ -276,17 +311,11 @@ export function writeSafetensors(
     string,
     TensorInput,
   ][];
-  list.sort(
-    ([nameA, a], [nameB, b]) =>
-      DTYPE_ORDER.indexOf(b.dtype) - DTYPE_ORDER.indexOf(a.dtype) || (nameA < nameB ? -1 : 1),
+  const { header, ordered } = headSafetensors(
+    list.map(([name, tensor]) => ({ name, ...tensor })),
+    metadata,
   );
-  // A Map, not an object: a tensor may be called __proto__.
-  const header = new Map<string, unknown>();
-  if (metadata && Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
-  const chunks: Uint8Array[] = [];
-  let at = 0;
-  for (const [name, { dtype, shape, data }] of list) {
-    if (name === '__metadata__') throw new Error('A tensor cannot be named __metadata__ in safetensors');
+  const chunks = ordered.map(({ name, dtype, shape, data }) => {
     if (!(data instanceof ARRAYS[dtype])) {
       throw new Error(
         `Tensor ${name}: ${dtype} is written from ${ARRAYS[dtype].name}, got ${data.constructor.name}`,
@@ -297,17 +326,9 @@ export function writeSafetensors(
         `Tensor ${name}: shape [${shape.join(', ')}] needs ${elements(shape)} elements, the array has ${data.length}`,
       );
     }
-    header.set(name, { dtype, shape, data_offsets: [at, at + data.byteLength] });
-    chunks.push(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength));
-    at += data.byteLength;
-  }
-  // Padded with spaces so that the data begins at a multiple of 8.
-  let json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  const padded = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
-  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
-  padded.set(json, 8);
-  json = padded;
-  return [json, ...chunks];
+    return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  });
+  return [header, ...chunks];
 }
 
 /** All chunks in one buffer, for small files. */

@@ -27,6 +27,8 @@ export type ShuffleBuffer = {
   /** Views of the rows held, valid until the next call. */
   rows(): { xs: Float32Array[]; tokens: Int32Array };
   restore(xs: readonly Float32Array[], tokens: Int32Array): void;
+  /** Gives the memory back; the buffer cannot be used after that. */
+  clear(): void;
 };
 
 /** Creates an empty buffer of `capacity` rows, of these widths D. */
@@ -75,6 +77,10 @@ export function createShuffleBuffer(capacity: number, widths: readonly number[],
       }
       heldTokens.set(tokens);
       filled = tokens.length;
+    },
+    clear() {
+      held.fill(new Float32Array(0));
+      filled = 0;
     },
   };
 }

@@ -201,10 +201,13 @@ export function createStoredStream(options: StoredStreamOptions): ResumableStrea
       // Reads on their way write into the old ones.
       slots.length = 0;
     },
-    /** Waits for reads on their way; the source stays open. */
+    /** Waits for reads on their way and gives the memory back; the source stays open. */
     async close() {
       closed = true;
       await Promise.allSettled([current?.ready, following?.ready]);
+      current = undefined;
+      following = undefined;
+      slots.length = 0;
     },
   };
 }

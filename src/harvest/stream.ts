@@ -278,6 +278,11 @@ export function createActivationStreams(options: ActivationStreamsOptions): Resu
       tokensSeen = position.tokensSeen;
       ended = false;
     },
-    async close() {},
+    /** Gives the memory of the buffer back; a closed stream gives nothing more. */
+    async close() {
+      buffer.clear();
+      queue = newQueue(0);
+      failure ??= { error: new Error('The stream was closed.'), cursor: rows.cursor() };
+    },
   };
 }

@@ -184,9 +184,15 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return values[last]?.data as Float32Array;
   }
 
-  const headInput: NonNullable<Purpose['given']> = new Map([
-    [last, { type: 'float32', dims: ['N', spec.D] }],
-  ]);
+  /** Logits and losses in one session: each has its own copy of the head, which is most of a small model. */
+  const head: Purpose = {
+    outputs: [LOGITS, LOSS],
+    given: new Map([[last, { type: 'float32', dims: ['N', spec.D] }]]),
+  };
+  const headFeeds = (rows: Float32Array, targets: Int32Array): Feeds => ({
+    [last]: () => new ort.Tensor('float32', rows, [targets.length, spec.D]),
+    [INPUTS.targets]: () => new ort.Tensor('int32', targets, [targets.length, 1]),
+  });
 
   async function lossPerToken(batch: TokenBatch, options: LossOptions = {}): Promise<Tensor> {
     options.signal?.throwIfAborted();
@@ -212,13 +218,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
         inputs.set(residual.subarray(row * spec.D, (row + 1) * spec.D), r * spec.D);
       });
       const targets = Int32Array.from(part, (row) => ids[row + 1]!);
-      const values = await sessions.run(
-        { outputs: [LOSS], given: headInput },
-        {
-          [last]: () => new ort.Tensor('float32', inputs, [part.length, spec.D]),
-          [INPUTS.targets]: () => new ort.Tensor('int32', targets, [part.length, 1]),
-        },
-      );
+      const values = await sessions.run(head, headFeeds(inputs, targets), [LOSS]);
       const data = values[LOSS]?.data as Float32Array;
       part.forEach((row, r) => {
         losses[Math.floor(row / T) * (T - 1) + (row % T)] = data[r]!;
@@ -227,14 +227,19 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return { data: losses, dims: [B, T - 1] };
   }
 
+  async function headLogits(rows: Float32Array, { signal }: { signal?: AbortSignal } = {}): Promise<Tensor> {
+    signal?.throwIfAborted();
+    const n = rows.length / spec.D;
+    const values = await sessions.run(head, headFeeds(rows, new Int32Array(n)), [LOGITS]);
+    signal?.throwIfAborted();
+    return toTensor(values[LOGITS], [n, spec.V]);
+  }
+
   /** Logits [V] after the last token of one sequence; the head runs on one row only. */
   async function nextLogits(ids: readonly number[], steer: SteerEdit | undefined): Promise<Float32Array> {
     const batch = padBatch([ids]);
     const residual = await lastResidual(batch, steer ? { steer } : {});
-    const row = residual.subarray((batch.T - 1) * spec.D, batch.T * spec.D);
-    const feed = { [last]: () => new ort.Tensor('float32', row, [1, spec.D]) };
-    const values = await sessions.run({ outputs: [LOGITS], given: headInput }, feed);
-    return values[LOGITS]?.data as Float32Array;
+    return (await headLogits(residual.subarray((batch.T - 1) * spec.D, batch.T * spec.D))).data;
   }
 
   async function runWithHooks(
@@ -299,6 +304,13 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     runWithHooks,
     runFrom,
     lossPerToken,
+    async lastResidual(batch, options = {}) {
+      options.signal?.throwIfAborted();
+      const data = await lastResidual(batch, options);
+      options.signal?.throwIfAborted();
+      return { data, dims: [batch.B, batch.T, spec.D] };
+    },
+    headLogits,
     async generate(prompt, options = {}) {
       const t = needTokenizer();
       const ids = t.encode(prompt, { bos: true });

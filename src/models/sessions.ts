@@ -84,8 +84,12 @@ export function createSessions(
 
   return {
     graph,
-    /** Runs the graph for a purpose; only feeds that survived its cut are made. */
-    async run(purpose: Purpose, feeds: Feeds): Promise<InferenceSession.OnnxValueMapType> {
+    /** Runs the graph for a purpose and returns its outputs, or those in `fetched`; only feeds that survived its cut are made. */
+    async run(
+      purpose: Purpose,
+      feeds: Feeds,
+      fetched: readonly Value[] = purpose.outputs,
+    ): Promise<InferenceSession.OnnxValueMapType> {
       if (closed) throw new Error('The model was closed');
       const slot = slotFor(purpose);
       slot.running++;
@@ -96,7 +100,7 @@ export function createSessions(
           if (!feed) throw new Error(`The graph for ${purpose.outputs.join(', ')} needs an input ${name}`);
           return [name, feed()] as const;
         });
-        return await session.run(Object.fromEntries(values));
+        return await session.run(Object.fromEntries(values), fetched);
       } finally {
         slot.running--;
         if (slot.retired && slot.running === 0) await release(slot);

@@ -187,6 +187,10 @@ export type Model = {
    * Logits never leave the engine and are made in row tiles, so a large vocabulary costs no memory.
    */
   lossPerToken(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
+  /** The residual after the last block [B,T,D], what the head reads; options as of `lossPerToken`. */
+  lastResidual(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
+  /** Logits [n,V] of rows of that residual [n,D]: the head alone. A few rows at a time keep a large vocabulary small. */
+  headLogits(rows: Float32Array, options?: { signal?: AbortSignal }): Promise<Tensor>;
   /** The continuation of `prompt`, without it; ends at an end token, at `maxNewTokens` or at the model's context. */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
   close(): Promise<void>;

@@ -17,7 +17,7 @@ const steps = {
   run: [],
   /** grid.json */
   grid: [],
-  /** checkpoints/step-N/state.json, and `arrays`: a Map of those in state.safetensors by name. */
+  /** checkpoints/step-N/state.json, and `arrays`: a Map of those in state.safetensors by name, each a StreamedArray. */
   checkpoint: [],
   /** eval.json */
   eval: [],

@@ -4,17 +4,25 @@
  */
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Dtype, readSafetensors, type TensorInput, writeSafetensors } from '../formats/index.ts';
+import {
+  DTYPE_BYTES,
+  type Dtype,
+  elementsOf,
+  headSafetensors,
+  readSafetensors,
+  type TensorEntry,
+} from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
 import { checkVersion, migrate, NewerFile, schemaVersionOf } from '../shared/migrate.ts';
 import { type Disk, disk, explainFull, syncFolder, writeFlushed } from './atomic.ts';
-import type { Checkpoint, CheckpointArray } from './types.ts';
+import type { Checkpoint, CheckpointArray, StreamedArray } from './types.ts';
 
 const KEEP = 2;
 const ARRAYS = 'state.safetensors';
 const JSON_FILE = 'state.json';
 
-function dtypeOf(array: CheckpointArray): Dtype {
+function dtypeOf(array: CheckpointArray | StreamedArray): Dtype {
+  if ('pieces' in array) return array.type;
   if (array instanceof Float32Array) return 'F32';
   if (array instanceof Int32Array) return 'I32';
   if (array instanceof Float64Array) return 'F64';
@@ -61,13 +69,18 @@ export async function removeCheckpointsAfter(folder: string, step: number): Prom
  */
 export async function writeCheckpoint(
   folder: string,
-  { step, arrays, json }: Checkpoint,
+  { step, arrays, json }: Checkpoint<CheckpointArray | StreamedArray>,
   on: Disk = disk,
 ): Promise<string> {
-  const tensors = new Map<string, TensorInput>();
-  for (const [name, data] of arrays) tensors.set(name, { dtype: dtypeOf(data), shape: [data.length], data });
-  const chunks = writeSafetensors(tensors);
-  const arrayBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const { header, ordered, byteLength } = headSafetensors(
+    [...arrays].map(([name, array]) => ({ name, dtype: dtypeOf(array), shape: [array.length], array })),
+  );
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield header;
+    for (const { array } of ordered)
+      for await (const piece of 'pieces' in array ? array.pieces() : [array])
+        yield new Uint8Array(piece.buffer as ArrayBuffer, piece.byteOffset, piece.byteLength);
+  }
   const text = new TextEncoder().encode(
     `${JSON.stringify({ schemaVersion: schemaVersionOf('checkpoint'), step, ...json }, null, 1)}\n`,
   );
@@ -78,7 +91,7 @@ export async function writeCheckpoint(
   try {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary, { recursive: true });
-    await writeFlushed(join(temporary, ARRAYS), chunks, arrayBytes, on);
+    await writeFlushed(join(temporary, ARRAYS), chunks(), byteLength, on);
     await writeFlushed(join(temporary, JSON_FILE), [text], text.length, on);
     await syncFolder(temporary);
     if (before.includes(step)) {
@@ -93,7 +106,7 @@ export async function writeCheckpoint(
     const intact =
       last === undefined ? 'There is no earlier checkpoint.' : `The checkpoint of step ${last} is intact.`;
     const what = `the checkpoint of step ${step}`;
-    throw await explainFull(error, { path: final, what, needed: arrayBytes + text.length, intact });
+    throw await explainFull(error, { path: final, what, needed: byteLength + text.length, intact });
   }
   await syncFolder(folder);
   const kept = await listCheckpoints(folder);
@@ -101,12 +114,46 @@ export async function writeCheckpoint(
   return final;
 }
 
+/** Bytes of one piece of an array that is read. */
+const PIECE = 4 * 2 ** 20;
+
+/** A tensor of a file; the file is open while it is read. */
+function streamed(path: string, { dtype, start, end }: TensorEntry): StreamedArray {
+  return {
+    type: dtype as StreamedArray['type'],
+    length: (end - start) / DTYPE_BYTES[dtype],
+    async *pieces() {
+      const source = await openFile(path);
+      try {
+        for (let at = start; at < end; at += PIECE)
+          yield elementsOf(await source.slice(at, Math.min(end, at + PIECE)), dtype) as CheckpointArray;
+      } finally {
+        await source.close?.();
+      }
+    },
+  };
+}
+
+/** A streamed array as a whole. */
+export async function wholeArray(array: CheckpointArray | StreamedArray): Promise<CheckpointArray> {
+  if (!('pieces' in array)) return array;
+  let whole: CheckpointArray | undefined;
+  let at = 0;
+  for await (const piece of array.pieces()) {
+    whole ??= new (piece.constructor as new (n: number) => CheckpointArray)(array.length);
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  const empty = { F64: Float64Array, F32: Float32Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array };
+  return whole ?? new empty[array.type](0);
+}
+
 /**
- * Reads a checkpoint, the last one unless `step` says otherwise.
+ * Opens a checkpoint, the last one unless `step` says otherwise. Its arrays are read from the file when they are asked for.
  *
  * @throws when there is none, it is damaged (says which others there are), or of a newer saekit
  */
-export async function readCheckpoint(folder: string, step?: number): Promise<Checkpoint> {
+export async function openCheckpoint(folder: string, step?: number): Promise<Checkpoint<StreamedArray>> {
   const steps = await listCheckpoints(folder);
   const wanted = step ?? steps.at(-1);
   if (wanted === undefined || !steps.includes(wanted)) {
@@ -122,11 +169,12 @@ export async function readCheckpoint(folder: string, step?: number): Promise<Che
     const source = await openFile(join(path, ARRAYS));
     try {
       const file = await readSafetensors(source, join(path, ARRAYS));
-      const arrays = new Map<string, CheckpointArray>();
-      for (const name of file.tensors.keys()) arrays.set(name, (await file.read(name)) as CheckpointArray);
+      const arrays = new Map(
+        [...file.tensors].map(([name, entry]) => [name, streamed(join(path, ARRAYS), entry)]),
+      );
       const today = migrate('checkpoint', { ...stored, arrays }, join(path, JSON_FILE)) as Checkpoint['json'];
       const { schemaVersion: _, step: __, arrays: all, ...json } = today;
-      return { step: wanted, arrays: all as Checkpoint['arrays'], json };
+      return { step: wanted, arrays: all as typeof arrays, json };
     } finally {
       await source.close?.();
     }

@@ -21,6 +21,7 @@ export {
   storedBytesPerRow,
 } from './activations/writer.ts';
 export { folderWriter, StorageFull } from './atomic.ts';
+export { wholeArray } from './checkpoints.ts';
 export { lockFolder, lockOwner } from './lock.ts';
 export { tensorboardSink } from './logs/tensorboard.ts';
 export { checkLogUrl, type UrlReport, urlSink } from './logs/url.ts';

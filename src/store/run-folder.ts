@@ -14,14 +14,15 @@ import { type MetricsLine, type Run, runSchema } from '../shared/run.ts';
 import { type Disk, disk, folderWriter, isTemporary, removeTemporaries, writeJson } from './atomic.ts';
 import {
   listCheckpoints,
-  readCheckpoint,
+  openCheckpoint,
   recoverCheckpoints,
   removeCheckpointsAfter,
+  wholeArray,
   writeCheckpoint,
 } from './checkpoints.ts';
 import { isLockFile, lockFolder } from './lock.ts';
 import { METRICS_FILE, openMetricsLog, readMetrics, truncateMetrics } from './metrics.ts';
-import type { Checkpoint, FolderWriter } from './types.ts';
+import type { Checkpoint, CheckpointArray, FolderWriter, StreamedArray } from './types.ts';
 
 const RUN_FILE = 'run.json';
 const CHECKPOINTS = 'checkpoints';
@@ -34,7 +35,7 @@ export type RunFolder = {
   writeRun(run: Run): Promise<void>;
   appendMetrics(line: MetricsLine): Promise<void>;
   /** Writes checkpoints/step-N and keeps the last two. */
-  saveCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  saveCheckpoint(checkpoint: Checkpoint<CheckpointArray | StreamedArray>): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -103,16 +104,16 @@ export async function createRunFolder(path: string, { on = disk }: { on?: Disk }
 export async function resumeRunFolder(
   path: string,
   { step, on = disk }: { step?: number | undefined; on?: Disk } = {},
-): Promise<{ folder: RunFolder; run: Run; checkpoint: Checkpoint | undefined }> {
+): Promise<{ folder: RunFolder; run: Run; checkpoint: Checkpoint<StreamedArray> | undefined }> {
   // Read before the lock is taken: a wrong path must not become a folder.
   let run = await readRun(path);
-  let checkpoint: Checkpoint | undefined;
+  let checkpoint: Checkpoint<StreamedArray> | undefined;
   const folder = await lockAndOpen(path, on, async () => {
     run = await readRun(path);
     const checkpoints = join(path, CHECKPOINTS);
     await recoverCheckpoints(checkpoints);
     if (step !== 0 && (step !== undefined || (await listCheckpoints(checkpoints)).length > 0))
-      checkpoint = await readCheckpoint(checkpoints, step);
+      checkpoint = await openCheckpoint(checkpoints, step);
     if (run.status === 'finished') return;
     await removeCheckpointsAfter(checkpoints, checkpoint?.step ?? 0);
     await truncateMetrics(join(path, METRICS_FILE), checkpoint?.step ?? 0);
@@ -148,6 +149,10 @@ export async function readRun(path: string): Promise<Run> {
 export const readRunMetrics = (path: string): Promise<MetricsLine[]> => readMetrics(join(path, METRICS_FILE));
 /** Steps with a checkpoint, ascending. */
 export const runCheckpoints = (path: string): Promise<number[]> => listCheckpoints(join(path, CHECKPOINTS));
-/** A checkpoint of a run folder, the last one unless `step` is given. */
-export const readRunCheckpoint = (path: string, step?: number): Promise<Checkpoint> =>
-  readCheckpoint(join(path, CHECKPOINTS), step);
+/** A checkpoint of a run folder with its arrays in memory, the last one unless `step` is given. */
+export async function readRunCheckpoint(path: string, step?: number): Promise<Checkpoint> {
+  const { arrays, ...rest } = await openCheckpoint(join(path, CHECKPOINTS), step);
+  const whole = new Map<string, CheckpointArray>();
+  for (const [name, array] of arrays) whole.set(name, await wholeArray(array));
+  return { ...rest, arrays: whole };
+}

@@ -22,9 +22,18 @@ export type MetricSink = {
 
 export type CheckpointArray = Float32Array | Int32Array | Float64Array | Uint32Array | Uint8Array;
 
+/** An array that is handed over piece by piece, so that it need not exist whole. */
+export type StreamedArray = {
+  readonly type: 'F64' | 'F32' | 'I32' | 'U32' | 'U8';
+  /** Elements. */
+  readonly length: number;
+  /** In order; a piece is valid until the next one is asked for. */
+  pieces(): AsyncIterable<CheckpointArray>;
+};
+
 /** Everything that a continuation needs: arrays by name and plain JSON. */
-export type Checkpoint = {
+export type Checkpoint<A = CheckpointArray> = {
   readonly step: number;
-  readonly arrays: ReadonlyMap<string, CheckpointArray>;
+  readonly arrays: ReadonlyMap<string, A>;
   readonly json: Readonly<Record<string, unknown>>;
 };

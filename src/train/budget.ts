@@ -2,6 +2,7 @@ import { sharedBytes } from './comm/threads.ts';
 import type { SlotSizes } from './comm/types.ts';
 import { groupBytes, layout } from './group.ts';
 import type { TrainerConfig } from './types.ts';
+import { windowBytes } from './window.ts';
 
 /** Longest message of every slot, elements per rank. */
 export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
@@ -21,7 +22,7 @@ export function trainerBudget(config: TrainerConfig, ranks: number): Record<stri
   const group = groupBytes(config, ranks);
   return {
     'weights and Adam moments': ranks * group.state,
-    'batch buffers': ranks * group.batch + 4 * config.B * config.D,
+    'batch buffers': ranks * group.batch + (config.workers > 0 ? windowBytes(config) : 0),
     'between workers': ranks > 1 ? sharedBytes(ranks, slotSizes(config, ranks)) : 0,
   };
 }

@@ -8,7 +8,8 @@
  * So s xhat(x) is what the trainer computes from s x. Adam starts at zero.
  */
 import type { Sae } from '../sae/types.ts';
-import { type Initial, scalesOf } from './init.ts';
+import { scalesOf } from './init.ts';
+import type { Scales } from './step.ts';
 import type { TrainerConfig } from './types.ts';
 
 /** Farther from 1 than rounding to half precision moves a norm. */
@@ -28,6 +29,8 @@ export function checkStart(config: Pick<TrainerConfig, 'D' | 'F' | 'K'>, from: S
       `Decoder row ${bad} of the SAE to start from has norm ${norms[bad]!.toPrecision(4)}. Training keeps every row at 1, and scaling this one would change which latents are the top K. Start from an SAE with a unit-norm decoder.`,
     );
 }
+
+export type Initial = { readonly scales: Scales } & Pick<Sae, 'W_enc' | 'W_dec' | 'b_enc' | 'b_dec'>;
 
 /** Throws as `checkStart` does, and when the sample cannot give the scales. */
 export function parametersOf(config: TrainerConfig, sample: Float32Array, from: Sae): Initial {

@@ -5,21 +5,24 @@
  *   mseScale  = 1 / mean (s x - mean s x)^2            so that predicting the mean costs 1
  *   b_dec     = geometric median of s x
  *   W_dec     = random unit rows,  W_enc = c W_dec,  b_enc = 0
- *   c         : 256 random unit vectors u, fed as u + b_dec, come back with mean norm 1
+ *   c         : 256 random unit vectors u, fed as u + b_dec, come back with mean norm 1   (c = 1 / mean |TopK(u W_dec^T) W_dec|)
  */
-import { createEncoder, decode } from '../sae/topk.ts';
+import { pointer as at, createArena } from '../kernels/arena.ts';
+import { createKernels } from '../kernels/kernels.ts';
+import { getPlatform } from '../platform/index.ts';
+import { createProduct, latentTile } from '../sae/product.ts';
 import { createRng } from '../shared/rng.ts';
 import type { Scales } from './step.ts';
 import type { TrainerConfig } from './types.ts';
 
 const probes = 256;
 
-export type Initial = {
+/** Everything of a start but the weights. */
+export type RandomStart = {
   readonly scales: Scales;
   readonly b_dec: Float32Array;
-  readonly W_enc: Float32Array;
-  readonly b_enc: Float32Array;
-  readonly W_dec: Float32Array;
+  /** c: W_enc = c W_dec. */
+  readonly encoderScale: number;
 };
 
 /** s and mseScale. Throws when the sample [N,D] is empty, constant, or holds a number that is not finite. */
@@ -50,31 +53,49 @@ export function scalesOf(sample: Float32Array, D: number): Scales {
   return { inputScale, mseScale: (N * D) / (squares * inputScale ** 2) };
 }
 
-/** A random start. Throws as `scalesOf` does. */
-export async function initialParameters(config: TrainerConfig, sample: Float32Array): Promise<Initial> {
+/**
+ * A random start. `take` gets the rows of W_dec in tiles, from latent `first` on, valid during the call: W_dec as a whole is never made
+ * here. Throws as `scalesOf` does.
+ */
+export async function randomStart(
+  config: TrainerConfig,
+  sample: Float32Array,
+  take: (rows: Float32Array, first: number) => Promise<void>,
+): Promise<RandomStart> {
   const { D, F, K, seed } = config;
   const scales = scalesOf(sample, D);
-  const { inputScale } = scales;
-  const b_dec = Float32Array.from(geometricMedian(sample, D), (v) => v * inputScale);
-  const W_dec = unitRows(F, D, seed);
+  const b_dec = Float32Array.from(geometricMedian(sample, D), (v) => v * scales.inputScale);
   const rng = createRng(`probe/${seed}`);
   const u = new Float32Array(probes * D);
   for (let row = 0; row < probes; row++) fillUnit(u.subarray(row * D, (row + 1) * D), () => rng.normal());
-  const zero = new Float32Array(D);
-  const sae = {
-    config: { architecture: 'topk' as const, D, F, K, metadata: {} },
-    W_enc: W_dec,
-    W_dec,
-    b_enc: new Float32Array(F),
-    b_dec: zero,
-  };
-  const encoder = await createEncoder(sae);
-  const out = decode(sae, await encoder.encode(u));
-  await encoder.close();
+
+  const arena = createArena(8 * K * probes + 4 * probes * latentTile + 1024);
+  const kernels = createKernels(arena.memory);
+  const [values, latents] = [arena.f32(probes * K), arena.i32(probes * K)];
+  const pre = arena.f32(probes * latentTile);
+  const product = await createProduct(getPlatform().threads);
+  const tile = new Float32Array(Math.min(F, latentTile) * D);
+  for (let first = 0; first < F; first += latentTile) {
+    const n = Math.min(latentTile, F - first);
+    const rows = tile.subarray(0, n * D);
+    for (let i = 0; i < n; i++) fillDirection(rows.subarray(i * D, (i + 1) * D), first + i, seed);
+    await product.run(u, rows, new Float32Array(n), pre.subarray(0, probes * n), D);
+    kernels.selectTile(at(pre), probes, n, first, at(values), at(latents), K);
+    await take(rows, first);
+  }
+  await product.close();
   let reached = 0;
-  for (let row = 0; row < probes; row++) reached += Math.hypot(...out.subarray(row * D, (row + 1) * D));
-  const W_enc = W_dec.map((v) => (v * probes) / reached);
-  return { scales, b_dec, W_enc, b_enc: new Float32Array(F), W_dec };
+  const direction = new Float32Array(D);
+  for (let row = 0; row < probes; row++) {
+    const out = new Float32Array(D);
+    for (let k = row * K; k < (row + 1) * K; k++) {
+      if (values[k] === 0) continue;
+      fillDirection(direction, latents[k]!, seed);
+      for (let d = 0; d < D; d++) out[d]! += values[k]! * direction[d]!;
+    }
+    reached += Math.hypot(...out);
+  }
+  return { scales, b_dec, encoderScale: probes / reached };
 }
 
 /**
@@ -103,14 +124,10 @@ export function geometricMedian(x: Float32Array, D: number): Float64Array {
   return g;
 }
 
-/** F random directions [F,D]; every latent has its own stream, so the shards it falls into do not matter. */
-function unitRows(F: number, D: number, seed: number): Float32Array {
-  const W = new Float32Array(F * D);
-  for (let i = 0; i < F; i++) {
-    const rng = createRng(seed * 2 ** 32 + i);
-    fillUnit(W.subarray(i * D, (i + 1) * D), () => rng.normal());
-  }
-  return W;
+/** Direction of latent i: each has its own stream, so the shards it falls into do not matter. */
+function fillDirection(row: Float32Array, i: number, seed: number): void {
+  const rng = createRng(seed * 2 ** 32 + i);
+  fillUnit(row, () => rng.normal());
 }
 
 function fillUnit(row: Float32Array, normal: () => number): void {

@@ -3,20 +3,32 @@ import type { Comm } from './comm/types.ts';
 import { createGroup } from './group.ts';
 import { type Scales, type StepResult, trainStep } from './step.ts';
 import type { TrainerConfig } from './types.ts';
+import { typeOf } from './window.ts';
 
-/** Named arrays, each the slice of this rank's latents (b_dec and its moments whole, from every rank alike). */
-export type RankState = Record<string, RankArray>;
+/** Named arrays: weights, moments, counters. */
 export type RankArray = Float32Array | Int32Array | Float64Array;
+
+/** An array of a rank, seen from outside: unpadded, the slice of this rank's latents. */
+export type ArrayInfo = {
+  readonly type: 'F32' | 'I32' | 'F64';
+  /** Elements. */
+  readonly length: number;
+  /** Elements that move together: the model's D where rows are D wide, else 1. */
+  readonly width: number;
+  /** Equal and whole on every rank: b_dec and what belongs to it. */
+  readonly shared: boolean;
+};
 
 /** One rank of a training run: its latents, and the step program on them. Behind a worker's port or called directly. */
 export type Rank = {
   step(raw: Float32Array, step: number, scales: Scales): Promise<StepResult>;
-  /** What `read` can give. */
-  readonly names: readonly string[];
-  /** A copy. Rows are unpadded: [F,D] with the model's D. */
-  read(name: string): RankArray;
-  /** Overwrites what is given, leaves the rest. */
-  write(state: RankState): void;
+  describe(): Readonly<Record<string, ArrayInfo>>;
+  /** Copies elements [from, from + into.length) of an array out; both are multiples of its width. */
+  read(name: string, from: number, into: RankArray): void;
+  /** Overwrites elements [from, from + values.length) of an array; both are multiples of its width. */
+  write(name: string, from: number, values: RankArray): void;
+  /** to = factor * from, element by element; both have the same shape. */
+  scale(to: string, from: string, factor: number): void;
   close(): Promise<void>;
 };
 
@@ -26,24 +38,31 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   const { D: padded } = group;
   const { D } = config;
   const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec } = group;
-  const vectors: RankState = { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec };
-  const arrays: RankState = { ...group.weights, ...vectors };
-  /** Arrays whose rows are D wide. */
-  const wide = new Set([
-    'W_enc',
-    'W_dec',
-    'mEnc',
-    'vEnc',
-    'mDec',
-    'vDec',
-    'W_start',
-    'b_dec',
-    'mBDec',
-    'vBDec',
-    'emaEnc',
-    'emaDec',
-    'emaBDec',
-  ]);
+  const whole: Record<string, RankArray> = { b_dec, mBDec, vBDec, emaBDec };
+  const arrays: Record<string, RankArray> = { ...group.weights, sinceFired, fired, ...whole };
+  const info = Object.fromEntries(
+    Object.entries(arrays)
+      .filter(([, { length }]) => length > 0)
+      .map(([name, array]) => {
+        const rows = wide.has(name) ? array.length / padded : array.length;
+        const width = wide.has(name) ? D : 1;
+        return [name, { type: typeOf(array), length: rows * width, width, shared: name in whole }];
+      }),
+  ) satisfies Record<string, ArrayInfo>;
+
+  /** Calls `move` with every stretch that lies together, in this rank's memory and in the unpadded array. */
+  function each(
+    name: string,
+    from: number,
+    count: number,
+    move: (mine: RankArray, at: number) => void,
+  ): void {
+    const array = arrays[name]!;
+    const width = info[name]!.width === 1 || D === padded ? count : D;
+    const first = info[name]!.width === 1 || D === padded ? from : (from / D) * padded;
+    for (let at = 0, mine = first; at < count; at += width, mine += padded)
+      move(array.subarray(mine, mine + width), at);
+  }
 
   return {
     async step(raw, step, scales) {
@@ -54,32 +73,31 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
         throw error;
       }
     },
-    names: Object.keys(arrays).filter((name) => arrays[name]!.length > 0),
-    read(name) {
-      const array = arrays[name];
-      if (!array) throw new Error(`A rank has no array ${name}.`);
-      return wide.has(name) ? repack(array, padded, D) : array.slice();
-    },
-    write(state) {
-      for (const [name, values] of Object.entries(state)) {
-        const target = arrays[name];
-        if (!target)
-          throw new Error(`A training state has no array ${name}; it has ${Object.keys(arrays).join(', ')}.`);
-        const source = wide.has(name) ? repack(values, D, padded) : values;
-        if (source.length !== target.length)
-          throw new Error(`${name} holds ${source.length} numbers, this run needs ${target.length}.`);
-        target.set(source);
-      }
+    describe: () => info,
+    read: (name, from, into) => each(name, from, into.length, (mine, at) => into.set(mine, at)),
+    write: (name, from, values) =>
+      each(name, from, values.length, (mine, at) => mine.set(values.subarray(at, at + mine.length))),
+    scale(to, from, factor) {
+      const [target, source] = [arrays[to]!, arrays[from]!];
+      for (let i = 0; i < target.length; i++) target[i] = source[i]! * factor;
     },
     close: () => product.close(),
   };
 }
 
-/** Rows of width `from` as rows of width `to`, cut or padded with zeros; a copy. */
-function repack<T extends RankArray>(values: T, from: number, to: number): T {
-  if (from === to) return values.slice() as T;
-  const rows = values.length / from;
-  const out = new (values.constructor as new (n: number) => T)(rows * to);
-  for (let r = 0; r < rows; r++) out.set(values.subarray(r * from, r * from + Math.min(from, to)), r * to);
-  return out;
-}
+/** Arrays whose rows are D wide. */
+const wide = new Set([
+  'W_enc',
+  'W_dec',
+  'mEnc',
+  'vEnc',
+  'mDec',
+  'vDec',
+  'W_start',
+  'b_dec',
+  'mBDec',
+  'vBDec',
+  'emaEnc',
+  'emaDec',
+  'emaBDec',
+]);

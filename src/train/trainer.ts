@@ -1,14 +1,13 @@
-import { getPlatform } from '../platform/index.ts';
 import type { Sae } from '../sae/types.ts';
-import { rankCount, slotSizes, trainerBudget } from './budget.ts';
-import { singleComm } from './comm/single.ts';
-import { createSharedSpace } from './comm/threads.ts';
-import { initialParameters } from './init.ts';
+import type { StreamedArray } from '../store/types.ts';
+import { rankCount, trainerBudget } from './budget.ts';
+import { crewOnThisThread, crewOnWorkers } from './crew.ts';
+import { randomStart } from './init.ts';
 import { normaliseRowsInPlace, parametersOf, scaleInPlace } from './init-from.ts';
-import { createRank, type RankArray, type RankState } from './rank.ts';
-import type { Scales, StepResult } from './step.ts';
+import type { RankArray } from './rank.ts';
+import { createState } from './state.ts';
+import type { Scales } from './step.ts';
 import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
-import type { WorkerData, WorkerReply, WorkerRequest } from './worker.ts';
 
 /** The loss was not a finite number; the weights are as they were before that step. */
 export class TrainingDiverged extends Error {
@@ -34,34 +33,17 @@ export class TrainingDiverged extends Error {
 export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
   check(config);
   const ranks = rankCount(config);
-  const crew = config.workers === 0 ? await onThisThread(config) : onWorkers(config, ranks);
+  const crew = config.workers === 0 ? await crewOnThisThread(config) : crewOnWorkers(config, ranks);
+  const arrays = createState(crew, await crew.describe());
   const { D, F, B } = config;
   let step = 0;
   let scales: Scales | undefined;
+  let closed: Promise<void> | undefined;
 
-  /** Named state arrays, each whole [F,...], joined from the ranks' slices one array at a time. */
-  async function readState(names: readonly string[]): Promise<RankState> {
-    const state: RankState = {};
-    for (const name of names) {
-      const parts = await crew.read(name);
-      state[name] = shared.has(name) || parts.length === 1 ? parts[0]! : concatenate(parts);
-    }
-    return state;
-  }
-
-  async function writeState(state: RankState): Promise<void> {
-    const n = crew.ranks;
-    await crew.write(
-      Array.from({ length: n }, (_, r) =>
-        Object.fromEntries(
-          Object.entries(state).map(([name, array]) => {
-            const each = array.length / n;
-            return [name, shared.has(name) ? array : array.slice(r * each, (r + 1) * each)];
-          }),
-        ),
-      ),
-    );
-  }
+  const scalars = (): Float64Array => {
+    if (!scales) throw new Error('There is no state before initialize(sample).');
+    return Float64Array.of(step, scales.inputScale, scales.mseScale);
+  };
 
   return {
     config,
@@ -70,16 +52,21 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
     },
     budget: trainerBudget(config, ranks),
     async initialize(sample, from) {
-      const initial = await (from ? parametersOf(config, sample, from) : initialParameters(config, sample));
-      scales = initial.scales;
-      const { W_enc, W_dec, b_enc, b_dec } = initial;
-      await writeState({
-        W_enc,
-        W_dec,
-        b_enc,
-        b_dec,
-        ...(config.freeze === 'soft' ? { W_start: W_dec } : {}),
-      });
+      if (from) {
+        const { W_enc, W_dec, b_enc, b_dec, ...start } = parametersOf(config, sample, from);
+        for (const [name, values] of Object.entries({ W_enc, W_dec, b_enc, b_dec }))
+          await arrays.write(name, values);
+        scales = start.scales;
+      } else {
+        const start = await randomStart(config, sample, (rows, first) =>
+          arrays.write('W_dec', rows, first * D),
+        );
+        await crew.scale('W_enc', 'W_dec', start.encoderScale);
+        await arrays.write('b_enc', new Float32Array(F));
+        await arrays.write('b_dec', start.b_dec);
+        scales = start.scales;
+      }
+      if (config.freeze === 'soft') await crew.scale('W_start', 'W_dec', 1);
     },
     async train(x) {
       if (!scales) throw new Error('Call initialize(sample) or restore(state) before the first step.');
@@ -96,8 +83,9 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       const names = averaged
         ? ['emaEnc', 'emaDec', 'emaBias', 'emaBDec']
         : ['W_enc', 'W_dec', 'b_enc', 'b_dec'];
-      const state = (await readState(names)) as Record<string, Float32Array>;
-      const [W_enc, W_dec, b_enc, b_dec] = names.map((name) => state[name]!);
+      const found: RankArray[] = [];
+      for (const name of names) found.push(await arrays.read(name));
+      const [W_enc, W_dec, b_enc, b_dec] = found as Float32Array[];
       if (config.ema && averaged) {
         const correction = 1 / (1 - Math.fround(config.ema) ** step);
         for (const array of [W_enc!, b_enc!, b_dec!]) scaleInPlace(array, correction);
@@ -114,92 +102,34 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
         b_dec: unscale(b_dec!),
       };
     },
-    firingCounts: async () => (await readState(['fired'])).fired as Float64Array,
+    firingCounts: async () => (await arrays.read('fired')) as Float64Array,
+    streamState() {
+      const values = scalars();
+      const one: StreamedArray = {
+        type: 'F64',
+        length: values.length,
+        async *pieces() {
+          yield values;
+        },
+      };
+      return new Map([...arrays.streamed(), ['scalars', one]]);
+    },
     async state() {
-      if (!scales) throw new Error('There is no state before initialize(sample).');
-      const scalars = Float64Array.of(step, scales.inputScale, scales.mseScale);
-      return new Map(Object.entries({ ...(await readState(await crew.names())), scalars }));
+      const whole = new Map<string, RankArray>();
+      for (const name of arrays.streamed().keys()) whole.set(name, await arrays.read(name));
+      return whole.set('scalars', scalars());
     },
     async restore(state) {
-      const { scalars, ...arrays } = Object.fromEntries(state);
-      if (!scalars)
+      const saved = state.get('scalars');
+      if (!saved)
         throw new Error('This training state has no array `scalars` (step, input scale, loss scale).');
-      step = scalars[0]!;
-      scales = { inputScale: scalars[1]!, mseScale: scalars[2]! };
-      await writeState(arrays);
+      const values: number[] = [];
+      for await (const piece of 'pieces' in saved ? saved.pieces() : [saved]) values.push(...piece);
+      step = values[0]!;
+      scales = { inputScale: values[1]!, mseScale: values[2]! };
+      for (const [name, array] of state) if (name !== 'scalars') await arrays.load(name, array);
     },
-    close: () => crew.close(),
-  };
-}
-
-/** State arrays that every rank holds whole. */
-const shared = new Set(['b_dec', 'mBDec', 'vBDec', 'emaBDec']);
-
-/** All ranks of a run, asked at once. */
-type Crew = {
-  readonly ranks: number;
-  step(x: Float32Array, step: number, scales: Scales): Promise<StepResult>;
-  names(): Promise<readonly string[]>;
-  /** Every rank's slice. */
-  read(name: string): Promise<RankArray[]>;
-  write(states: readonly RankState[]): Promise<void>;
-  close(): Promise<void>;
-};
-
-async function onThisThread(config: TrainerConfig): Promise<Crew> {
-  const rank = await createRank(config, singleComm(), getPlatform().threads);
-  return {
-    ranks: 1,
-    step: (x, step, scales) => rank.step(x, step, scales),
-    names: async () => rank.names,
-    read: async (name) => [rank.read(name)],
-    write: async ([state]) => rank.write(state!),
-    close: () => rank.close(),
-  };
-}
-
-function onWorkers(config: TrainerConfig, ranks: number): Crew {
-  const space = createSharedSpace(ranks, slotSizes(config, ranks));
-  const batch = new SharedArrayBuffer(config.B * config.D * 4);
-  const raw = new Float32Array(batch);
-  const waiting: ((reply: WorkerReply) => void)[][] = Array.from({ length: ranks }, () => []);
-  const workers = Array.from({ length: ranks }, (_, rank) => {
-    const worker = getPlatform().spawnWorker('train/worker', {
-      config,
-      space,
-      rank,
-      batch,
-    } satisfies WorkerData);
-    worker.onMessage((reply) => waiting[rank]!.shift()?.(reply as WorkerReply));
-    worker.onError((error) => {
-      for (const queue of waiting) for (const settle of queue.splice(0)) settle({ error: error.message });
-    });
-    return worker;
-  });
-  async function ask(rank: number, request: WorkerRequest): Promise<unknown> {
-    const reply = await new Promise<WorkerReply>((resolve) => {
-      waiting[rank]!.push(resolve);
-      workers[rank]!.postMessage(request);
-    });
-    if ('error' in reply) throw new Error(reply.error);
-    return reply.result;
-  }
-  const askAll = (request: (rank: number) => WorkerRequest) =>
-    Promise.all(workers.map((_, rank) => ask(rank, request(rank))));
-  return {
-    ranks,
-    async step(x, step, scales) {
-      raw.set(x);
-      const [first] = (await askAll(() => ({ type: 'step', step, scales }))) as StepResult[];
-      return first!;
-    },
-    names: () => ask(0, { type: 'names' }) as Promise<readonly string[]>,
-    read: (name) => askAll(() => ({ type: 'read', name })) as Promise<RankArray[]>,
-    write: async (states) => void (await askAll((rank) => ({ type: 'write', state: states[rank]! }))),
-    async close() {
-      await askAll(() => ({ type: 'close' }));
-      await Promise.all(workers.map((worker) => worker.close()));
-    },
+    close: () => (closed ??= crew.close()),
   };
 }
 
@@ -230,15 +160,4 @@ function check({ F, K, B, shards, auxk, deadSteps, ema = 0 }: TrainerConfig): vo
     throw new Error(`The decay of the moving average is ${ema}; it must be at least 0 and below 1.`);
   if (auxk > 0 && deadSteps < 1)
     throw new Error(`A dead window of ${deadSteps} steps leaves no latent alive; use at least 1.`);
-}
-
-function concatenate(parts: readonly RankArray[]): RankArray {
-  const Array_ = parts[0]!.constructor as new (n: number) => Float32Array;
-  const out = new Array_(parts.reduce((n, part) => n + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -1,4 +1,5 @@
 import type { Sae } from '../sae/types.ts';
+import type { StreamedArray } from '../store/types.ts';
 
 /** Everything the trainer needs, nothing left to derive. Tokens are rows of activations. */
 export type TrainerConfig = {
@@ -62,9 +63,13 @@ export type Trainer = {
   exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
   /** Times each latent fired since the start [F], in rows. */
   firingCounts(): Promise<Float64Array>;
-  /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. */
+  /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. A copy, as large as the trainer's own. */
   state(): Promise<Map<string, Float32Array | Int32Array | Float64Array>>;
-  restore(state: Map<string, Float32Array | Int32Array | Float64Array>): Promise<void>;
+  /** The same piece by piece, without a copy of the whole: to be written while no step runs. */
+  streamState(): Map<string, StreamedArray>;
+  restore(
+    state: ReadonlyMap<string, Float32Array | Int32Array | Float64Array | StreamedArray>,
+  ): Promise<void>;
   /** Bytes this trainer holds, by purpose, as printed before anything is allocated. */
   readonly budget: Readonly<Record<string, number>>;
   close(): Promise<void>;

@@ -25,6 +25,7 @@ import {
   readRun,
   resumeRunFolder,
   runCheckpoints,
+  type StreamedArray,
 } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { pinned } from './hub.ts';
@@ -68,7 +69,7 @@ export type GridResult = {
 
 type Opened = { readonly plan: TrainPlan; readonly folder: RunFolder; readonly started: string } & (
   | { readonly checkpoint: undefined }
-  | { readonly checkpoint: Checkpoint; readonly run: Run }
+  | { readonly checkpoint: Checkpoint<StreamedArray>; readonly run: Run }
 );
 
 /**

@@ -149,9 +149,9 @@ async function train(source: Source, member: Member, options: TrainOptions): Pro
   return await finishMember(source, member, loop, { sae, signal, onEvaluate, seconds });
 }
 
-/** Writes the finished SAE. */
+/** Writes the finished SAE; the member trains no more. */
 export async function saveMember(member: Member): Promise<Sae> {
-  const sae = await member.exportSae();
+  const sae = await member.finish();
   await saveSae(member.folder.writer, sae);
   return sae;
 }

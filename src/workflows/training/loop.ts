@@ -9,9 +9,10 @@
  * finite (state before that step saved, status `failed`). Of several SAEs, one whose loss diverged is left behind, the others go on.
  */
 import { createMoments, type Moments } from '../../eval/index.ts';
-import { NonFiniteActivations, type StreamPosition } from '../../harvest/index.ts';
+import { NonFiniteActivations, type StreamArrays, type StreamPosition } from '../../harvest/index.ts';
 import { createEncoder, type Sae } from '../../sae/index.ts';
 import { Interrupted } from '../../shared/errors.ts';
+import { wholeArray } from '../../store/index.ts';
 import { TrainingDiverged } from '../../train/index.ts';
 import { joinRows, withPrefix } from '../arrays.ts';
 import type { SnippetProbe } from '../snippets.ts';
@@ -77,7 +78,7 @@ export async function trainMembers(
   try {
     // Steps on the rows that the scales were taken from come first, so that no row is spent on initialisation only.
     const waiting = checkpoint
-      ? restoreRows(rows, hooks, members)
+      ? await restoreRows(rows, hooks, members)
       : await firstRows(rows, members, options, plan.settings.shuffleTokens);
     for (const member of members)
       await member.begin(() => joinRows(waiting.map((xs) => xs[placeOf(member)]!)));
@@ -149,18 +150,20 @@ async function fail({ folder, trainer, writeRun }: Member, error: Error): Promis
 }
 
 /** Puts the rows where the checkpoints left them, every hook from one of its members. */
-function restoreRows(rows: TrainingRows, hooks: readonly string[], members: readonly Member[]): [] {
-  const states = hooks.map((hook) => {
+async function restoreRows(
+  rows: TrainingRows,
+  hooks: readonly string[],
+  members: readonly Member[],
+): Promise<[]> {
+  const arrays: StreamArrays[] = [];
+  for (const hook of hooks) {
     const { checkpoint } = members.find((member) => member.plan.settings.hook === hook)!;
-    return {
-      position: checkpoint!.json.stream as StreamPosition,
-      arrays: withPrefix(checkpoint!.arrays as Map<string, Float32Array | Int32Array>, 'stream.'),
-    };
-  });
-  rows.restore(
-    states[0]!.position,
-    states.map(({ arrays }) => arrays),
-  );
+    const own: StreamArrays = new Map();
+    for (const [name, array] of withPrefix(checkpoint!.arrays, 'stream.'))
+      own.set(name, (await wholeArray(array)) as Float32Array | Int32Array);
+    arrays.push(own);
+  }
+  rows.restore(members[0]!.checkpoint!.json.stream as StreamPosition, arrays);
   return [];
 }
 

@@ -2,7 +2,7 @@
 import type { StageTimes } from '../../harvest/index.ts';
 import type { Sae } from '../../sae/index.ts';
 import { type Run, runSchemaVersion } from '../../shared/run.ts';
-import type { Checkpoint, CheckpointArray, RunFolder, UrlReport } from '../../store/index.ts';
+import type { Checkpoint, CheckpointArray, RunFolder, StreamedArray, UrlReport } from '../../store/index.ts';
 import { createTrainer, type StepMetrics, type Trainer } from '../../train/index.ts';
 import { addPrefix, withPrefix } from '../arrays.ts';
 import { type LogTarget, openLog } from '../log.ts';
@@ -20,7 +20,7 @@ export type MemberParts = {
   /** When the run began, which may be before a resume. */
   readonly started: string;
   readonly start: Start;
-  readonly checkpoint: Checkpoint | undefined;
+  readonly checkpoint: Checkpoint<StreamedArray> | undefined;
   readonly logTo: LogTarget | undefined;
 };
 
@@ -30,7 +30,7 @@ export type Member = {
   readonly plan: TrainPlan;
   readonly folder: RunFolder;
   readonly trainer: Trainer;
-  readonly checkpoint: Checkpoint | undefined;
+  readonly checkpoint: Checkpoint<StreamedArray> | undefined;
   /** After the first step. */
   readonly progress: TrainProgress | undefined;
   /** From a sample of rows, or from the checkpoint that it was opened with. */
@@ -40,7 +40,8 @@ export type Member = {
   /** Writes a checkpoint: the trainer and the rows of this member's hook. */
   save(position: RowsState['position'], arrays: RowsState['arrays'][number]): Promise<void>;
   writeRun(status: Run['status']): Promise<void>;
-  exportSae(): Promise<Sae>;
+  /** The finished SAE; gives the trainer's memory back, which nothing needs after that. */
+  finish(): Promise<Sae>;
   closeLog(): Promise<UrlReport | undefined>;
 };
 
@@ -62,10 +63,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
       return progress;
     },
     async begin(sample) {
-      if (checkpoint)
-        await trainer.restore(
-          withPrefix(checkpoint.arrays as Map<string, Float32Array | Int32Array>, 'trainer.'),
-        );
+      if (checkpoint) await trainer.restore(withPrefix(checkpoint.arrays, 'trainer.'));
       else await trainer.initialize(sample(), start.sae);
     },
     async step(x, rows) {
@@ -81,8 +79,10 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
       return progress;
     },
     async save(position, rowArrays) {
-      const trainerState = addPrefix<CheckpointArray>(await trainer.state(), 'trainer.');
-      const arrays = new Map([...trainerState, ...addPrefix<CheckpointArray>(rowArrays, 'stream.')]);
+      const arrays = new Map<string, CheckpointArray | StreamedArray>([
+        ...addPrefix(trainer.streamState(), 'trainer.'),
+        ...addPrefix(rowArrays, 'stream.'),
+      ]);
       await folder.saveCheckpoint({ step: trainer.step, arrays, json: { stream: position } });
     },
     writeRun: (status) =>
@@ -106,14 +106,17 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         step: trainer.step,
         ...(last ? { metrics: last } : {}),
       }),
-    exportSae: () =>
-      trainer.exportSae({
+    async finish() {
+      const sae = await trainer.exportSae({
         ...source.metadata(plan),
         training_tokens: config.tokens,
         freeze: config.freeze,
         ...(config.multiTopk ? { multi_topk: true } : {}),
         ...(config.ema > 0 ? { ema: config.ema } : {}),
-      }),
+      });
+      await trainer.close();
+      return sae;
+    },
     async closeLog() {
       await log.close();
       return log.report();
