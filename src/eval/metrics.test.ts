@@ -130,6 +130,22 @@ describe('single-token latents', () => {
   });
 });
 
+describe('moments', () => {
+  it('go on from a stored state with the same bits', () => {
+    const rng = createRng('moments');
+    const D = 5;
+    const batches = [7, 1, 12].map((B) => Float32Array.from({ length: B * D }, () => rng.normal() + 3));
+    const [whole, before, after] = [createMoments(D), createMoments(D), createMoments(D)];
+    for (const x of batches) whole.add(x, x.length / D);
+    for (const x of batches.slice(0, 2)) before.add(x, x.length / D);
+    after.restore(before.state());
+    after.add(batches[2]!, 12);
+    expect(after.n).toBe(20);
+    expect(after.mean()).toEqual(whole.mean());
+    expect(after.covariance()).toEqual(whole.covariance());
+  });
+});
+
 describe('PCA', () => {
   it('explains what Eckart–Young says, and everything with K = D', async () => {
     const rng = createRng('pca');

@@ -7,7 +7,6 @@
  *     S ← S + S_b + δ δ^T n n_b / (n + n_b),   x̄ ← x̄ + δ n_b / (n + n_b)
  * in float64.
  */
-
 export type Moments = {
   readonly D: number;
   /** Rows taken so far. */
@@ -18,6 +17,10 @@ export type Moments = {
   mean(): Float64Array;
   /** Population covariance, row-major [D,D]. */
   covariance(): Float64Array;
+  /** To be stored, before more rows come: n [1], mean [D], scatter [D,D] with the lower triangle of n C. */
+  state(): Map<string, Float64Array>;
+  /** Continues from a stored state, to the same bits. */
+  restore(state: ReadonlyMap<string, Float64Array>): void;
 };
 
 /** Starts empty moments for rows of width D. */
@@ -55,6 +58,18 @@ export function createMoments(D: number): Moments {
       for (let i = 0; i < D; i++)
         for (let j = 0; j <= i; j++) full[i * D + j] = full[j * D + i] = scatter[i * D + j]! / n;
       return full;
+    },
+    state() {
+      return new Map([
+        ['n', Float64Array.of(n)],
+        ['mean', centre],
+        ['scatter', scatter],
+      ]);
+    },
+    restore(state) {
+      n = state.get('n')![0]!;
+      centre.set(state.get('mean')!);
+      scatter.set(state.get('scatter')!);
     },
   };
 }

@@ -42,15 +42,24 @@ export async function explainFull(
 ): Promise<unknown> {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
-  const free = await statfs(dirname(path)).then(
-    ({ bavail, bsize }) => `, ${size(bavail * bsize)} free`,
-    () => '',
-  );
+  const bytes = await freeBytes(dirname(path));
+  const free = bytes === undefined ? '' : `, ${size(bytes)} free`;
   const reason = code === 'EDQUOT' ? 'The disk quota is used up' : 'No space left on the disk';
   return new StorageFull(
     `${reason} while writing ${what} to ${path} (${size(needed)} needed${free}). ${intact} Free some space and run again.`,
     { cause: error },
   );
+}
+
+/** On the disk of a folder that need not be there yet. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    const parent = dirname(folder);
+    return parent === folder ? undefined : await freeBytes(parent);
+  }
 }
 
 /** Flushes a folder's list of names, so that a rename outlives a power cut. Not every system can. */
@@ -102,7 +111,7 @@ export async function removeTemporaries(folder: string): Promise<void> {
 }
 
 /**
- * Writes a file whole or not at all.
+ * Writes a file whole or not at all. Its folder is made when it is missing.
  *
  * @param what what it is, for messages: `the SAE's weights`
  * @throws StorageFull on a full disk, with the bytes needed and free; `path` keeps its earlier content
@@ -114,6 +123,7 @@ export async function writeAtomic(
 ): Promise<void> {
   const temporary = `${path}.tmp-${process.pid}-${temporaries++}`;
   try {
+    await mkdir(dirname(path), { recursive: true });
     await writeFlushed(temporary, chunks, byteLength, on);
     await on.rename(temporary, path);
   } catch (error) {
@@ -138,9 +148,7 @@ export async function writeJson(path: string, value: unknown, what: string, on: 
 export function folderWriter(folder: string, on: Disk = disk): FolderWriter {
   return {
     name: folder,
-    async write(file, chunks, byteLength) {
-      await mkdir(folder, { recursive: true });
-      await writeAtomic(join(folder, file), chunks, { byteLength, what: file, on });
-    },
+    write: (file, chunks, byteLength) =>
+      writeAtomic(join(folder, file), chunks, { byteLength, what: file, on }),
   };
 }

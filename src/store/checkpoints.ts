@@ -52,9 +52,14 @@ export async function recoverCheckpoints(folder: string): Promise<void> {
 
 /** Renamed first: a checkpoint that is half removed must not be found. */
 async function removeCheckpoint(folder: string, step: number): Promise<void> {
+  const path = join(folder, `step-${step}`);
   const going = join(folder, `.tmp-gone-step-${step}`);
-  await rename(join(folder, `step-${step}`), going);
-  await rm(going, { recursive: true, force: true });
+  // A full disk may have no room for the new name.
+  const there = await rename(path, going).then(
+    () => going,
+    () => path,
+  );
+  await rm(there, { recursive: true, force: true });
 }
 
 /** Removes the checkpoints of later steps: of a run that goes on from an earlier one. */

@@ -20,7 +20,7 @@ export {
   type ShardWriter,
   storedBytesPerRow,
 } from './activations/writer.ts';
-export { folderWriter, StorageFull } from './atomic.ts';
+export { folderWriter, isTemporary, StorageFull } from './atomic.ts';
 export { wholeArray } from './checkpoints.ts';
 export { lockFolder, lockOwner } from './lock.ts';
 export { tensorboardSink } from './logs/tensorboard.ts';

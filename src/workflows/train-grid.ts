@@ -21,6 +21,7 @@ import {
   checkLogUrl,
   createRunFolder,
   folderWriter,
+  isTemporary,
   type RunFolder,
   readRun,
   resumeRunFolder,
@@ -36,6 +37,7 @@ import {
   checkModel,
   finishMember,
   openSource,
+  type ResumeOptions,
   saveMember,
   type TrainOptions,
   type TrainResult,
@@ -92,7 +94,8 @@ export async function trainGrid(config: TrainConfig, grid: Grid, options: GridOp
     for (const plan of plans) await openStart(plan);
     const source = await unread.read();
     await mkdir(folder, { recursive: true });
-    const names = (await readdir(folder)).filter((name) => !name.startsWith('.'));
+    // What a kill left of grid.json.
+    const names = (await readdir(folder)).filter((name) => !name.startsWith('.') && !isTemporary(name));
     if (names.length > 0)
       throw new UsageError(
         `${folder} is not empty (${names.slice(0, 4).join(', ')}). Choose another folder with --out, or continue a grid with --resume.`,
@@ -113,11 +116,15 @@ export async function trainGrid(config: TrainConfig, grid: Grid, options: GridOp
 }
 
 /** Continues the members of a grid that are not finished, with the bits of a grid that was never interrupted. */
-export async function resumeGrid(options: GridOptions): Promise<GridResult> {
-  const { folder, logTo } = options;
+export async function resumeGrid(options: GridOptions & Pick<ResumeOptions, 'workers'>): Promise<GridResult> {
+  const { folder, logTo, workers } = options;
   if (logTo) checkLogUrl(logTo.url);
   const { members, started } = await readGrid(folder);
-  const left = await unfinished(folder, members);
+  const changed = workers === undefined ? {} : { workers };
+  const left = await unfinished(
+    folder,
+    members.map((member) => ({ ...member, config: { ...member.config, ...changed } })),
+  );
   if (left.members.length === 0)
     throw new UsageError(
       `All ${members.length} SAEs of ${folder} are finished; there is nothing to continue.`,

@@ -47,6 +47,12 @@ export type TrainOptions = HubAccess & {
   readonly onEvaluate?: (done: number, total: number) => void;
 };
 
+/** A run goes on as it was begun, but for what does not change its result. */
+export type ResumeOptions = TrainOptions & {
+  /** Worker threads; default: as in the run, or as many as there are cores. */
+  readonly workers?: number | undefined;
+};
+
 export type TrainResult = {
   readonly folder: string;
   readonly plan: TrainPlan;
@@ -106,13 +112,14 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
  * Continues the run in a folder from its last checkpoint, or from the beginning when it has none yet; the result has the bits of a run
  * that was never interrupted.
  */
-export async function resumeTraining(options: TrainOptions): Promise<TrainResult> {
-  const { logTo } = options;
+export async function resumeTraining(options: ResumeOptions): Promise<TrainResult> {
+  const { logTo, workers } = options;
   if (logTo) checkLogUrl(logTo.url);
   return await withResources(async (own) => {
     const { folder, run, checkpoint } = await resumeRunFolder(options.folder);
     own(folder);
-    const { config, provenance, started } = run;
+    const { provenance, started } = run;
+    const config = workers === undefined ? run.config : { ...run.config, workers };
     if (run.status === 'finished')
       throw new UsageError(`${options.folder} is finished; there is nothing to continue.`);
     const unread = await openSource(pinned(config, provenance), options, own);
@@ -151,9 +158,21 @@ async function train(source: Source, member: Member, options: TrainOptions): Pro
 
 /** Writes the finished SAE; the member trains no more. */
 export async function saveMember(member: Member): Promise<Sae> {
-  const sae = await member.finish();
-  await saveSae(member.folder.writer, sae);
-  return sae;
+  try {
+    const sae = await member.finish();
+    await saveSae(member.folder.writer, sae);
+    return sae;
+  } catch (error) {
+    throw await failed(member, error, `The last checkpoint in ${member.folder.path} is intact.`);
+  }
+}
+
+/** After the last step: the error with what is still good. */
+async function failed({ writeRun }: Member, error: unknown, good: string): Promise<unknown> {
+  // On a full disk whatever can still be written is.
+  await writeRun('failed').catch(() => {});
+  if (error instanceof Error) error.message += `\n${good}`;
+  return error;
 }
 
 /** After the loop: the evaluation of a finished SAE, and the last words of run.json. */
@@ -176,17 +195,15 @@ export async function finishMember(
 ): Promise<TrainResult> {
   const { plan, trainer, folder, progress } = member;
   const peakBytes = process.resourceUsage().maxRSS * 1024;
-  const measured =
-    sae === undefined || plan.config.evalTokens === 0 || signal?.aborted
-      ? undefined
-      : await source
-          .measure(plan, sae, moments(member), { signal, onProgress: onEvaluate })
-          .catch((error: unknown) => {
-            // The SAE is finished and saved; stopping its evaluation is no failure.
-            if (signal?.aborted) return undefined;
-            throw error;
-          });
-  if (measured) await saveMeasured(folder.writer, folderWriter(join(folder.path, 'features')), measured);
+  let measured: Measured | undefined;
+  try {
+    if (sae !== undefined && plan.config.evalTokens > 0 && !signal?.aborted)
+      measured = await source.measure(plan, sae, moments(member), { signal, onProgress: onEvaluate });
+    if (measured) await saveMeasured(folder.writer, folderWriter(join(folder.path, 'features')), measured);
+  } catch (error) {
+    // The SAE is finished and saved; stopping its evaluation is no failure.
+    if (!signal?.aborted) throw await failed(member, error, `The SAE itself is saved in ${folder.path}.`);
+  }
   await member.writeRun(status);
   const logged = await member.closeLog();
   const { step } = trainer;

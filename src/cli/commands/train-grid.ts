@@ -50,6 +50,8 @@ function parseValue(field: GridField, text: string): unknown {
 
 export type GridFlags = {
   readonly folder: string;
+  /** Of a grid that is continued. */
+  readonly workers?: number | undefined;
   readonly logTo?: NonNullable<GridOptions['logTo']>;
 };
 
@@ -70,7 +72,7 @@ export async function trainGridCommand(
     report?.end();
     counter?.end();
   };
-  const options: GridOptions = {
+  const options: Parameters<typeof resumeGrid>[0] = {
     ...flags,
     ...downloads.access,
     signal,

@@ -60,7 +60,10 @@ export function addTrainCommand(program: Command): void {
         '--out <folder>',
         'Run folder to make. Default: runs/<model>-<latents>, numbered when it is there.',
       )
-      .option('--resume <folder>', 'Continue the run in this folder from its last checkpoint.')
+      .option(
+        '--resume <folder>',
+        'Continue the run in this folder from its last checkpoint; --workers may be another number.',
+      )
       .option(
         '--log-to <url>',
         'Post every line of metrics.jsonl there as JSON; a token in SAEKIT_LOG_TOKEN goes with it.',
@@ -76,23 +79,28 @@ export function addTrainCommand(program: Command): void {
     const flags = command.opts<Flags>();
     const given = givenFlags(command, trainConfigSchema);
     if (flags.resume !== undefined) {
+      const { workers, ...others } = given as { workers?: number };
       const extra = [
-        ...Object.keys(given),
+        ...Object.keys(others),
         ...(flags.config === undefined ? [] : ['config']),
         ...(flags.out === undefined ? [] : ['out']),
         ...(flags.grid === undefined ? [] : ['grid']),
       ];
       if (extra.length > 0)
         throw new UsageError(
-          `--resume continues a run as it was begun; it takes no ${extra.join(', ')}. Start a new run to change them.`,
+          `--resume continues a run as it was begun; it takes no ${extra.join(', ')}. Only --workers may change; start a new run for the rest.`,
         );
       const folder = flags.resume;
       if (existsSync(join(folder, GRID_FILE)))
         return await withContext(flags, (context) =>
-          trainGridCommand('resume', { folder, ...logTarget(flags) }, context),
+          trainGridCommand('resume', { folder, workers, ...logTarget(flags) }, context),
         );
       return await withContext(flags, (context) =>
-        train((options) => resumeTraining({ ...options, ...logTarget(flags), folder }), flags, context),
+        train(
+          (options) => resumeTraining({ ...options, ...logTarget(flags), folder, workers }),
+          flags,
+          context,
+        ),
       );
     }
     const { grid: gridInFile, ...file } =

@@ -88,7 +88,7 @@ function runText(
     ],
   ];
   const next =
-    run.status !== 'finished' && checkpoints.length > 0 && writer === undefined
+    run.status !== 'finished' && writer === undefined
       ? `\n\nGo on with it: ${invocation()} train --resume ${path}`
       : '';
   return (

@@ -31,8 +31,9 @@ export async function tensorboardSink(
 
   async function write(bytes: Uint8Array): Promise<void> {
     try {
+      handle ??= await on.open(path, 'a');
       for (let at = 0; at < bytes.length; )
-        at += (await handle!.write(bytes, at, bytes.length - at)).bytesWritten;
+        at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten;
     } catch (error) {
       const intact = 'The records before it stay readable, and so does the last checkpoint.';
       throw await explainFull(error, { path, what: 'a TensorBoard record', needed: bytes.length, intact });
@@ -41,10 +42,9 @@ export async function tensorboardSink(
 
   return {
     async append({ step, ...fields }) {
-      if (handle === undefined) {
+      if (path === '') {
         // Readers take files in the order of their names.
         path = pathOf(folder, Math.max(Math.floor(now() / 1000), ...earlier.map((second) => second + 1)));
-        handle = await on.open(path, 'a');
         await write(versionRecord(now() / 1000));
       }
       const scalars: Record<string, number> = {};

@@ -66,19 +66,29 @@ export async function trainMembers(
   const at = checkpoint?.json.stream as StreamPosition | undefined;
   const { rows, filled } = source.open(plan, hooks, { at, signal });
   const moments = rows.widths.map((D) => createMoments(D));
+  const result = (status: LoopResult['status']): LoopResult => ({
+    status,
+    moments: (member) => moments[placeOf(member)]!,
+    diverged,
+  });
   const diverged = new Map<Member, TrainingDiverged>();
   let active = [...members];
   let ahead: Promise<void> | undefined;
 
   async function save(): Promise<void> {
-    const { position, arrays } = rows.state();
-    for (const member of active) await member.save(position, arrays[placeOf(member)]!);
+    const state = rows.state();
+    for (const member of active) await saveMember(member, state);
+  }
+
+  async function saveMember(member: Member, { position, arrays }: RowsState): Promise<void> {
+    const k = placeOf(member);
+    await member.save(position, arrays[k]!, plan.config.evalTokens > 0 ? moments[k]!.state() : new Map());
   }
 
   try {
     // Steps on the rows that the scales were taken from come first, so that no row is spent on initialisation only.
     const waiting = checkpoint
-      ? await restoreRows(rows, hooks, members)
+      ? await restoreRows(rows, moments, hooks, members)
       : await firstRows(rows, members, options, plan.settings.shuffleTokens);
     for (const member of members)
       await member.begin(() => joinRows(waiting.map((xs) => xs[placeOf(member)]!)));
@@ -113,10 +123,11 @@ export async function trainMembers(
     }
     const finished = step() >= totalSteps;
     if (!finished) await save();
-    return { status: finished ? 'finished' : 'interrupted', moments: (m) => moments[placeOf(m)]!, diverged };
+    return result(finished ? 'finished' : 'interrupted');
   } catch (error) {
-    if (error instanceof Interrupted) for (const member of active) await member.writeRun('interrupted');
-    else if (error instanceof NonFiniteActivations) {
+    // Before the first step there is no state: the run is continued from its beginning.
+    if (error instanceof Interrupted) return result('interrupted');
+    if (error instanceof NonFiniteActivations) {
       await save();
       for (const member of active) await fail(member, error);
     } else if (!(error instanceof TrainingDiverged))
@@ -131,10 +142,10 @@ export async function trainMembers(
 
   /** Saves the members that diverged as they were before that step; throws when nobody is left. */
   async function leaveBehind(from: TrainingRows): Promise<Member[]> {
-    const { position, arrays } = from.state();
+    const state = from.state();
     for (const [member, error] of diverged) {
       if (!active.includes(member)) continue;
-      await member.save(position, arrays[placeOf(member)]!);
+      await saveMember(member, state);
       await fail(member, error);
     }
     const left = active.filter((member) => !diverged.has(member));
@@ -142,6 +153,8 @@ export async function trainMembers(
     return left;
   }
 }
+
+type RowsState = ReturnType<TrainingRows['state']>;
 
 /** Says where the state before the bad numbers is. */
 async function fail({ folder, trainer, writeRun }: Member, error: Error): Promise<void> {
@@ -152,16 +165,22 @@ async function fail({ folder, trainer, writeRun }: Member, error: Error): Promis
 /** Puts the rows where the checkpoints left them, every hook from one of its members. */
 async function restoreRows(
   rows: TrainingRows,
+  moments: readonly Moments[],
   hooks: readonly string[],
   members: readonly Member[],
 ): Promise<[]> {
   const arrays: StreamArrays[] = [];
-  for (const hook of hooks) {
+  for (const [k, hook] of hooks.entries()) {
     const { checkpoint } = members.find((member) => member.plan.settings.hook === hook)!;
     const own: StreamArrays = new Map();
     for (const [name, array] of withPrefix(checkpoint!.arrays, 'stream.'))
       own.set(name, (await wholeArray(array)) as Float32Array | Int32Array);
     arrays.push(own);
+    const seen = new Map<string, Float64Array>();
+    for (const [name, array] of withPrefix(checkpoint!.arrays, 'moments.'))
+      seen.set(name, (await wholeArray(array)) as Float64Array);
+    // Early saekits did not store them: the controls then rest on the rows from here on.
+    if (seen.size > 0) moments[k]!.restore(seen);
   }
   rows.restore(members[0]!.checkpoint!.json.stream as StreamPosition, arrays);
   return [];

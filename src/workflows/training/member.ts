@@ -1,4 +1,5 @@
 /** One SAE while it trains: its folder, its trainer, its log. A run has one of them, a grid several on the same rows. */
+import type { Moments } from '../../eval/index.ts';
 import type { StageTimes } from '../../harvest/index.ts';
 import type { Sae } from '../../sae/index.ts';
 import { type Run, runSchemaVersion } from '../../shared/run.ts';
@@ -37,8 +38,12 @@ export type Member = {
   begin(sample: () => Float32Array): Promise<void>;
   /** One step on x [B,D]; a line of metrics when one is due. */
   step(x: Float32Array, rows: Pick<TrainingRows, 'stages' | 'epochs'>): Promise<TrainProgress>;
-  /** Writes a checkpoint: the trainer and the rows of this member's hook. */
-  save(position: RowsState['position'], arrays: RowsState['arrays'][number]): Promise<void>;
+  /** Writes a checkpoint: the trainer, the rows of this member's hook, and their moments where they are wanted at the end. */
+  save(
+    position: RowsState['position'],
+    arrays: RowsState['arrays'][number],
+    moments: ReturnType<Moments['state']>,
+  ): Promise<void>;
   writeRun(status: Run['status']): Promise<void>;
   /** The finished SAE; gives the trainer's memory back, which nothing needs after that. */
   finish(): Promise<Sae>;
@@ -78,10 +83,11 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         });
       return progress;
     },
-    async save(position, rowArrays) {
+    async save(position, rowArrays, moments) {
       const arrays = new Map<string, CheckpointArray | StreamedArray>([
         ...addPrefix(trainer.streamState(), 'trainer.'),
         ...addPrefix(rowArrays, 'stream.'),
+        ...addPrefix(moments, 'moments.'),
       ]);
       await folder.saveCheckpoint({ step: trainer.step, arrays, json: { stream: position } });
     },
@@ -103,7 +109,8 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         },
         started,
         ...(status === 'running' ? {} : { finished: new Date().toISOString() }),
-        step: trainer.step,
+        // The trainer of a continued run stands there only after `begin`.
+        step: Math.max(trainer.step, checkpoint?.step ?? 0),
         ...(last ? { metrics: last } : {}),
       }),
     async finish() {
