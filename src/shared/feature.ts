@@ -74,6 +74,14 @@ export const featureCardSchema = z.strictObject({
 });
 export type FeatureCard = z.output<typeof featureCardSchema>;
 
+/** A line of labels.jsonl in a run or SAE folder: what a person calls a latent, kept apart from what is measured anew. */
+export const featureLabelSchema = z.strictObject({
+  latent: z.int().nonnegative(),
+  label: z.string().min(1),
+  checked: z.string().describe('By whom, when and on what.'),
+});
+export type FeatureLabel = z.output<typeof featureLabelSchema>;
+
 /** features/cards.json */
 export const featureCardsSchema = z.strictObject({
   schemaVersion: z.literal(featureSchemaVersion),

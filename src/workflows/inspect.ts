@@ -8,7 +8,7 @@ import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { loadSae, type SaeConfig } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
-import { type FeatureCards, featureCardsSchema } from '../shared/feature.ts';
+import { type FeatureCards, featureCardsSchema, featureLabelSchema } from '../shared/feature.ts';
 import type { GridFile } from '../shared/grid.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
@@ -135,11 +135,42 @@ async function inspectRun(path: string): Promise<RunInspection> {
 
 /** What `saekit eval` left in a folder. */
 export async function readResults(path: string) {
+  const cards = await readChecked('cards', join(path, 'features', 'cards.json'), featureCardsSchema);
   return {
     evaluation: await readChecked('eval', join(path, 'eval.json'), evalResultSchema),
-    cards: await readChecked('cards', join(path, 'features', 'cards.json'), featureCardsSchema),
+    cards: cards && labelled(cards, await readLabels(path)),
   };
 }
+
+/** What people call the latents of a folder, from its labels.jsonl. @throws naming the line that is not valid */
+async function readLabels(path: string): Promise<ReadonlyMap<number, string>> {
+  const file = join(path, 'labels.jsonl');
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const labels = new Map<number, string>();
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    try {
+      const { latent, label } = featureLabelSchema.parse(JSON.parse(line));
+      labels.set(latent, label);
+    } catch {
+      throw new Error(
+        `${file}, line ${i + 1}: expected {"latent": 7, "label": "month names", "checked": "who, when, on what"}.`,
+      );
+    }
+  }
+  return labels;
+}
+
+const labelled = (cards: FeatureCards, labels: ReadonlyMap<number, string>): FeatureCards => ({
+  ...cards,
+  cards: cards.cards.map((card) => {
+    const label = labels.get(card.latent);
+    return label === undefined ? card : { ...card, label };
+  }),
+});
 
 async function readChecked<T>(kind: FileKind, file: string, schema: z.ZodType<T>): Promise<T | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
