@@ -1,6 +1,6 @@
 // Reads activations at several hooks in one run of the model, and shows how the residual stream grows.
 //   npx tsx examples/02-run-with-cache.ts [model folder]
-import { openModel } from '../src/index.ts';
+import { openModel } from 'saekit';
 
 const model = await openModel(process.argv[2] ?? 'demo/model');
 const hooks = model.hooks.map(({ name }) => name).filter((name) => name.endsWith('hook_resid_post'));

@@ -42,6 +42,8 @@ export {
   createUnembed,
   type FeatureIndex,
   type Labeller,
+  type LogitEffects,
+  logitEffects,
   type Unembed,
 } from './explain/index.ts';
 export {
@@ -66,6 +68,7 @@ export {
   type Encoder,
   editLatent,
   encode,
+  latentColumn,
   loadSae,
   type Sae,
   type SaeConfig,

@@ -24,6 +24,7 @@ const SYNCHRONOUS = [
   ],
   ...[
     'fitPca',
+    'latentColumn',
     'formatEvalTable',
     'memoryDocuments',
     'padBatch',
@@ -197,6 +198,7 @@ const cases: Record<string, Case> = {
     }),
   chooseInteresting: (signal) =>
     library.chooseInteresting(index, { W_dec: sae.W_dec, unembed: library.createUnembed(model), signal }),
+  logitEffects: (signal) => library.logitEffects(model, sae, [...Array(90).keys()], { signal }),
   buildCards: (signal) =>
     library.buildCards(index, [...Array(sae.config.F).keys()], {
       ...{ read, W_dec: sae.W_dec, unembed: library.createUnembed(model), signal },

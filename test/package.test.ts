@@ -1,6 +1,11 @@
 // What a person who installs the package gets: pinned, so that a change is seen.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { read, trackedFiles } from './repository.ts';
+import { buildOnce } from './fixtures/command-line.ts';
+import { read, root, trackedFiles } from './repository.ts';
 
 const manifest = JSON.parse(read('package.json')) as Record<string, unknown> & {
   dependencies: Record<string, string>;
@@ -51,7 +56,9 @@ describe('package', () => {
         "harvest",
         "harvestConfigSchema",
         "inspect",
+        "latentColumn",
         "loadSae",
+        "logitEffects",
         "measureSae",
         "measureSpeed",
         "memoryDocuments",
@@ -84,6 +91,41 @@ describe('package', () => {
       ]
     `);
   });
+
+  it('type-checks strictly in a program that imports it, without the types of Node', () => {
+    buildOnce();
+    const folder = mkdtempSync(join(tmpdir(), 'saekit-consumer-'));
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(root, join(folder, 'node_modules', 'saekit'), 'junction');
+    const options = {
+      ...{ module: 'nodenext', target: 'es2022', types: [], noEmit: true, skipLibCheck: false },
+      ...{ strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true },
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options }));
+    writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
+    writeFileSync(
+      join(folder, 'index.ts'),
+      `import { type CodeEdit, editLatent, encodeTexts, loadSae, openModel, runWithSaes, type SaeRun } from 'saekit';
+      const model = await openModel('m');
+      const sae = await loadSae('s');
+      const edit: CodeEdit = (code) => editLatent(code, 3, () => 0);
+      const { signal } = new AbortController();
+      const { logits, saes } = await runWithSaes(model, ['a'], [sae, { sae, hook: 'x', edit }], { keepError: true, signal });
+      // One for each SAE that was given, and no third.
+      const [first, second]: readonly [SaeRun, SaeRun] = saes;
+      for await (const { tokens, code } of encodeTexts(model, sae, ['a'])) console.log(tokens.length, code.values);
+      // @ts-expect-error
+      saes[2].hook;
+      // @ts-expect-error
+      runWithSaes(model, ['a'], [{ hook: 'x' }]);
+      console.log(logits?.dims, first.code.K, second.error.data.length);`,
+    );
+    const tsc = join(root, 'scripts', 'build-tools', 'node_modules', 'typescript', 'bin', 'tsc');
+    const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
+    rmSync(folder, { recursive: true });
+    expect(stdout).toBe('');
+    expect(status).toBe(0);
+  }, 120_000);
 
   it('has this manifest', () => {
     const { name, license, type, engines, bin, exports, files, dependencies } = manifest;

@@ -10,17 +10,19 @@ import { createMeasures } from './measures.ts';
 import { summarize } from './result.ts';
 import type { Candidate } from './types.ts';
 
+type RowBatch = {
+  readonly x: Float32Array;
+  readonly tokens: Int32Array;
+  readonly blocks: Int32Array;
+};
+
 export type EvaluateRowsOptions = {
   /** Whose rows they are, for the result. */
   readonly model: EvalResult['model'];
   readonly hook: string;
   readonly D: number;
   /** Rows [N,D] with token ids [N], -1 where unknown, and the block that each belongs to [N]. */
-  readonly batches: AsyncIterable<{
-    readonly x: Float32Array;
-    readonly tokens: Int32Array;
-    readonly blocks: Int32Array;
-  }>;
+  readonly batches: AsyncIterable<RowBatch> | Iterable<RowBatch>;
   /** At least one; the first is compared with every other. */
   readonly candidates: readonly Candidate[];
   readonly maxRows?: number;

@@ -5,16 +5,12 @@
  * batch of other rows changes the last bit, a latent at the very edge of the top K may read 0 there: the peak keeps the value first seen.
  */
 import type { DocumentSet, PackedRows } from '../data/types.ts';
-import {
-  type FeatureCard,
-  type FeatureExample,
-  featureCardSchema,
-  type TokenEffect,
-} from '../shared/feature.ts';
+import { type FeatureCard, type FeatureExample, featureCardSchema } from '../shared/feature.ts';
 import { type TokenStrings, tokenTexts } from './display.ts';
 import type { FeatureIndex } from './feature-index.ts';
 import { guessLabel } from './guess.ts';
 import type { Scored } from './interestingness.ts';
+import { directionsOf, extremes } from './logit-effects.ts';
 import type { Peak } from './peaks.ts';
 import type { IndexedRows, Unembed } from './types.ts';
 
@@ -67,10 +63,7 @@ export async function buildCards(
     ...(signal && { signal }),
   });
 
-  const D = W_dec.length / index.F;
-  const directions = new Float32Array(latents.length * D);
-  for (const [i, latent] of latents.entries())
-    directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
+  const directions = directionsOf(latents, W_dec, index.F);
   const logits =
     latents.length === 0 ? directions : await unembed(directions, latents.length, signal ? { signal } : {});
   const V = logits.length / latents.length;
@@ -214,28 +207,4 @@ function joinRows(rows: readonly PackedRows[]): PackedRows {
     starts: join((row) => row.starts),
     ends: join((row) => row.ends),
   };
-}
-
-/** Parts of characters and control characters, which a byte-level vocabulary is full of, say nothing to a reader. */
-const unreadable = /[\ufffd\p{Cc}]/u;
-
-/** The `count` largest (sign 1) or smallest (sign −1) effects among the tokens that can be read. */
-function extremes(
-  effects: Float32Array,
-  count: number,
-  sign: 1 | -1,
-  tokenString: (id: number) => string,
-): TokenEffect[] {
-  const order = Array.from(effects, (_, id) => id).sort(
-    (a, b) => sign * (effects[b]! - effects[a]!) || a - b,
-  );
-  const found: TokenEffect[] = [];
-  for (const id of order) {
-    if (found.length === count) break;
-    const token = tokenString(id);
-    // White space such as a new line is control characters too, but can be read.
-    if (token.trim() !== '' && unreadable.test(token.trim())) continue;
-    found.push({ token, id, effect: effects[id]! });
-  }
-  return found;
 }

@@ -19,6 +19,7 @@
 import { createRng } from '../shared/rng.ts';
 import type { FeatureIndex } from './feature-index.ts';
 import { fits } from './guess.ts';
+import { directionsOf } from './logit-effects.ts';
 import type { Unembed } from './types.ts';
 
 const densityRange = [1e-4, 3e-2] as const;
@@ -87,9 +88,11 @@ export async function chooseInteresting(
   const effects: number[] = [];
   for (let from = 0; from < shortlist.length; from += TILE) {
     const part = shortlist.slice(from, from + TILE);
-    const directions = new Float32Array(part.length * D);
-    for (const [i, { latent }] of part.entries())
-      directions.set(W_dec.subarray(latent * D, (latent + 1) * D), i * D);
+    const directions = directionsOf(
+      part.map(({ latent }) => latent),
+      W_dec,
+      index.F,
+    );
     const logits = await unembed(directions, part.length, signal ? { signal } : {});
     const V = logits.length / part.length;
     for (const [i, { latent }] of part.entries()) {

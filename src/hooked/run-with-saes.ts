@@ -53,9 +53,9 @@ export type SaeRun = {
   readonly error: Tensor;
 };
 
-export type SaesResult = HookedResult & {
-  /** In the order in which the SAEs were given. */
-  readonly saes: readonly SaeRun[];
+export type SaesResult<Saes extends readonly unknown[] = readonly unknown[]> = HookedResult & {
+  /** One for each SAE, in the order in which they were given. */
+  readonly saes: { readonly [I in keyof Saes]: SaeRun };
 };
 
 /**
@@ -67,12 +67,12 @@ export type SaesResult = HookedResult & {
  * const edit = (code: SparseCode) => editLatent(code, 1243, () => 0);
  * const { loss } = await runWithSaes(model, 'Мы читали книгу', [{ sae, edit }], { keepError: true });
  */
-export async function runWithSaes(
+export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[]>(
   model: Fitting & Pick<Model, 'runWithHooks' | 'tokenizer'>,
   input: ModelInput,
-  saes: readonly (Sae | PlacedSae)[],
+  saes: Saes,
   { keepError = false, excludeSpecial = true, loss = true, ...options }: SaesOptions = {},
-): Promise<SaesResult> {
+): Promise<SaesResult<Saes>> {
   const specialIds = excludeSpecial ? model.tokenizer?.specialIds : undefined;
   const placed = saes.map((one): PlacedSae => ('sae' in one ? one : { sae: one }));
   const hooks = placed.map(({ sae, ...where }) => placeSae(model, sae, where));
@@ -100,7 +100,8 @@ export async function runWithSaes(
     };
   }
   const result = await model.runWithHooks(input, functions, { ...options, loss });
-  return { ...result, saes: hooks.map((hook) => runs.get(hook)!) };
+  const found = hooks.map((hook) => runs.get(hook)!);
+  return { ...result, saes: found as unknown as SaesResult<Saes>['saes'] };
 }
 
 /** a - b [N,D] at the rows that are on, 0 elsewhere. */

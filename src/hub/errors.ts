@@ -26,7 +26,10 @@ export class HubMissing extends HubError {
 }
 
 /** The proxy that requests to this address go through, as HTTPS_PROXY and the like say, without its password. */
-export function proxyOf(url: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+export function proxyOf(
+  url: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
   const { protocol, hostname, port } = new URL(url);
   const [name, proxy] =
     protocol === 'https:'

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { editLatent } from './edit.ts';
+import { editLatent, latentColumn } from './edit.ts';
 import { dense } from './topk.ts';
 import type { SparseCode } from './types.ts';
 
@@ -43,6 +43,7 @@ test('an edit is that of one column of the dense code, whatever the function doe
       for (let b = 0; b < code.B; b++) expected[b * F + latent] = change(expected[b * F + latent]!, b);
       const edited = editLatent(code, latent, change);
       expect(dense(edited, F)).toEqual(expected);
+      expect(latentColumn(edited, latent)).toEqual(expected.filter((_, i) => i % F === latent));
       expect(edited.K - code.K).toBeOneOf([0, 1]);
       // No latent stands in two slots of a row: both would count.
       for (let b = 0; b < edited.B; b++) {

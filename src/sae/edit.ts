@@ -1,9 +1,17 @@
 /**
- * One latent of a code changed:  z'[b,f] = change(z[b,f], b),  every other latent as it was.
+ * One latent of a code, read or changed:  z'[b,f] = change(z[b,f], b),  every other latent as it was.
  *
  *     ablate  () => 0        clamp  () => 5        add  (value) => value + 2        one row only  (value, row) => (row === 7 ? 0 : value)
  */
 import type { SparseCode } from './types.ts';
+
+/** The activations [B] of one latent: its column of the dense code. */
+export function latentColumn({ B, K, values, indices }: SparseCode, latent: number): Float32Array {
+  const column = new Float32Array(B);
+  for (const [slot, value] of values.entries())
+    if (indices[slot] === latent && value !== 0) column[Math.floor(slot / K)] = value;
+  return column;
+}
 
 /**
  * A copy of the code in which latent f has other values. Slots keep their places, so they may no longer stand largest first; where a

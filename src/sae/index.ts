@@ -1,4 +1,4 @@
-export { editLatent } from './edit.ts';
+export { editLatent, latentColumn } from './edit.ts';
 export { loadSae, readSaeConfig } from './load.ts';
 export { saveSae } from './save.ts';
 export * from './topk.ts';
