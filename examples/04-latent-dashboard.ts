@@ -37,8 +37,9 @@ const bins = Array.from(
   { length: BINS },
   (_, i) => positive.filter((v) => Math.min(BINS - 1, Math.floor((BINS * v) / largest)) === i).length,
 );
+const most = Math.max(1, ...bins);
 const density = `fires on ${positive.length} of ${seen} tokens, ${((100 * positive.length) / seen).toFixed(2)} %, in ${passages.length} of ${texts.length} texts`;
-const blocks = bins.map((n) => '▁▂▃▄▅▆▇█'[Math.ceil((7 * n) / Math.max(...bins))]).join('');
+const blocks = bins.map((n) => '▁▂▃▄▅▆▇█'[Math.ceil((7 * n) / most)]).join('');
 console.log(`#${latent} ${density}\nactivations 0 ${blocks} ${largest.toFixed(1)}`);
 console.log('raises', effects?.raises.map(({ token }) => JSON.stringify(token)).join(' '));
 console.log('lowers', effects?.lowers.map(({ token }) => JSON.stringify(token)).join(' '), '\n');
@@ -59,7 +60,7 @@ await writeFile(
 <style>body{font:15px/1.6 system-ui;max-width:70em;margin:2em auto;padding:0 1em}section{display:flex;gap:3em;align-items:end;flex-wrap:wrap}
 i{display:inline-block;width:14px;background:#48a;margin-right:2px}td:last-child{text-align:right;padding-left:1em}p{white-space:pre-wrap;margin:.3em 0}</style>
 <h1>Latent ${latent}</h1><p>${density}</p>
-<section><div>${bins.map((n) => `<i title="${n}" style="height:${(160 * n) / Math.max(...bins)}px"></i>`).join('')}<br>activation, 0 to ${largest.toFixed(1)}</div>
+<section><div>${bins.map((n) => `<i title="${n}" style="height:${(160 * n) / most}px"></i>`).join('')}<br>activation, 0 to ${largest.toFixed(1)}</div>
 ${table('raises', effects?.raises)}${table('lowers', effects?.lowers)}</section><h2>Strongest passages</h2>
 ${passages
   .slice(0, 20)

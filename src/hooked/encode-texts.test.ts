@@ -112,6 +112,11 @@ describe('encodeTexts', () => {
     expect(three!.cut).toBe(short!.ids.length - 2);
   });
 
+  test('one string is one text', async () => {
+    const encoded = await collect(encodeTexts(model, sae, 'One two'));
+    expect(encoded.map(({ text }) => text)).toEqual(['One two']);
+  });
+
   test('with special tokens, BOS has the code that encode gives', async () => {
     const [{ code }] = (await collect(encodeTexts(model, sae, ['One'], { excludeSpecial: false }))) as [
       EncodedText,
@@ -140,5 +145,8 @@ describe('encodeTexts', () => {
       /has no tokenizer.json, so texts cannot be encoded/,
     );
     await expect(collect(encodeTexts(model, sae, texts, { maxTokens: 0 }))).rejects.toThrow(/maxTokens is 0/);
+    await expect(collect(encodeTexts(model, sae, texts, { batchTokens: Number.NaN }))).rejects.toThrow(
+      'batchTokens is NaN, expected 1 or more',
+    );
   });
 });

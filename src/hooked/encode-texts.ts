@@ -48,9 +48,9 @@ export type EncodeTextsOptions = Placement & {
 };
 
 /**
- * Encodes texts, in order. Only a window of them is held at a time, so the texts may come from anywhere and never end.
+ * Encodes texts, or one, in order. Only a window of them is held at a time, so the texts may come from anywhere and never end.
  *
- * @throws when the SAE does not fit the model (`placeSae`), or the model has no tokenizer
+ * @throws when the SAE does not fit the model (`placeSae`), the model has no tokenizer, or a size is below 1
  * @example
  * for await (const { tokens, code } of encodeTexts(model, sae, ['One text', 'and another'])) console.log(tokens, code.indices);
  */
@@ -64,10 +64,13 @@ export async function* encodeTexts(
   const { tokenizer, info } = model;
   const hook = placeSae(model, sae, options);
   if (!tokenizer) throw new Error(`${info.name} has no tokenizer.json, so texts cannot be encoded.`);
+  if (!(batchTokens >= 1)) throw new Error(`batchTokens is ${batchTokens}, expected 1 or more`);
   const longest = Math.min(options.maxTokens ?? info.contextLength, info.contextLength);
   if (!(longest >= 1)) throw new Error(`maxTokens is ${options.maxTokens}, expected 1 or more`);
   const specialIds = excludeSpecial ? tokenizer.specialIds : undefined;
-  const total = Array.isArray(texts) ? texts.length : undefined;
+  // A string is iterable too, by characters, which nobody means.
+  const list = typeof texts === 'string' ? [texts] : texts;
+  const total = Array.isArray(list) ? list.length : undefined;
   const { K } = sae.config;
   const stop = signal ? { signal } : {};
   const done = { texts: 0, tokens: 0 };
@@ -108,7 +111,7 @@ export async function* encodeTexts(
   let window: Waiting[] = [];
   let waiting = 0;
   let index = 0;
-  for await (const text of texts) {
+  for await (const text of list) {
     signal?.throwIfAborted();
     const all = tokenizer.encode(text, { bos: true });
     const kept = all.slice(0, longest);

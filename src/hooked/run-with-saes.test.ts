@@ -104,6 +104,19 @@ describe('without an edit', () => {
     },
   );
 
+  test('padding on the left is left alone, too', async () => {
+    const ids = model.tokenizer!.encode(TEXTS[1]!, { bos: true });
+    const alone = await runWithSaes(model, padBatch([ids]), [first, second]);
+    const padded = padBatch([[9, 9, 9, ...ids]]);
+    padded.mask.fill(0, 0, 3);
+    const { logits, loss } = await runWithSaes(model, padded, [first, second]);
+    const real = { data: logits!.data.subarray(3 * model.info.V), dims: alone.logits!.dims };
+    expect(relativeError(real, alone.logits!)).toBeLessThan(1e-5);
+    expect(relativeError({ data: loss!.data.subarray(3), dims: alone.loss!.dims }, alone.loss!)).toBeLessThan(
+      1e-5,
+    );
+  });
+
   test('the loss is the cross-entropy that evaluate measures with the SAE spliced in', async () => {
     const rows = packRows({
       documents: memoryDocuments(TEXTS),
