@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { saekit } from './fixtures/command-line.ts';
+import { startOrContinue } from './fixtures/lasting-run.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 import { read } from './repository.ts';
 
@@ -157,6 +158,33 @@ describe('Ctrl-C', () => {
     const weights = (folder: string): Buffer => readFileSync(join(folder, 'sae_weights.safetensors'));
     expect(weights(stopped).equals(weights(whole))).toBe(true);
   }, 180_000);
+});
+
+describe('kill -9', () => {
+  it('inspect says that the process died and how to go on, before the first checkpoint and after', async () => {
+    for (const [n, saved] of [
+      [1, 'no checkpoint'],
+      [3, 'checkpoints of steps 3, 6'],
+    ] as const) {
+      const folder = newFolder();
+      const at = { place: 'rename checkpoint', n, when: 'before' } as const;
+      expect((await startOrContinue(workspace, folder, { at })).status).toBe(null);
+      const { stdout, status } = await saekit(['inspect', folder]);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/state +stopped without saying so \(the process died\), step \d of 40/);
+      expect(stdout).toMatch(new RegExp(`saved +${saved}\n`));
+      expect(stdout).toContain(`Go on with it: node dist/cli/main.js train --resume ${folder}\n`);
+
+      const lock = join(folder, '.lock');
+      writeFileSync(lock, JSON.stringify({ ...JSON.parse(readFileSync(lock, 'utf8')), host: 'elsewhere' }));
+      expect((await saekit(['inspect', folder])).stdout).toMatch(
+        /running as process \d+ on elsewhere, as far as can be seen from here/,
+      );
+      expect((await saekit(['train', '--resume', folder])).stderr).toMatch(
+        /on elsewhere since .*\.lock and run again/,
+      );
+    }
+  }, 60_000);
 });
 
 describe('documentation', () => {

@@ -19,7 +19,8 @@ const KILLS = 100;
 /** Chains of kills at once: there are two cores. */
 const AT_ONCE = 2;
 
-type When = 'before' | 'half' | 'after';
+const WHEN = ['before', 'half', 'after'] as const;
+type When = (typeof WHEN)[number];
 type Kill = { readonly at: AtChange & { readonly when: When } } | { readonly killAfterMs: number };
 
 let workspace: Workspace;
@@ -49,18 +50,17 @@ function chainsOfKills(first: Map<string, number>, later: Map<string, number>, l
     next(): { kills: Kill[]; elsewhere: boolean } {
       const i = chains++;
       const rng = createRng(`kill/${i}`);
-      const anyOf = (changes: Map<string, number>, place = rng.pick([...changes.keys()])): Kill => ({
-        at: {
-          place,
-          n: 1 + rng.int(changes.get(place)!),
-          when: rng.pick(['before', 'half', 'after'] as const),
-        },
+      // Most of what can be lost is in a checkpoint.
+      const somewhere = (changes: Map<string, number>): string =>
+        rng.pick([...changes.keys()].filter((place) => place.includes('checkpoint') || rng.uniform() < 0.1));
+      const anyOf = (changes: Map<string, number>, place = somewhere(changes)): Kill => ({
+        at: { place, n: 1 + rng.int(changes.get(place)!), when: rng.pick(WHEN) },
       });
       const byClock = (): Kill => ({ killAfterMs: longestMs * (0.2 + 0.8 * rng.uniform()) });
       const second = wantedLater.pop();
       const kills = [
         i % 5 === 4 ? byClock() : anyOf(first, wanted.pop()?.place),
-        ...(second !== undefined || rng.uniform() < 0.4 ? [anyOf(later, second)] : []),
+        ...(second !== undefined || rng.uniform() < 0.6 ? [anyOf(later, second)] : []),
         ...(rng.uniform() < 0.2 ? [byClock()] : []),
       ];
       return { kills, elsewhere: rng.uniform() < 0.25 };
@@ -141,6 +141,33 @@ describe('kill -9', () => {
     );
     expect(kills).toBeGreaterThanOrEqual(KILLS);
     expect([...hits.keys()]).toEqual(expect.arrayContaining([...first.keys()]));
+    const inCheckpoints = [...hits].filter(([place]) => place.includes('checkpoint'));
+    expect(inCheckpoints.flatMap(([, hit]) => Object.values(hit)).reduce((a, b) => a + b)).toBeGreaterThan(
+      25,
+    );
     expect(moved).toBeGreaterThan(3);
   }, 1_200_000);
+
+  it('of several SAEs that train on the same rows', async () => {
+    const more = ['--grid', 'seed=0,1'];
+    const members = ['seed-0', 'seed-1'];
+    const run = async (folder: string, at?: AtChange) => {
+      const result = await startOrContinue(workspace, folder, { at, more });
+      if (result.status !== null) expect(result.status, result.stderr).toBe(0);
+      return result;
+    };
+    const reference = workspace.newFolder();
+    const changes = countsOf((await run(reference)).changes);
+    const rng = createRng('kill a grid');
+    const places = [...changes.keys()].filter((place) => /grid|member/.test(place));
+    async function killOne(): Promise<void> {
+      const place = rng.pick(places);
+      const at = { place, n: 1 + rng.int(changes.get(place)!), when: rng.pick(WHEN) };
+      const folder = workspace.newFolder();
+      expect((await run(folder, at)).status).toBe(null);
+      if (!members.every((member) => isFinished(join(folder, member)))) await run(folder);
+      for (const member of members) await expectTheSame(join(folder, member), join(reference, member));
+    }
+    for (let i = 0; i < 12; i += AT_ONCE) await Promise.all(Array.from({ length: AT_ONCE }, killOne));
+  }, 600_000);
 });

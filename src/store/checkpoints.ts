@@ -3,7 +3,7 @@
  * renamed as one folder, so that step-N is there whole or not at all. The last two are kept.
  */
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   DTYPE_BYTES,
   type Dtype,
@@ -114,6 +114,8 @@ export async function writeCheckpoint(
     throw await explainFull(error, { path: final, what, needed: byteLength + text.length, intact });
   }
   await syncFolder(folder);
+  // The folder of the checkpoints is new.
+  if (before.length === 0) await syncFolder(dirname(folder));
   const kept = await listCheckpoints(folder);
   for (const old of kept.filter((n) => n < step).slice(0, -(KEEP - 1))) await removeCheckpoint(folder, old);
   return final;

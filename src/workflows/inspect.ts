@@ -1,5 +1,6 @@
 /** What is in a folder or file: a run, an SAE, a model, activations, a corpus. Decides by what is there, not by names. */
 import { readFile, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
@@ -26,6 +27,8 @@ export type RunInspection = {
   readonly run: Run;
   /** A process that is writing it now. */
   readonly writer: number | undefined;
+  /** The host of that process, when it is another one: whether it lives is not known here. */
+  readonly writerHost?: string;
   readonly metrics: readonly MetricsLine[];
   readonly checkpoints: readonly number[];
   readonly evaluation: EvalResult | undefined;
@@ -123,10 +126,12 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
 }
 
 async function inspectRun(path: string): Promise<RunInspection> {
+  const owner = await lockOwner(path);
   return {
     kind: 'run',
     run: await readRun(path),
-    writer: (await lockOwner(path))?.pid,
+    writer: owner?.pid,
+    ...(owner && owner.host !== hostname() ? { writerHost: owner.host } : {}),
     metrics: await readRunMetrics(path),
     checkpoints: await runCheckpoints(path),
     ...(await readResults(path)),

@@ -51,13 +51,10 @@ export function inspectionText(
   }
 }
 
-function runText(
-  path: string,
-  { run, writer, metrics, checkpoints }: Inspection & { kind: 'run' },
-  style: Style,
-): string {
+function runText(path: string, found: Inspection & { kind: 'run' }, style: Style): string {
+  const { run, writer, metrics, checkpoints } = found;
   const { resolved, config, provenance } = run;
-  const state = stateText({ run, writer });
+  const state = stateText(found);
   const series = (name: string): number[] =>
     metrics.map((line) => Number(line[name])).filter(Number.isFinite);
   const figure = (name: string, digits: number): string => {

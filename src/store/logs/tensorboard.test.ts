@@ -35,7 +35,10 @@ describe('TensorBoard log', () => {
       join(folder, 'events.out.tfevents.5.saekit'),
       Buffer.concat([...old, record(80, { a: 4 }).slice(0, 9)]),
     );
+    await writeFile(join(folder, 'events.out.tfevents.4.saekit'), versionRecord(5).slice(0, 7));
+    await writeFile(join(folder, 'events.out.tfevents.3.saekit'), '');
     const sink = await tensorboardSink(folder, { now, after: 40 });
+    expect(await readdir(folder)).toEqual(['events.out.tfevents.5.saekit']);
     await sink.append({ step: 60, a: 3 });
     await sink.close();
     const read = (name: string) => readFile(join(folder, name));

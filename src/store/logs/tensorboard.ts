@@ -3,7 +3,7 @@
  * A continued run cuts the earlier files after the step that it goes on from and writes a new one, so that no step is there
  * twice and TensorBoard has nothing to purge.
  */
-import { readdir, readFile, truncate } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endOfStep, scalarRecord, versionRecord } from '../../formats/tfevents.ts';
 import { type Disk, disk, explainFull } from '../atomic.ts';
@@ -65,5 +65,7 @@ const pathOf = (folder: string, second: number): string =>
 async function cut(path: string, after: number): Promise<void> {
   const bytes = await readFile(path);
   const end = endOfStep(bytes, after);
-  if (end < bytes.length) await truncate(path, end);
+  // Killed in its first record: such a file says nothing to a reader.
+  if (end === 0) await rm(path, { force: true });
+  else if (end < bytes.length) await truncate(path, end);
 }
