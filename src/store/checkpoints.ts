@@ -62,9 +62,11 @@ async function removeCheckpoint(folder: string, step: number): Promise<void> {
   await rm(there, { recursive: true, force: true });
 }
 
-/** Removes the checkpoints of later steps: of a run that goes on from an earlier one. */
-export async function removeCheckpointsAfter(folder: string, step: number): Promise<void> {
-  for (const later of await listCheckpoints(folder)) if (later > step) await removeCheckpoint(folder, later);
+/** Leaves the last two up to `step`. There are later ones when a run goes on from an earlier step. */
+export async function trimCheckpoints(folder: string, step: number): Promise<void> {
+  const steps = await listCheckpoints(folder);
+  const kept = steps.filter((n) => n <= step).slice(-KEEP);
+  for (const one of steps) if (!kept.includes(one)) await removeCheckpoint(folder, one);
 }
 
 /**
@@ -116,8 +118,7 @@ export async function writeCheckpoint(
   await syncFolder(folder);
   // The folder of the checkpoints is new.
   if (before.length === 0) await syncFolder(dirname(folder));
-  const kept = await listCheckpoints(folder);
-  for (const old of kept.filter((n) => n < step).slice(0, -(KEEP - 1))) await removeCheckpoint(folder, old);
+  await trimCheckpoints(folder, step);
   return final;
 }
 

@@ -16,7 +16,7 @@ import {
   listCheckpoints,
   openCheckpoint,
   recoverCheckpoints,
-  removeCheckpointsAfter,
+  trimCheckpoints,
   wholeArray,
   writeCheckpoint,
 } from './checkpoints.ts';
@@ -115,7 +115,7 @@ export async function resumeRunFolder(
     if (step !== 0 && (step !== undefined || (await listCheckpoints(checkpoints)).length > 0))
       checkpoint = await openCheckpoint(checkpoints, step);
     if (run.status === 'finished') return;
-    await removeCheckpointsAfter(checkpoints, checkpoint?.step ?? 0);
+    await trimCheckpoints(checkpoints, checkpoint?.step ?? 0);
     await truncateMetrics(join(path, METRICS_FILE), checkpoint?.step ?? 0);
   });
   return { folder, run, checkpoint };

@@ -175,7 +175,12 @@ describe('run folder', () => {
       await folder.saveCheckpoint({ step, arrays: new Map(), json: { v: step } });
     expect(await runCheckpoints(path)).toEqual([10, 100]);
     expect((await readdir(join(path, 'checkpoints'))).sort()).toEqual(['step-10', 'step-100']);
+    await folder.writeRun(run());
     await folder.close();
+    // What a process leaves that dies before it removes the oldest.
+    await cp(join(path, 'checkpoints/step-10'), join(path, 'checkpoints/step-5'), { recursive: true });
+    await (await resumeRunFolder(path)).folder.close();
+    expect(await runCheckpoints(path)).toEqual([10, 100]);
   });
 
   test('a checkpoint that is replaced is never gone: neither when that fails nor when the process dies between the renames', async () => {
