@@ -6,6 +6,7 @@
  *         snapshots/COMMIT/PATH            a link to them: ../../blobs/HASH
  *         refs/REVISION                    the commit that a branch or tag was last seen at
  */
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import {
   access,
@@ -59,7 +60,7 @@ export function repoCache(cache: string, { type, name }: Pick<HubId, 'type' | 'n
       if (isCommit(revision)) return;
       const path = inside('refs', revision);
       await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.tmp-${process.pid}`;
+      const temporary = `${path}.tmp-${randomUUID()}`;
       await writeFile(temporary, commit);
       await rename(temporary, path);
     },
@@ -91,13 +92,18 @@ export async function linkBlob(repo: RepoCache, commit: string, { path, hash }: 
   if (await isThere(place)) return;
   const blob = repo.blob(hash);
   await mkdir(dirname(place), { recursive: true });
-  await rm(place, { force: true });
+  const link = (): Promise<void> => symlink(relative(dirname(place), blob), place);
   try {
-    await symlink(relative(dirname(place), blob), place);
+    await link().catch(async (error: NodeJS.ErrnoException) => {
+      // Another process was faster, unless it is a link to nothing.
+      if (error.code !== 'EEXIST') throw error;
+      if (await isThere(place)) return;
+      await rm(place, { force: true });
+      await link();
+    });
   } catch (error) {
-    // Another process was faster.
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
-    const temporary = `${place}.tmp-${process.pid}`;
+    const temporary = `${place}.tmp-${randomUUID()}`;
     await copyFile(blob, temporary);
     await rename(temporary, place);
   }

@@ -2,11 +2,12 @@
  * One file of the hub -> one blob of the cache.
  *
  * The bytes come into HASH.incomplete, a broken connection or a stopped process goes on from there by Range, and the blob gets its
- * name only when size and hash are right (sha256 of large files, git's blob id of small ones). Two processes may load the same blob:
- * each writes the same bytes to the same places, so no lock is needed, and the slower one finds the blob in place.
+ * name only when size and hash are right (sha256 of large files, git's blob id of small ones). Several may load the same blob at
+ * once: each writes the same bytes to the same places of one file that is never cut, so no lock is needed, and the slower one finds the
+ * blob in place.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isThere } from './cache.ts';
@@ -35,22 +36,21 @@ export async function downloadBlob(
 ): Promise<void> {
   const incomplete = `${blob}.incomplete`;
   await mkdir(dirname(blob), { recursive: true });
-  const there = await stat(incomplete).then(
-    ({ size }) => size,
-    () => 0,
-  );
-  if (there > file.size) await rm(incomplete);
+  if ((await sizeOf(incomplete)) > file.size) await rm(incomplete, { force: true });
   let hasher = hasherOf(file);
   let at = 0;
-  if (there > 0 && there <= file.size)
-    for await (const chunk of createReadStream(incomplete, { end: there - 1 }) as AsyncIterable<Uint8Array>) {
-      hasher.update(chunk);
-      at += chunk.length;
-    }
-  onBytes(at);
-
-  const handle = await open(incomplete, at > 0 ? 'r+' : 'w');
+  // Not by name from here on: whoever is done first gives the file its own name.
+  const handle = await open(incomplete, constants.O_RDWR | constants.O_CREAT);
+  const { ino, size: there } = await handle.stat();
   try {
+    if (there > 0) {
+      const before = handle.createReadStream({ end: there - 1, start: 0, autoClose: false });
+      for await (const chunk of before as AsyncIterable<Uint8Array>) {
+        hasher.update(chunk);
+        at += chunk.length;
+      }
+    }
+    onBytes(at);
     for (let attempt = 1; at < file.size; attempt++) {
       const begun = at;
       const response = await requestFrom(hub, { id, commit, file, at });
@@ -96,10 +96,24 @@ export async function downloadBlob(
       `${id.name}/${file.path}: its hash is ${found}, the hub lists ${file.hash}. The bytes were thrown away; run again.`,
     );
   }
-  await rename(incomplete, blob).catch(async (error: unknown) => {
-    if (!(await isThere(blob))) throw error;
-  });
+  // Somebody else may have named it, and a third begun another.
+  const named = await stat(incomplete).then(
+    (now) => now.ino === ino,
+    () => false,
+  );
+  if (named)
+    await rename(incomplete, blob).catch(async (error: unknown) => {
+      if (!(await isThere(blob))) throw error;
+    });
+  else if (!(await isThere(blob)))
+    throw new HubError(`${id.name}/${file.path}: ${blob} was removed while it was loaded. Run again.`);
 }
+
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 
 async function requestFrom(
   hub: Hub,
