@@ -18,7 +18,7 @@ import '../src/platform/node.ts';
 import { createScatter, squaredError } from '../src/eval/fvu.ts';
 import { createStoredStream } from '../src/harvest/index.ts';
 import { openModel } from '../src/models/index.ts';
-import { createEncoder, decode, loadSae, type Sae } from '../src/sae/index.ts';
+import { loadSae } from '../src/sae/index.ts';
 import { type ActivationDtype, activationDtypes } from '../src/shared/activations.ts';
 import { trainConfigSchema } from '../src/shared/config.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
@@ -31,6 +31,7 @@ import {
 } from '../src/store/index.ts';
 import { createTrainer } from '../src/train/index.ts';
 import { harvest, planTraining } from '../src/workflows/index.ts';
+import { blocksOf, measureOn, sumOf } from './lib/rows.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -84,7 +85,7 @@ try {
       for (let i = 0; i < batches; i++) start.set((await stream.next(B))!.x, i * B * train!.D);
       await trainer.initialize(start);
       for (let i = 0; i < steps; i++) await trainer.train((await stream.next(B))!.x);
-      trained.push(await fvuOn(await trainer.exportSae(), exact));
+      trained.push((await measureOn(await trainer.exportSae(), exact)).fvu);
       await trainer.close();
       await stream.close();
       progress(
@@ -95,7 +96,7 @@ try {
       name: `activations.dtype.${dtype}`,
       bytesPerRow: storedBytesPerRow(exact.D, dtype),
       noise: await noiseOf(exact, heldout!),
-      fvu: await fvuOn(shipped, heldout!),
+      fvu: (await measureOn(shipped, heldout!)).fvu,
       trained,
     };
     console.log(JSON.stringify(figure));
@@ -115,7 +116,7 @@ async function storeAgain(from: string, to: string, dtype: ActivationDtype): Pro
   const source = await openActivations(from);
   const writer = await createShardWriter(to, { ...origin, dtype }, { saekit: 'bench' });
   const place = { cursor: { epoch: 0, position: 0, offset: 0, fingerprint: '' }, skip: 0 };
-  for await (const { x, start, count } of blocks(source)) {
+  for await (const { x, start, count } of blocksOf(source)) {
     const tokens = await source.readTokens!(start, count);
     const [documents, positions] = [new Int32Array(count), new Int32Array(count)];
     await writer.append(start, { x, tokens, documents, positions }, place);
@@ -124,44 +125,16 @@ async function storeAgain(from: string, to: string, dtype: ActivationDtype): Pro
   await source.close();
 }
 
-async function* blocks(
-  source: ActivationSource,
-): AsyncGenerator<{ x: Float32Array; start: number; count: number }> {
-  for (let start = 0; start < source.rows; start += B) {
-    const count = Math.min(B, source.rows - start);
-    const x = new Float32Array(count * source.D);
-    await source.read(start, count, x);
-    yield { x, start, count };
-  }
-}
-
-function sum(values: Iterable<number>): number {
-  return [...values].reduce((a, b) => a + b, 0);
-}
-
-async function fvuOn(sae: Sae, source: ActivationSource): Promise<number> {
-  const encoder = await createEncoder(sae);
-  const scatter = createScatter(source.D);
-  let error = 0;
-  for await (const { x, count } of blocks(source)) {
-    const xhat = decode(sae, await encoder.encode(x));
-    scatter.add(x, new Int32Array(count), count);
-    for (let r = 0; r < count; r++) error += squaredError(x, xhat, r, source.D);
-  }
-  await encoder.close();
-  return error / sum(scatter.perUnit());
-}
-
 async function noiseOf(exact: ActivationSource, stored: ActivationSource): Promise<number> {
   const scatter = createScatter(exact.D);
   let error = 0;
-  for await (const { x, start, count } of blocks(exact)) {
+  for await (const { x, start, count } of blocksOf(exact)) {
     const read = new Float32Array(x.length);
     await stored.read(start, count, read);
     scatter.add(x, new Int32Array(count), count);
     for (let r = 0; r < count; r++) error += squaredError(x, read, r, exact.D);
   }
-  return error / sum(scatter.perUnit());
+  return error / sumOf(scatter.perUnit());
 }
 
 function keep(figures: readonly unknown[]): void {

@@ -1,14 +1,15 @@
 /**
- * `npm run bench -- --quality [--python PATH] [--tokens N] [--seeds N] [--lr X]`
+ * `npm run bench -- --quality [--python PATH] [--tokens N] [--seeds N] [--held-out N] [--recipe NAME] [--lr A,B,…] [--peer-lr A,B,…] [--rows FILE]`
  *
- * Our TopK trainer and sae-lens's, with the same learning rate, warm-up and decay and otherwise each with its own defaults, on the very
- * same activations of the bundled model, then all of
- * them and PCA with K components in one evaluation of the same held-out text. One JSON line per figure; everything is kept in
+ * Our TopK trainer and sae-lens's on the very same activations of the bundled model, then all of them and PCA with K components in one
+ * evaluation of the same held-out text. Equal learning rates are not equal steps (their decoder starts at norm 0.1, ours stays at 1), so
+ * each trainer first tries every rate of its list with seed 0 and takes the one with the lowest FVU on rows that nobody trains on and that
+ * are no part of the evaluation; the other seeds run at that rate. Warm-up and decay are those of our recipe for both.
+ * `--rows` keeps the harvested rows in a file, or takes them from it. One JSON line per figure; everything is kept in
  * bench/results/quality-<date>.json. Also: 30 % planted dead latents, and how many AuxK brings back.
  */
-import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,12 +28,14 @@ import {
 import { writeSafetensors } from '../src/formats/index.ts';
 import { createActivationStream } from '../src/harvest/index.ts';
 import { openModel } from '../src/models/index.ts';
-import { decode, encode, loadSae, type Sae } from '../src/sae/index.ts';
+import { decode, encode, type Sae } from '../src/sae/index.ts';
 import { trainConfigSchema } from '../src/shared/config.ts';
 import type { EvalResult } from '../src/shared/eval.ts';
+import { openActivations } from '../src/store/index.ts';
 import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
 import { planTraining } from '../src/workflows/plan.ts';
 import { findPython } from './lib/peer.ts';
+import { type Chosen, trainOurs, trainSaeLens } from './lib/quality-trainers.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -40,12 +43,16 @@ const { values: flags } = parseArgs({
     tokens: { type: 'string', default: '1048576' },
     seeds: { type: 'string', default: '3' },
     'held-out': { type: 'string', default: '65536' },
-    lr: { type: 'string', default: '1e-3' },
+    recipe: { type: 'string', default: 'short' },
+    lr: { type: 'string' },
+    'peer-lr': { type: 'string', default: '3e-3,6e-3,1e-2' },
+    rows: { type: 'string' },
   },
 });
-const [F, K, B] = [4096, 32, 4096];
+const [F, K, B, V] = [4096, 32, 4096, 65_536];
 const seeds = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed);
 const steps = Math.floor(Number(flags.tokens) / B);
+const rates = (list: string): number[] => list.split(',').map(Number);
 const demo = (path: string) => fileURLToPath(new URL(`../demo/${path}`, import.meta.url));
 const progress = (line: string) => process.stderr.write(`quality: ${line}\n`);
 
@@ -57,15 +64,11 @@ const corpus = await openCorpus({
   heldout: [demo('corpus/heldout.jsonl.gz')],
 });
 const config = trainConfigSchema.parse({
-  model: demo('model'),
-  data: ['-'],
-  latents: F,
-  k: K,
-  tokens: steps * B,
+  ...{ model: demo('model'), data: ['-'], recipe: flags.recipe, latents: F, k: K, tokens: steps * B },
 });
 const plan = planTraining(config, model, { cores: 2, folder: '-' });
 const { hook, contextLength } = plan.settings;
-const recipe: TrainerConfig = { ...plan.trainer, lr: Number(flags.lr) };
+const recipe: TrainerConfig = plan.trainer;
 const rows = (heldout: boolean) =>
   packRows({
     documents: heldout ? corpus.heldout : corpus.train,
@@ -78,31 +81,32 @@ const rows = (heldout: boolean) =>
 
 const scratch = mkdtempSync(join(tmpdir(), 'saekit-quality-'));
 try {
-  progress(`harvesting ${steps * B} rows at ${hook}`);
-  const stream = createActivationStream({
-    model,
-    hook,
-    rows: rows(false),
-    shuffleTokens: 131_072,
-    seed: 'quality',
-  });
-  const D = stream.D;
-  const x = new Float32Array(steps * B * D);
-  for (let i = 0; i < steps; i++) x.set((await stream.next(B))!.x, i * B * D);
-  await stream.close();
-  const batch = (i: number) => x.subarray(i * B * D, (i + 1) * B * D);
-  const moments = createMoments(D);
-  for (let i = 0; i < Math.min(16, steps); i++) moments.add(batch(i), B);
+  const file = flags.rows ?? join(scratch, 'rows.safetensors');
+  if (!existsSync(file)) await harvest(file);
+  const source = await openActivations(file);
+  if (source.rows !== steps * B + V)
+    throw new Error(
+      `${file} has ${source.rows} rows, this run needs ${steps * B + V}: ${steps * B} to train on and ${V} to choose by. Use another --rows or --tokens.`,
+    );
+  const moments = createMoments(source.D);
+  const x = new Float32Array(B * source.D);
+  for (let i = 0; i < Math.min(16, steps); i++) {
+    await source.read(i * B, B, x);
+    moments.add(x, B);
+  }
 
-  const ours: Sae[] = [];
-  for (const seed of seeds) ours.push(await train({ ...recipe, seed }, batch));
-  const theirs = 'python' in found ? await trainSaeLens(found.python, x, D) : [];
+  const setup = { source, file, validation: V, seeds, progress };
+  const ours = await trainOurs(recipe, flags.lr ? rates(flags.lr) : [recipe.lr], setup);
+  const theirs =
+    'python' in found
+      ? await trainSaeLens(found.python, recipe, rates(flags['peer-lr']), scratch, setup)
+      : undefined;
 
   progress('evaluating');
   const functions = { encode: (sae: Sae, rows: Float32Array) => encode(sae, rows), decode };
   const candidates: Candidate[] = [
-    ...ours.map((sae, i) => saeCandidate(`saekit ${i}`, sae, functions)),
-    ...theirs.map((sae, i) => saeCandidate(`sae-lens ${i}`, sae, functions, 'control')),
+    ...ours.saes.map((sae, i) => saeCandidate(`saekit ${i}`, sae, functions)),
+    ...(theirs?.saes ?? []).map((sae, i) => saeCandidate(`sae-lens ${i}`, sae, functions, 'control')),
     pcaCandidate(await fitPca(moments, K)),
   ];
   const heldout = rows(true);
@@ -117,56 +121,37 @@ try {
     klTokens: 0,
   });
   process.stderr.write(`${formatEvalTable(result)}\n`);
-  const revived = await revive(recipe, batch);
-  report(result, revived);
+  const revived = await revive({ ...recipe, lr: ours.lr }, async (i) => {
+    await source.read(i * B, B, x);
+    return x;
+  });
+  await source.close();
+  report(result, revived, ours, theirs);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
   await model.close();
 }
 
-/** Our trainer with the product's defaults on the harvested batches, in their order. */
-async function train(config: TrainerConfig, batch: (i: number) => Float32Array): Promise<Sae> {
-  const trainer = await createTrainer(config);
-  await trainer.initialize(batch(0).slice());
-  const start = performance.now();
-  for (let i = 0; i < config.totalSteps; i++) await trainer.train(batch(i));
-  const seconds = (performance.now() - start) / 1000;
-  progress(
-    `saekit seed ${config.seed}: ${config.totalSteps} steps, ${Math.round((config.totalSteps * B) / seconds)} tokens/s`,
-  );
-  const sae = await trainer.exportSae({ hook_name: hook });
-  await trainer.close();
-  return sae;
-}
-
-/** sae-lens's trainer on the same rows: a file of activations in, an SAE folder out, one process per seed. */
-async function trainSaeLens(python: string, x: Float32Array, D: number): Promise<Sae[]> {
-  const data = join(scratch, 'activations.safetensors');
-  const out = createWriteStream(data);
-  for (const chunk of writeSafetensors({ x: { dtype: 'F32', shape: [x.length / D, D], data: x } }))
-    if (!out.write(chunk)) await once(out, 'drain');
-  await new Promise((resolve) => out.end(resolve));
-  const script = fileURLToPath(new URL('./peers/quality_saelens.py', import.meta.url));
-  const saes: Sae[] = [];
-  for (const seed of seeds) {
-    const folder = join(scratch, `sae-lens-${seed}`);
-    // Its script holds one batch back for a figure of its own.
-    const { warmupSteps: warmup, decaySteps: decay } = recipe;
-    const args = { data, F, K, B, steps, seed, lr: flags.lr, warmup, decay, heldout: B, out: folder };
-    const list = Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const run = spawnSync(python, [script, ...list], { encoding: 'utf8', maxBuffer: 2 ** 26 });
-    if (run.status !== 0)
-      throw new Error(`quality_saelens.py failed: ${run.stderr.trim().split('\n').at(-1)}`);
-    progress(`sae-lens seed ${seed}: ${run.stdout.trim().split('\n').at(-1)}`);
-    saes.push(await loadSae(folder));
-  }
-  return saes;
+/** Rows to train on, then V to choose a learning rate by, in one file that both trainers read. */
+async function harvest(file: string): Promise<void> {
+  progress(`harvesting ${steps * B + V} rows at ${hook}`);
+  const stream = createActivationStream({
+    ...{ model, hook, rows: rows(false), shuffleTokens: 131_072, seed: 'quality' },
+  });
+  const { D } = stream;
+  const data = new Float32Array((steps * B + V) * D);
+  for (let at = 0; at < data.length; at += B * D) data.set((await stream.next(B))!.x, at);
+  await stream.close();
+  const out = await open(file, 'wx');
+  for (const chunk of writeSafetensors({ x: { dtype: 'F32', shape: [data.length / D, D], data } }))
+    await out.writeFile(chunk);
+  await out.close();
 }
 
 /** The share of planted dead latents (30 %, encoder rows too short to reach the top K) that fire again after the run. */
-async function revive(config: TrainerConfig, batch: (i: number) => Float32Array): Promise<number> {
+async function revive(config: TrainerConfig, batch: (i: number) => Promise<Float32Array>): Promise<number> {
   const trainer = await createTrainer(config);
-  await trainer.initialize(batch(0).slice());
+  await trainer.initialize((await batch(0)).slice());
   const state = await trainer.state();
   const planted = Array.from({ length: Math.floor(0.3 * F) }, (_, i) => i * 3);
   const W = state.get('W_enc')!;
@@ -175,14 +160,14 @@ async function revive(config: TrainerConfig, batch: (i: number) => Float32Array)
     state.get('sinceFired')![i] = config.deadSteps;
   }
   await trainer.restore(state);
-  for (let i = 0; i < config.totalSteps; i++) await trainer.train(batch(i));
+  for (let i = 0; i < config.totalSteps; i++) await trainer.train(await batch(i));
   const since = (await trainer.state()).get('sinceFired')!;
   await trainer.close();
   return planted.filter((i) => since[i]! < config.deadSteps).length / planted.length;
 }
 
 /** Prints a line per figure and keeps the whole in bench/results. */
-function report(result: EvalResult, revived: number): void {
+function report(result: EvalResult, revived: number, ours: Chosen, theirs: Chosen | undefined): void {
   const named = (prefix: string) => result.candidates.filter(({ name }) => name.startsWith(prefix));
   const values = (prefix: string, metric: 'fvu' | 'deltaCe') => named(prefix).map((c) => c[metric].value!);
   const worst = (list: number[]) => Math.max(...list);
@@ -213,6 +198,11 @@ function report(result: EvalResult, revived: number): void {
       target: '<= 0.5',
       holds: worst(values('saekit', 'deltaCe')) / pcaDelta <= 0.5,
     },
+    {
+      name: 'quality.dead',
+      ours: named('saekit').map((c) => c.latents!.deadShare.value),
+      baseline: named('sae-lens').map((c) => c.latents!.deadShare.value),
+    },
     { name: 'quality.revived', ours: revived, target: '>= 0.8', holds: revived >= 0.8 },
   ].filter((line) => line !== false);
   for (const line of lines) console.log(JSON.stringify(line));
@@ -228,9 +218,14 @@ function report(result: EvalResult, revived: number): void {
     B,
     steps,
     seeds,
-    lr: recipe.lr,
+    recipe: flags.recipe,
     warmupSteps: recipe.warmupSteps,
     decaySteps: recipe.decaySteps,
+    beta2: recipe.adam.beta2,
+    encoderLrScale: recipe.encoderLrScale,
+    validationRows: V,
+    saekit: { lr: ours.lr, tried: ours.tried },
+    'sae-lens': theirs && { lr: theirs.lr, tried: theirs.tried },
   };
   writeFileSync(
     join(folder, `quality-${date}.json`),

@@ -70,6 +70,7 @@ const changesWeights: { readonly [name in keyof TrainConfigInput]?: () => Partia
   tokens: () => ({ tokens: 256 * 12 }),
   batchTokens: () => ({ batchTokens: 128 }),
   contextLength: () => ({ contextLength: 32 }),
+  recipe: () => ({ recipe: 'short' }),
   lr: () => ({ lr: 1e-3 }),
   warmupTokens: () => ({ warmupTokens: 256 * 8 }),
   decayTokens: () => ({ decayTokens: 0 }),

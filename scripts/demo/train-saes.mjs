@@ -10,9 +10,6 @@ const { values: flags } = parseArgs({ options: { tokens: { type: 'string', defau
 const saekit = (...args) => run(process.execPath, [join('dist', 'cli', 'main.js'), ...args]);
 const corpus = (part) => join('demo', 'corpus', `${part}.jsonl.gz`);
 
-// lr: a short run wants more than the default, which follows runs of billions of tokens. On an early
-// checkpoint of the model, FVU on 16 k rows after 1 M tokens, F 4096:
-// 0.066 at 4e-4, 0.038 at 1e-3, 0.028 at 2e-3, 0.023 at 4e-3; dead latents 26, 56, 172, 535. 1e-3 keeps nearly all of them alive.
 const saes = [
   {
     hook: 'blocks.2.hook_resid_post',
@@ -50,8 +47,8 @@ for (const { hook, latents, k, share, eval: measured } of saes) {
     String(k),
     '--tokens',
     String(Math.round(flags.tokens * share)),
-    '--lr',
-    '1e-3',
+    '--recipe',
+    'short',
     '--eval-tokens',
     '0',
     '--no-snippets',

@@ -389,7 +389,7 @@ describe('backward', () => {
       }
       reference.projectInPlace(grads.W_dec, W_dec, F, D);
       const adam = { lr, beta1: 0.9, beta2: 0.999, eps: 6.25e-10, t };
-      reference.adamInPlace(expected.W_enc, moments[0], moments[1], grads.W_enc, adam);
+      reference.adamInPlace(expected.W_enc, moments[0], moments[1], grads.W_enc, { ...adam, lr: lr / 4 });
       reference.adamInPlace(expected.W_dec, moments[2], moments[3], grads.W_dec, adam);
       reference.adamInPlace(expected.b_enc, moments[4], moments[5], grads.b_enc, adam);
       reference.normaliseInPlace(expected.W_dec, F, D);
@@ -425,6 +425,7 @@ describe('backward', () => {
       at(biasGradient), at(arena.f32(2 * D)),
       lr / (1 - 0.9 ** t), 1 / Math.sqrt(1 - 0.999 ** t), 0.9, 0.999, 6.25e-10, 0, 0,
       g / 8, at(wideError), wide ? at(wideCode.latentStart) : 0, at(wideCode.rows), at(wideCode.values),
+      lr / 4 / (1 - 0.9 ** t),
     );
       expect(distance(W_enc, expected.W_enc)).toBeLessThan(1e-5);
       expect(distance(W_dec, expected.W_dec)).toBeLessThan(1e-5);

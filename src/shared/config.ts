@@ -82,13 +82,29 @@ export const trainFields = z.strictObject({
     .positive()
     .optional()
     .describe('T, positions per sequence. Default: the model context, at most 256.'),
-  lr: z.number().positive().optional().describe('Peak learning rate. Default: 2e-4 / sqrt(F / 2^14).'),
-  warmupTokens: z.int().nonnegative().optional().describe('Linear warm-up. Default: 5 % of `tokens`.'),
+  recipe: z
+    .enum(['paper', 'short'])
+    .default('paper')
+    .describe(
+      'Defaults of the optimizer: paper for long runs; short, measured here, for runs of some hundred to some thousand steps: a higher rate, a quarter of it for the encoder, beta2 0.95, longer warm-up and decay.',
+    ),
+  lr: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      'Peak learning rate. Default: 2e-4 / sqrt(F / 2^14); with recipe short 0.02 sqrt(4096 / F) sqrt(256 / steps), at most 0.02.',
+    ),
+  warmupTokens: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('Linear warm-up. Default: 5 % of `tokens`; with recipe short 20 %.'),
   decayTokens: z
     .int()
     .nonnegative()
     .optional()
-    .describe('Linear decay to zero at the end. Default: 20 % of `tokens`.'),
+    .describe('Linear decay to zero at the end. Default: 20 % of `tokens`; with recipe short 50 %.'),
   auxk: z
     .int()
     .nonnegative()

@@ -2,6 +2,8 @@
  * One dial first: everything of a training run that follows from the config, the model and the machine. Pure.
  *
  *     lr          2e-4 / sqrt(F / 2^14)                    Gao et al. 2024, "Scaling and evaluating sparse autoencoders"
+ *                 --recipe short, ours: 0.02 sqrt(4096 / F) sqrt(256 / steps), at most 0.02; a quarter of it for W_enc; beta_2 0.95;
+ *                 warm-up 20 %, decay over the last 50 %
  *     k_aux       largest power of two <= D / 2, <= F / 8   (256 for D 768; at least 1)
  *     warm-up     5 % of the tokens, decay to zero over the last 20 %
  *     dead window min(10 M, 10 % of the tokens)
@@ -29,6 +31,10 @@ export type DerivedSettings = {
   /** 1 for stored activations that do not say. */
   readonly contextLength: number;
   readonly lr: number;
+  /** Learning rate of W_enc over lr. */
+  readonly encoderLrScale: number;
+  /** Adam's decay of the squared gradients. */
+  readonly beta2: number;
   readonly totalSteps: number;
   readonly warmupSteps: number;
   readonly decaySteps: number;
@@ -46,6 +52,19 @@ export type DerivedSettings = {
 
 /** From this many cores on the stages overlap: fewer are busy anyway. */
 const OVERLAP_CORES = 4;
+/** What `--recipe` chooses between; warm-up and decay are shares of the tokens. */
+const recipes = {
+  paper: {
+    lr: (F: number, _steps: number) => 2e-4 / Math.sqrt(F / 2 ** 14),
+    ...{ warmup: 0.05, decay: 0.2, encoderLrScale: 1, beta2: 0.999 },
+  },
+  short: {
+    // Ours: best of a few rates at F 4096, D 192, B 4096: 2e-2 after 256 steps, 1e-2 after 1,024. Elsewhere it is a guess.
+    lr: (F: number, steps: number) =>
+      0.02 * Math.sqrt(4096 / Math.max(F, 4096)) * Math.sqrt(256 / Math.max(steps, 256)),
+    ...{ warmup: 0.2, decay: 0.5, encoderLrScale: 0.25, beta2: 0.95 },
+  },
+};
 /** Tokens after which a latent that never fired counts as dead, at most. */
 const LONGEST_DEAD_WINDOW = 10_000_000;
 /** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
@@ -88,8 +107,9 @@ export function deriveSettings(
     );
   const totalSteps = Math.floor(tokens / B);
   const steps = (count: number): number => Math.round(count / B);
-  const warmupSteps = steps(config.warmupTokens ?? 0.05 * tokens);
-  const decaySteps = steps(config.decayTokens ?? 0.2 * tokens);
+  const recipe = recipes[config.recipe];
+  const warmupSteps = steps(config.warmupTokens ?? recipe.warmup * tokens);
+  const decaySteps = steps(config.decayTokens ?? recipe.decay * tokens);
   if (warmupSteps + decaySteps > totalSteps)
     throw new UsageError(
       `Warm-up (${warmupSteps} steps) and decay (${decaySteps}) exceed the run (${totalSteps} steps). Lower --warmup-tokens or --decay-tokens.`,
@@ -99,7 +119,9 @@ export function deriveSettings(
     hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook),
     contextLength:
       config.contextLength ?? (longest === undefined ? (rows.contextLength ?? 1) : Math.min(longest, 256)),
-    lr: config.lr ?? 2e-4 / Math.sqrt(F / 2 ** 14),
+    lr: config.lr ?? recipe.lr(F, totalSteps),
+    encoderLrScale: recipe.encoderLrScale,
+    beta2: recipe.beta2,
     totalSteps,
     warmupSteps,
     decaySteps,

@@ -10,6 +10,8 @@ export type TrainerConfig = {
   readonly B: number;
   readonly totalSteps: number;
   readonly lr: number;
+  /** Learning rate of W_enc over lr; undefined is 1, the paper's. */
+  readonly encoderLrScale?: number;
   readonly warmupSteps: number;
   readonly decaySteps: number;
   readonly adam: { readonly beta1: number; readonly beta2: number; readonly eps: number };

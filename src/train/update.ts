@@ -55,7 +55,7 @@ export function update(
       at(group.biasGradients) + s * D * 4, at(group.gradients),
       stepSize, secondScale, beta1, beta2, eps, freeze, at(w.W_start),
       multiTopkWeight * g, at(group.wideError), wide ? at(group.wideLatentStart) : 0, at(group.wideLatentRow),
-      at(group.wideLatentValue),
+      at(group.wideLatentValue), stepSize * (config.encoderLrScale ?? 1),
     );
   }
 

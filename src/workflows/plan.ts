@@ -74,10 +74,11 @@ function finishPlan(
     B: config.batchTokens,
     totalSteps: settings.totalSteps,
     lr: settings.lr,
+    encoderLrScale: settings.encoderLrScale,
     warmupSteps: settings.warmupSteps,
     decaySteps: settings.decaySteps,
     // Gao et al. 2024: eps well below the size of a gradient of a rare latent.
-    adam: { beta1: 0.9, beta2: 0.999, eps: 6.25e-10 },
+    adam: { beta1: 0.9, beta2: settings.beta2, eps: 6.25e-10 },
     auxk: settings.auxk,
     auxkCoefficient: config.auxkCoefficient,
     deadSteps: settings.deadSteps,

@@ -18,7 +18,7 @@ export function planText(plan: TrainPlan, style: Style): string {
     ],
     [
       'rate',
-      `${settings.lr.toPrecision(3)}${given('lr')}, warm-up ${settings.warmupSteps} steps, decay over the last ${settings.decaySteps}`,
+      `${settings.lr.toPrecision(3)}${given('lr')}, recipe ${config.recipe}, warm-up ${settings.warmupSteps} steps, decay over the last ${settings.decaySteps}`,
     ],
     [
       'dead',

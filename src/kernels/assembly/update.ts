@@ -53,7 +53,7 @@ export function accumulateAux(
  * xCentred, error [B,D]; latentStart/rows/values: entries by latent; weights and moments [F,D], b_enc and moments [F].
  * auxIndex [F] is 1 + the latent's place in auxGradients [n,2,D] and auxSums [n] if it learns from AuxK, else 0.
  * biasGradient [D] collects the encoder's share of dL/db_dec. gradients is scratch [2,D].
- * stepSize = lr / (1 - beta1^t); secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder, bit 1 encoder,
+ * stepSize = lr / (1 - beta1^t), encoderStep the same of W_enc; secondScale = 1 / sqrt(1 - beta2^t). freeze: bit 0 decoder, bit 1 encoder,
  * bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
  * Multi-TopK: wideStart/wideRows/wideValues, entries by latent of the wider code, with their own residual and factor, whose
  * gradients are added before anything else happens to the sum; wideStart 0 is off.
@@ -63,7 +63,7 @@ export function updateLatents(
   auxIndex: usize, auxGradients: usize, auxSums: usize,
   W_enc: usize, mEnc: usize, vEnc: usize, W_dec: usize, mDec: usize, vDec: usize, b_enc: usize, mBias: usize, vBias: usize,
   biasGradient: usize, gradients: usize, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32, freeze: u32, W_start: usize,
-  wideG: f32, wideError: usize, wideStart: usize, wideRows: usize, wideValues: usize,
+  wideG: f32, wideError: usize, wideStart: usize, wideRows: usize, wideValues: usize, encoderStep: f32,
 ): void {
   const bytes: usize = <usize>D << 2;
   for (let i = start; i < end; i++) {
@@ -98,7 +98,7 @@ export function updateLatents(
       if (freeze & 4) keepInCone(wDec, W_start + offset, D);
     }
     if (!(freeze & 2)) {
-      adam(wEnc, mEnc + offset, vEnc + offset, gEnc, bytes, stepSize, secondScale, beta1, beta2, eps);
+      adam(wEnc, mEnc + offset, vEnc + offset, gEnc, bytes, encoderStep, secondScale, beta1, beta2, eps);
       adamScalar(b_enc + (<usize>i << 2), mBias + (<usize>i << 2), vBias + (<usize>i << 2), sum, stepSize, secondScale, beta1, beta2, eps);
     }
   }

@@ -150,6 +150,8 @@ def main():
         # 16 active latents beside 4; planted dead ones learn from AuxK and from the wider code at once
         "multi-topk": (base | dict(deadSteps=3, multiTopk=True), planted),
         "ema": (base | dict(deadSteps=3, ema=0.9), planted),
+        # what short runs change: a slower encoder and a shorter memory of squared gradients
+        "short": (base | dict(deadSteps=3, encoderLrScale=0.25, beta2=0.95), planted),
     }
     report = {"generator": "test/oracles/train/generate.py", "torch": torch.__version__.split("+")[0],
               "init": numbers, "cases": {}}

@@ -13,6 +13,7 @@ Equations (x already scaled by s; B rows, D width, F latents, K active; W_enc an
   L     = mseScale mean(e^2) + alpha L_aux
           + mseScale mean((x - xhat_4K)^2) / 8           with multiTopk: xhat_4K as xhat, with 4 K latents
   G_i  -= (G_i . w_i) w_i for each row i of dL/dW_dec, w_i the unit row; then Adam; then w_i /= |w_i|
+  Adam's learning rate is lr, and lr encoderLrScale for W_enc
   exported with ema: sum_t (1 - ema) ema^(T-t) p_t / (1 - ema^T) over the weights p_t after each step t = 1..T, decoder rows / norm
 
 Everything the product does by sparse kernels is done here by dense products and autograd, on purpose.
@@ -45,6 +46,7 @@ class Recipe:
     freeze: str = "none"
     multiTopk: bool = False
     ema: float = 0.0
+    encoderLrScale: float = 1.0
 
 
 def input_scale(sample):
@@ -104,7 +106,7 @@ class Oracle:
         frozen = {"none": (), "soft": (), "decoder": ("W_dec",), "encoder": ("W_enc", "b_enc")}[recipe.freeze]
         self.trained = [n for n in self.p if n not in frozen]
         self.adam = torch.optim.Adam(
-            [self.p[n] for n in self.trained], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), eps=recipe.eps
+            [{"params": [self.p[n]], "scale": recipe.encoderLrScale if n == "W_enc" else 1.0} for n in self.trained], lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), eps=recipe.eps
         )
         self.t = 0
         self.clamped = 0
@@ -163,7 +165,7 @@ class Oracle:
             W.grad -= (W.grad * W).sum(1, keepdim=True) * W
             gradients = {n: self.p[n].grad.clone() for n in self.p}
             for group in self.adam.param_groups:
-                group["lr"] = metrics["lr"]
+                group["lr"] = metrics["lr"] * group["scale"]
             self.adam.step()
             if "W_dec" in self.trained:
                 W /= W.norm(dim=1, keepdim=True)
