@@ -5,6 +5,10 @@ import { installToTest, root, tryRun } from './lib.mjs';
 
 const others = { '--quality': 'quality.ts', '--activations': 'activation-dtypes.ts' };
 const other = Object.keys(others).find((flag) => process.argv.includes(flag));
+// A figure that is no race between contenders has a program of its own, too.
+const program = /^plan/.test(process.argv[process.argv.indexOf('--only') + 1] ?? '')
+  ? 'plan.ts'
+  : others[other];
 await installToTest();
 const node = (...args) => tryRun(process.execPath, args, { stdio: ['inherit', 2, 'inherit'] });
 const built = node(join(root, 'scripts', 'build.mjs'), '--if-stale');
@@ -14,6 +18,6 @@ process.exitCode =
   tryRun(process.execPath, [
     '--import',
     pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href,
-    join(root, 'bench', others[other] ?? 'run.ts'),
+    join(root, 'bench', program ?? 'run.ts'),
     ...process.argv.slice(2).filter((argument) => argument !== other),
   ]);

@@ -27,8 +27,11 @@ const SYNCHRONOUS = [
     'latentColumn',
     'formatEvalTable',
     'memoryDocuments',
+    'model.cost',
     'padBatch',
     'pcaCandidate',
+    'joinMemory',
+    'peakMemory',
     'planTraining',
     'saeCandidate',
   ],
@@ -233,7 +236,7 @@ const cases: Record<string, Case> = {
     library.steeredSamples(model, sae, { ...steering, latent: 3, strength: 5, signal }),
   findSteering: (signal) =>
     library.findSteering(model, sae, [card as library.FeatureCard], { ...steering, signal }),
-  measureSpeed: (signal) => library.measureSpeed(trainConfig(), { signal }),
+  estimateTraining: (signal) => library.estimateTraining(trainConfig(), { folder: 'runs', signal }),
 };
 
 const batchOf = (texts: readonly string[]): library.TokenBatch =>

@@ -25,10 +25,10 @@ describe('good input', () => {
     const trained = await saekit(small(out));
     expect(trained.stderr).toBe('');
     expect(trained.status).toBe(0);
-    // The budget is printed before anything is allocated, and kept: the tiny model itself is 0.1 MB.
-    const budget = Number(trained.stdout.match(/memory +(\d+) MB beyond the model/)?.[1]);
+    // The budget is printed before anything is allocated, and kept; memory.slow.test.ts is stricter.
+    const budget = Number(trained.stdout.match(/memory +(\d+) MB at most/)?.[1]);
     const peak = Number(trained.stdout.match(/peak (\d+) MB/)?.[1]);
-    expect(budget).toBeGreaterThan(300);
+    expect(budget).toBeLessThan(400);
     expect(peak).toBeLessThan(budget + 1);
     expect(trained.stdout).toMatch(/FVU/);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is the point.

@@ -5,10 +5,11 @@ import { writeSafetensors } from '../../src/formats/index.ts';
 import { createRng } from '../../src/shared/rng.ts';
 
 export const modelShape = { layers: 12, D: 512, heads: 8, kvHeads: 4, mlp: 1408, V: 4096 };
+export type RandomShape = typeof modelShape;
 
-/** Writes config.json and model.safetensors (F32, about 150 MB) into `folder`. */
-export function writeRandomModel(folder: string): void {
-  const { layers, D, heads, kvHeads, mlp, V } = modelShape;
+/** Writes config.json and model.safetensors (F32, about 150 MB by default) into `folder`. */
+export function writeRandomModel(folder: string, shape: RandomShape = modelShape): void {
+  const { layers, D, heads, kvHeads, mlp, V } = shape;
   const rng = createRng('random-model');
   // A table of normals read from random places: 37 M Box-Muller draws would take longer than the benchmark.
   const table = Float32Array.from({ length: 1 << 20 }, () => rng.normal());

@@ -8,6 +8,7 @@ import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
 import { addHarvestCommand } from './commands/harvest.ts';
 import { addInspectCommand } from './commands/inspect.ts';
+import { addPlanCommand } from './commands/plan.ts';
 import { addPushCommand } from './commands/push.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
@@ -29,6 +30,7 @@ const program = new Command('saekit')
   );
 
 addTrainCommand(program);
+addPlanCommand(program);
 addEvalCommand(program);
 addTokenizeCommand(program);
 addHarvestCommand(program);

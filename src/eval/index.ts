@@ -2,7 +2,7 @@ export { pcaCandidate, type SaeFunctions, saeCandidate } from './candidates.ts';
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from './evaluate.ts';
 export { type EvaluateRowsOptions, evaluateRows } from './evaluate-rows.ts';
 export { createMoments, type Moments } from './moments.ts';
-export { fitPca, type Pca } from './pca.ts';
+export { fitPca, type Pca, WIDEST_PCA } from './pca.ts';
 export { createRowReader, type RowReader } from './read-rows.ts';
 export { wilson } from './statistics/binomial.ts';
 export { type BootstrapOptions, bootstrap, type UnitSums } from './statistics/bootstrap.ts';

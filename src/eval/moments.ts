@@ -15,18 +15,18 @@ export type Moments = {
   add(x: Float32Array, B: number): void;
   /** [D] */
   mean(): Float64Array;
-  /** Population covariance, row-major [D,D]. */
+  /** Population covariance, row-major [D,D]. Throws when it was not taken. */
   covariance(): Float64Array;
-  /** To be stored, before more rows come: n [1], mean [D], scatter [D,D] with the lower triangle of n C. */
+  /** To be stored, before more rows come: n [1], mean [D], scatter [D,D] with the lower triangle of n C, empty without the covariance. */
   state(): Map<string, Float64Array>;
   /** Continues from a stored state, to the same bits. */
   restore(state: ReadonlyMap<string, Float64Array>): void;
 };
 
-/** Starts empty moments for rows of width D. */
-export function createMoments(D: number): Moments {
+/** Starts empty moments for rows of width D; without the covariance, which is D^2 numbers and that many operations a row, only the mean. */
+export function createMoments(D: number, { covariance = true }: { covariance?: boolean } = {}): Moments {
   const centre = new Float64Array(D);
-  const scatter = new Float64Array(D * D);
+  const scatter = new Float64Array(covariance ? D * D : 0);
   let n = 0;
   return {
     D,
@@ -38,7 +38,7 @@ export function createMoments(D: number): Moments {
       const batch = new Float64Array(D);
       for (let b = 0; b < B; b++) for (let d = 0; d < D; d++) batch[d]! += x[b * D + d]! / B;
       const rows = new Float64Array(4 * D);
-      for (let b = 0; b < B; b += 4) {
+      for (let b = 0; covariance && b < B; b += 4) {
         rows.fill(0);
         for (let i = 0; i < Math.min(4, B - b); i++) {
           for (let d = 0; d < D; d++) rows[i * D + d] = x[(b + i) * D + d]! - batch[d]!;
@@ -48,12 +48,13 @@ export function createMoments(D: number): Moments {
       const delta = batch.map((v, d) => v - centre[d]!);
       rows.fill(0);
       rows.set(delta.map((v) => v * Math.sqrt((n * B) / (n + B))));
-      addOuter(scatter, rows, D);
+      if (covariance) addOuter(scatter, rows, D);
       for (let d = 0; d < D; d++) centre[d]! += (delta[d]! * B) / (n + B);
       n += B;
     },
     mean: () => centre.slice(),
     covariance() {
+      if (!covariance) throw new Error('These moments were taken without the covariance.');
       const full = new Float64Array(D * D);
       for (let i = 0; i < D; i++)
         for (let j = 0; j <= i; j++) full[i * D + j] = full[j * D + i] = scatter[i * D + j]! / n;
@@ -69,7 +70,7 @@ export function createMoments(D: number): Moments {
     restore(state) {
       n = state.get('n')![0]!;
       centre.set(state.get('mean')!);
-      scatter.set(state.get('scatter')!);
+      if (covariance) scatter.set(state.get('scatter')!);
     },
   };
 }

@@ -12,7 +12,7 @@ import { getPlatform } from '../platform/index.ts';
 import type { Moments } from './moments.ts';
 
 /** The full symmetric eigenproblem is cubic: some seconds at this width, minutes beyond. */
-const largestWidth = 1024;
+export const WIDEST_PCA = 1024;
 
 export type Pca = {
   readonly D: number;
@@ -33,10 +33,8 @@ export function fitPca(moments: Moments, K: number): Pca {
   const { D, n } = moments;
   if (!(K >= 1 && K <= D))
     throw new RangeError(`PCA: K = ${K} components of width D = ${D}; choose K from 1 to ${D}.`);
-  if (D > largestWidth)
-    throw new RangeError(
-      `PCA: width ${D} is above ${largestWidth}; leave the PCA control out for this model.`,
-    );
+  if (D > WIDEST_PCA)
+    throw new RangeError(`PCA: width ${D} is above ${WIDEST_PCA}; leave the PCA control out for this model.`);
   if (n < 2) throw new RangeError(`PCA: fitted on ${n} rows; give it at least 2, better ${10 * D}.`);
   const matrix = Matrix.from1DArray(D, D, moments.covariance());
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(matrix, {

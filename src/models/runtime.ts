@@ -4,8 +4,10 @@
  * Next-token loss goes in two parts, the body up to the last residual and the head over row tiles, so that [N,V] logits
  * never leave the engine nor exist whole.
  */
+import type { ValueInfo } from '../graph/index.ts';
 import { getPlatform } from '../platform/index.ts';
 import { checkBatch, padBatch, splitBatch } from './batch.ts';
+import { partCost } from './cost.ts';
 import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
@@ -48,6 +50,15 @@ export type RuntimeParts = {
   readonly closeFiles: () => Promise<void>;
 };
 
+/** A hook as an input of a graph: rows [N,width] where it is [B,T,width]. */
+function hookInput({ dims, width }: HookInfo): ValueInfo {
+  const flat = dims.length === 3;
+  return {
+    type: 'float32',
+    dims: flat ? ['N', width] : dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
+  };
+}
+
 /** Copies a fetched tensor under dims of our own: inside the graph rows are flat. */
 function toTensor(value: { data: unknown } | undefined, dims: readonly number[]): Tensor {
   return { data: value?.data as Float32Array, dims };
@@ -68,6 +79,7 @@ function joinParts(parts: readonly Tensor[]): Tensor {
 
 export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFiles }: RuntimeParts): Model {
   const { ort } = getPlatform();
+  const tileRows = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
   const last = `blocks.${spec.layers - 1}.hook_resid_post`;
 
   function steering(steer: SteerEdit | undefined): { purpose: Pick<Purpose, 'steer'>; feeds: Feeds } {
@@ -89,10 +101,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     }
     const flat = hook.dims.length === 3;
     return {
-      info: {
-        type: 'float32',
-        dims: flat ? ['N', hook.width] : hook.dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
-      },
+      info: hookInput(hook),
       tensor: new ort.Tensor('float32', data, flat ? [batch.B * batch.T, hook.width] : expected),
     };
   }
@@ -209,10 +218,9 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     for (let b = 0; b < B; b++)
       for (let i = b * T; i < (b + 1) * T - 1; i++) if (mask[i] && mask[i + 1]) rows.push(i);
     const losses = new Float32Array(B * (T - 1));
-    const tile = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
-    for (let start = 0; start < rows.length; start += tile) {
+    for (let start = 0; start < rows.length; start += tileRows) {
       signal?.throwIfAborted();
-      const part = rows.slice(start, start + tile);
+      const part = rows.slice(start, start + tileRows);
       const inputs = new Float32Array(part.length * spec.D);
       part.forEach((row, r) => {
         inputs.set(residual.subarray(row * spec.D, (row + 1) * spec.D), r * spec.D);
@@ -311,6 +319,18 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
       return { data, dims: [batch.B, batch.T, spec.D] };
     },
     headLogits,
+    cost(wanted, shape) {
+      const found = wanted.map((name) => findHook(hooks, name));
+      const deepest = found.reduce((a, b) => (hooks.indexOf(b) > hooks.indexOf(a) ? b : a));
+      const sizes = { ...shape, heads: spec.heads, headDim: spec.headDim, D: spec.D };
+      const part = Math.min(shape.B, Math.max(1, Math.floor(PART_POSITIONS / shape.T)));
+      const given = new Map([[deepest.name, hookInput(deepest)]]);
+      return {
+        before: partCost(sessions.graph, wanted, { ...sizes, B: part }),
+        after: partCost(sessions.graph, [last], sizes, given),
+        head: partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
+      };
+    },
     async generate(prompt, options = {}) {
       const t = needTokenizer();
       const ids = t.encode(prompt, { bos: true });

@@ -1,5 +1,9 @@
 /** Shape letters of the whole project: B sequences or rows, T positions, D model width, V vocabulary, H heads. */
+
 import type { HubOrigin } from '../platform/index.ts';
+import type { ModelCost } from './cost.ts';
+
+export type { ModelCost } from './cost.ts';
 
 /** A dense float tensor in row-major order. */
 export type Tensor = { readonly data: Float32Array; readonly dims: readonly number[] };
@@ -191,6 +195,8 @@ export type Model = {
   lastResidual(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
   /** Logits [n,V] of rows of that residual [n,D]: the head alone. A few rows at a time keep a large vocabulary small. */
   headLogits(rows: Float32Array, options?: { signal?: AbortSignal }): Promise<Tensor>;
+  /** What running takes, for batches of B rows of T positions: up to the last of `hooks`, from there to the last residual, and the head. */
+  cost(hooks: readonly string[], shape: { readonly B: number; readonly T: number }): ModelCost;
   /** The continuation of `prompt`, without it; ends at an end token, at `maxNewTokens` or at the model's context. */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
   close(): Promise<void>;

@@ -17,12 +17,14 @@ export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
   };
 }
 
-/** Bytes that a trainer will hold, by purpose, known before anything is allocated. */
+/** Bytes that a trainer will hold, by purpose, known before anything is allocated. AuxK's are touched once a latent is dead. */
 export function trainerBudget(config: TrainerConfig, ranks: number): Record<string, number> {
-  const group = groupBytes(config, ranks);
+  const { state, batch } = groupBytes(config, ranks);
+  const plain = groupBytes({ ...config, auxk: 0 }, ranks).batch;
   return {
-    'weights and Adam moments': ranks * group.state,
-    'batch buffers': ranks * group.batch + (config.workers > 0 ? windowBytes(config) : 0),
+    'weights and Adam moments': ranks * state,
+    'batch buffers': ranks * plain + (config.workers > 0 ? windowBytes(config) : 0),
+    'AuxK buffers': ranks * (batch - plain),
     'between workers': ranks > 1 ? sharedBytes(ranks, slotSizes(config, ranks)) : 0,
   };
 }

@@ -84,16 +84,24 @@ export async function randomStart(
     await take(rows, first);
   }
   await product.close();
-  let reached = 0;
+  // Every direction that was chosen is made once more, whichever rows chose it.
+  const entries = Array.from(values.keys()).filter((j) => values[j] !== 0);
+  entries.sort((i, j) => latents[i]! - latents[j]!);
+  const out = new Float32Array(probes * D);
   const direction = new Float32Array(D);
+  let made = -1;
+  for (const j of entries) {
+    const latent = latents[j]!;
+    if (latent !== made) fillDirection(direction, latent, seed);
+    made = latent;
+    const row = out.subarray(Math.floor(j / K) * D, (Math.floor(j / K) + 1) * D);
+    for (let d = 0; d < D; d++) row[d]! += values[j]! * direction[d]!;
+  }
+  let reached = 0;
   for (let row = 0; row < probes; row++) {
-    const out = new Float32Array(D);
-    for (let k = row * K; k < (row + 1) * K; k++) {
-      if (values[k] === 0) continue;
-      fillDirection(direction, latents[k]!, seed);
-      for (let d = 0; d < D; d++) out[d]! += values[k]! * direction[d]!;
-    }
-    reached += Math.hypot(...out);
+    let square = 0;
+    for (let d = row * D; d < (row + 1) * D; d++) square += out[d]! ** 2;
+    reached += Math.sqrt(square);
   }
   return { scales, b_dec, encoderScale: probes / reached };
 }

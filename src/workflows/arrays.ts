@@ -1,16 +1,5 @@
 /** Small moves of arrays between stream, trainer and checkpoint. */
 
-/** Rows of several batches one after another. */
-export function joinRows(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
 /** Names the arrays of one part inside a checkpoint. */
 export const addPrefix = <T>(arrays: ReadonlyMap<string, T>, prefix: string): [string, T][] =>
   [...arrays].map(([name, array]) => [`${prefix}${name}`, array]);

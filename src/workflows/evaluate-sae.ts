@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, packRows } from '../data/index.ts';
-import { createMoments, type Moments } from '../eval/index.ts';
+import { createMoments, type Moments, WIDEST_PCA } from '../eval/index.ts';
 import { createActivationStream } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
@@ -116,11 +116,11 @@ async function evaluateStored(
   const frozen = config.controls ? await frozenControl(config, run, options) : undefined;
   return await withResources(async (own) => {
     const unread = await openSource(run, options, own);
-    const plan = unread.plan(run, config.sae);
+    const plan = unread.plan(run, { folder: config.sae });
     const source = await unread.read();
     const { rows } = source.open(plan, [plan.settings.hook], { signal: options.signal });
     own(rows);
-    const moments = createMoments(plan.D);
+    const moments = createMoments(plan.D, { covariance: plan.D <= WIDEST_PCA });
     for (;;) {
       const batch = moments.n < MOMENT_ROWS ? await rows.next(2048) : undefined;
       if (batch === undefined || rows.epochs > 0) break;
@@ -215,7 +215,7 @@ async function trainingMoments(
     excludeFirst,
     batchSequences: MODEL_BATCH_SEQUENCES,
   });
-  const moments = createMoments(stream.D);
+  const moments = createMoments(stream.D, { covariance: stream.D <= WIDEST_PCA });
   const chunk = 2048;
   try {
     while (moments.n < MOMENT_ROWS) {

@@ -1,7 +1,5 @@
 /** What a harvest will read and write, known before text is opened; and whether the disk can hold it. */
-import { existsSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { hookWidth } from '../harvest/keep.ts';
 import { selectHooks } from '../models/hooks.ts';
 import type { Model } from '../models/types.ts';
@@ -10,6 +8,7 @@ import { defaultHook } from '../shared/derive.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { HarvestConfig } from '../shared/harvest.ts';
 import { harvestFolders, StorageFull, storedBytesPerRow } from '../store/index.ts';
+import { freeBytes } from './estimate/disk.ts';
 
 /** Files by default: small enough that one per hook fits into memory, large enough for a disk. */
 const SHARD_BYTES = 2 ** 26;
@@ -46,14 +45,6 @@ export type HarvestPlan = {
 /** Largest power of two of rows that makes files of at most SHARD_BYTES. */
 const shardRows = (bytesPerRow: number): number =>
   2 ** Math.max(0, Math.floor(Math.log2(SHARD_BYTES / bytesPerRow)));
-
-/** Bytes free where a folder is or will be. */
-async function freeBytes(folder: string): Promise<number | undefined> {
-  let there = resolve(folder);
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
-  const { bavail, bsize, blocks } = await statfs(there).catch(() => ({ bavail: 0, bsize: 0, blocks: 0 }));
-  return blocks > 0 ? bavail * bsize : undefined;
-}
 
 function chosenHooks(
   { hooks }: HarvestConfig,

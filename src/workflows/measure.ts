@@ -10,6 +10,7 @@ import {
   type Moments,
   pcaCandidate,
   saeCandidate,
+  WIDEST_PCA,
 } from '../eval/index.ts';
 import {
   buildCards,
@@ -27,9 +28,6 @@ import { jsonFile } from './arrays.ts';
 import { labellerOf } from './labels.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { tokenizerOf } from './streams.ts';
-
-/** Wider than this the eigenvalues of PCA take minutes. */
-export const WIDEST_PCA = 1024;
 
 export type MeasureOptions = {
   readonly model: Model;

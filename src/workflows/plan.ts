@@ -5,23 +5,36 @@ import { type DerivedSettings, deriveSettings } from '../shared/derive.ts';
 import { UsageError } from '../shared/errors.ts';
 import { didYouMean } from '../shared/nearest.ts';
 import type { ActivationSource } from '../store/index.ts';
-import { rankCount, type TrainerConfig, trainerBudget } from '../train/index.ts';
+import type { TrainerConfig } from '../train/index.ts';
+import { memoryLines } from './estimate/memory.ts';
 import type { TrainPlan } from './types.ts';
 
 /** Sequences that the model runs at once while activations are read: more only cost memory. */
 export const MODEL_BATCH_SEQUENCES = 4;
-/** Engine, code, tokenizer tables and the activations inside the model, beyond the model's own weights. */
-const REST_BYTES = 300e6;
+/** Rows that the geometric median and the scales are taken from, at most; a short run takes a twentieth of its rows. */
+const SAMPLE_ROWS = 8192;
 
-/**
- * @param folder run folder, for the printed plan
- * @throws UsageError for an unknown hook (nearest names), one that is no vector per token, and values that do not fit
- */
+export type PlanOptions = {
+  /** Logical processors, for the number of worker threads. */
+  readonly cores: number;
+  /** Run folder, for the printed plan. */
+  readonly folder: string;
+  /** Latents will be shown while training. */
+  readonly snippets?: boolean | undefined;
+};
+
+/** Batches that are read before the first step, and are the first to be trained on. */
+export const firstBatches = ({ tokens, batchTokens: B }: TrainConfig): number =>
+  Math.max(1, Math.ceil(Math.min(SAMPLE_ROWS, tokens / 20) / B));
+
+/** @throws UsageError for an unknown hook (nearest names), one that is no vector per token, and values that do not fit */
 export function planTraining(
   config: TrainConfig,
-  { info, hooks }: Pick<Model, 'info' | 'hooks'>,
-  { cores, folder }: { readonly cores: number; readonly folder: string },
+  model: Pick<Model, 'info' | 'hooks' | 'cost'>,
+  options: PlanOptions,
 ): TrainPlan {
+  const { info, hooks } = model;
+  const { cores, folder } = options;
   const settings = deriveSettings(config, info, cores);
   const place = hooks.find(({ name }) => name === settings.hook);
   if (place === undefined) {
@@ -30,43 +43,44 @@ export function planTraining(
       `${info.name} has no hook "${settings.hook}".${didYouMean(settings.hook, names)} All of them: saekit inspect ${config.model}`,
     );
   }
-  return finishPlan(config, settings, {
-    D: place.width,
-    model: info,
-    activations: undefined,
-    rowsInFlight: 2 * MODEL_BATCH_SEQUENCES * settings.contextLength,
-    folder,
-  });
+  const shape = { B: MODEL_BATCH_SEQUENCES, T: settings.contextLength };
+  return finishPlan(
+    config,
+    settings,
+    {
+      D: place.width,
+      model: info,
+      cost: model.cost([settings.hook], shape),
+      activations: undefined,
+      folder,
+    },
+    options,
+  );
 }
 
 /** The same for stored activations. */
 export function planStored(
   config: TrainConfig,
   { D, rows, name, format, meta }: Pick<ActivationSource, 'D' | 'rows' | 'name' | 'format' | 'meta'>,
-  { cores, folder }: { readonly cores: number; readonly folder: string },
+  options: PlanOptions,
 ): TrainPlan {
+  const { cores, folder } = options;
   const shape = { D, hook: meta.hook ?? name, contextLength: meta.contextLength };
-  return finishPlan(config, deriveSettings(config, shape, cores), {
-    D,
-    model: undefined,
-    activations: { name, format, rows },
-    rowsInFlight: 0,
-    folder,
-  });
+  return finishPlan(
+    config,
+    deriveSettings(config, shape, cores),
+    { D, model: undefined, cost: undefined, activations: { name, format, rows }, folder },
+    options,
+  );
 }
 
 function finishPlan(
   config: TrainConfig,
   settings: DerivedSettings,
-  {
-    D,
-    rowsInFlight,
-    ...place
-  }: Pick<TrainPlan, 'D' | 'model' | 'activations' | 'folder'> & {
-    /** Between the model and the shuffle buffer. */
-    readonly rowsInFlight: number;
-  },
+  place: Pick<TrainPlan, 'D' | 'model' | 'cost' | 'activations' | 'folder'>,
+  { snippets = false }: PlanOptions,
 ): TrainPlan {
+  const { D, cost } = place;
   const trainer: TrainerConfig = {
     D,
     F: config.latents,
@@ -90,19 +104,21 @@ function finishPlan(
     workers: settings.workers,
   };
   checkShards(trainer);
-  const row = D * 4;
   return {
     config,
     settings,
     trainer,
-    D,
     ...place,
-    budget: {
-      ...trainerBudget(trainer, rankCount(trainer)),
-      'shuffle buffer': settings.shuffleTokens * row,
-      'rows in flight': (2 * config.batchTokens + rowsInFlight) * row,
-      'engine and code': REST_BYTES,
-    },
+    memory: memoryLines({
+      trainer,
+      process: process.memoryUsage().rss,
+      shuffleRows: Math.min(settings.shuffleTokens, place.activations?.rows ?? Number.POSITIVE_INFINITY),
+      model: cost && { R: MODEL_BATCH_SEQUENCES, T: settings.contextLength, cost },
+      firstBatches: firstBatches(config),
+      fromSae: config.initFrom !== undefined,
+      snippets,
+      evaluation: config.evalTokens > 0,
+    }),
   };
 }
 

@@ -89,7 +89,9 @@ export async function trainGrid(config: TrainConfig, grid: Grid, options: GridOp
     throw new UsageError('Stored activations are of one hook; a grid over hooks needs --model and --data.');
   return await withResources(async (own) => {
     const unread = await openSource(config, options, own);
-    const plans = members.map((member) => unread.plan(member.config, join(folder, member.folder)));
+    const plans = members.map((member) =>
+      unread.plan(member.config, { folder: join(folder, member.folder) }),
+    );
     options.onPlans?.(plans);
     for (const plan of plans) await openStart(plan);
     const source = await unread.read();
@@ -134,7 +136,7 @@ export async function resumeGrid(options: GridOptions & Pick<ResumeOptions, 'wor
     const sources = first.run ? pinned(first.config, first.run.provenance) : first.config;
     const unread = await openSource(sources, options, own);
     if (first.run) checkModel(unread, first.config, first.run.provenance.model?.hash);
-    const plans = left.members.map(({ config, path }) => unread.plan(config, path));
+    const plans = left.members.map(({ config, path }) => unread.plan(config, { folder: path }));
     options.onPlans?.(plans);
     const source = await unread.read();
     const opened: Opened[] = [];

@@ -94,7 +94,7 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
   if (logTo) checkLogUrl(logTo.url);
   return await withResources(async (own) => {
     const unread = await openSource(config, options, own);
-    const plan = unread.plan(await withStoredLength(config), options.folder);
+    const plan = unread.plan(await withStoredLength(config), shown(options));
     options.onPlan?.(plan);
     const start = await openStart(plan);
     const source = await unread.read();
@@ -107,6 +107,8 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
     return await train(source, member, options);
   });
 }
+
+const shown = ({ folder, onSnippets }: TrainOptions) => ({ folder, snippets: onSnippets !== undefined });
 
 /**
  * Continues the run in a folder from its last checkpoint, or from the beginning when it has none yet; the result has the bits of a run
@@ -124,7 +126,7 @@ export async function resumeTraining(options: ResumeOptions): Promise<TrainResul
       throw new UsageError(`${options.folder} is finished; there is nothing to continue.`);
     const unread = await openSource(pinned(config, provenance), options, own);
     checkModel(unread, config, provenance.model?.hash);
-    const plan = unread.plan(config, options.folder);
+    const plan = unread.plan(config, shown(options));
     options.onPlan?.(plan);
     const start = checkpoint ? { initialSae: provenance.initialSae } : await openStart(plan);
     const source = await unread.read();

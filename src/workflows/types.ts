@@ -1,8 +1,9 @@
 import type { StageTimes } from '../harvest/types.ts';
-import type { ModelInfo } from '../models/types.ts';
+import type { ModelCost, ModelInfo } from '../models/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import type { DerivedSettings } from '../shared/derive.ts';
 import type { TrainerConfig } from '../train/index.ts';
+import type { MemoryLine } from './estimate/memory.ts';
 
 /** What training will do and hold, known before anything large is allocated. */
 export type TrainPlan = {
@@ -14,8 +15,10 @@ export type TrainPlan = {
   readonly activations: { readonly name: string; readonly format: string; readonly rows: number } | undefined;
   /** D, the width at the hook. */
   readonly D: number;
-  /** Bytes beyond the model's own weights, by purpose, in the order they are printed. */
-  readonly budget: Readonly<Record<string, number>>;
+  /** What the model takes, up to the hook and after it; none when training on stored activations. */
+  readonly cost: ModelCost | undefined;
+  /** Bytes by purpose, this process and the model included. */
+  readonly memory: readonly MemoryLine[];
   readonly folder: string;
 };
 

@@ -7,7 +7,7 @@ import { openModel } from '../../models/index.ts';
 import { loadSae } from '../../sae/index.ts';
 import { type TrainConfigInput, trainConfigSchema } from '../../shared/config.ts';
 import type { FeatureCard } from '../../shared/feature.ts';
-import { findSteering, type Inspection, inspect, measureSpeed, trainSae } from '../../workflows/index.ts';
+import { estimateTraining, findSteering, type Inspection, inspect, trainSae } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
 import { invocation } from '../invocation.ts';
@@ -149,7 +149,8 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
   print(`\n${style.format('bold', 'Now one of your own, on this computer')}`);
   note(style.format('dim', 'measuring its speed ...'));
   const config = trainConfigSchema.parse(base);
-  const speed = await measureSpeed(config, { signal });
+  const { time } = await estimateTraining(config, { folder: 'runs', signal });
+  const speed = time.tokensPerSecond;
   const tokens = Math.max(20, Math.round((speed * seconds) / config.batchTokens)) * config.batchTokens;
   note(
     style.format(

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { formatEvalTable } from '../../eval/index.ts';
 import { type TrainConfig, trainConfigSchema } from '../../shared/config.ts';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
-import { gridSchema } from '../../shared/grid.ts';
+import { type Grid, gridSchema } from '../../shared/grid.ts';
 import {
   GRID_FILE,
   resumeTraining,
@@ -103,22 +103,33 @@ export function addTrainCommand(program: Command): void {
         ),
       );
     }
-    const { grid: gridInFile, ...file } =
-      flags.config === undefined ? {} : await readConfigFile(flags.config);
-    const config = parseConfig(trainConfigSchema, { ...file, ...given });
+    const { fields, grid } = await readTrainFile(flags, given);
+    const config = parseConfig(trainConfigSchema, fields);
     const folder = flags.out ?? freeFolder(config);
-    if (flags.grid !== undefined || gridInFile !== undefined) {
-      const grid = flags.grid
-        ? parseGrid(flags.grid)
-        : parseConfig(gridSchema, gridInFile as Record<string, unknown>);
+    if (grid)
       return await withContext(flags, (context) =>
         trainGridCommand({ config, grid }, { folder, ...logTarget(flags) }, context),
       );
-    }
     return await withContext(flags, (context) =>
       train((options) => trainSae(config, { ...options, ...logTarget(flags), folder }), flags, context),
     );
   });
+}
+
+/** The fields of a run from its config file and its flags, and its grid from either; flags win. */
+export async function readTrainFile(
+  { config, grid }: Pick<Flags, 'config' | 'grid'>,
+  given: Readonly<Record<string, unknown>>,
+): Promise<{ fields: Record<string, unknown>; grid: Grid | undefined }> {
+  const { grid: inFile, ...file } = config === undefined ? {} : await readConfigFile(config);
+  return {
+    fields: { ...file, ...given },
+    grid: grid
+      ? parseGrid(grid)
+      : inFile === undefined
+        ? undefined
+        : parseConfig(gridSchema, inFile as Record<string, unknown>),
+  };
 }
 
 function logTarget({ logTo }: Pick<Flags, 'logTo'>): Pick<TrainOptions, 'logTo'> {

@@ -1,12 +1,13 @@
 /** What a person sees of a grid: the members before, while and after they train. */
 import type { EvalResult } from '../../shared/eval.ts';
-import type { GridResult, Inspection } from '../../workflows/index.ts';
+import { type GridResult, type Inspection, joinMemory } from '../../workflows/index.ts';
 import type { TrainPlan, TrainProgress } from '../../workflows/types.ts';
 import type { Context } from '../context.ts';
 import { invocation } from '../invocation.ts';
 import { progressBar } from './charts.ts';
 import { createLive } from './live.ts';
-import { bytes, duration, grouped, percent } from './numbers.ts';
+import { memoryPairs } from './memory.ts';
+import { duration, grouped, percent } from './numbers.ts';
 import { originLines } from './plan.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
@@ -31,7 +32,7 @@ export function gridPlanText(plans: readonly TrainPlan[], folder: string, style:
       'steps',
       `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, the same ones for all; data seed ${settings.dataSeed}`,
     ],
-    ['memory', `${bytes(gridBytes(plans))} beyond the model and Node's own 90 MB`],
+    ...memoryPairs(joinMemory(plans)),
     ['folder', folder],
     ['SAEs', `${plans.length}${hooks.size > 1 ? ` at ${hooks.size} hooks` : ''}`],
   ];
@@ -59,23 +60,6 @@ export function gridPlanText(plans: readonly TrainPlan[], folder: string, style:
     style,
   );
   return `${head}\n${members}`;
-}
-
-/** The shuffle buffer, the rows and the engine are there once per hook or once at all. */
-function gridBytes(plans: readonly TrainPlan[]): number {
-  const shared = ['shuffle buffer', 'rows in flight'];
-  const seen = new Set<string>();
-  let total = 0;
-  for (const { budget, settings } of plans)
-    for (const [name, part] of Object.entries(budget)) {
-      const key = name === 'engine and code' ? name : `${settings.hook}/${name}`;
-      if (name === 'engine and code' || shared.includes(name)) {
-        if (seen.has(key)) continue;
-        seen.add(key);
-      }
-      total += part;
-    }
-  return total;
 }
 
 export function createGridReport(

@@ -6,6 +6,7 @@ export const grouped = (value: number): string => Math.round(value).toLocaleStri
 /** 950, 12.3 k, 4.1 M: three digits at most. */
 export function short(value: number): string {
   for (const [size, unit] of [
+    [1e12, ' T'],
     [1e9, ' G'],
     [1e6, ' M'],
     [1e3, ' k'],
@@ -18,20 +19,21 @@ export function short(value: number): string {
   return `${Math.round(value)}`;
 }
 
-/** 12 kB, 3.4 MB, 1.2 GB (decimal units). */
+/** 12 kB, 3.4 MB, 1.2 GB, 5.0 TB (decimal units). */
 export const bytes = (count: number): string =>
   count < 1000
     ? `${count} B`
     : `${short(count)
         .replace(' k', ' kB')
-        .replace(/ ([MG])$/, ' $1B')}`;
+        .replace(/ ([MGT])$/, ' $1B')}`;
 
-/** 42 s, 3 min 05 s, 2 h 10 min */
+/** 42 s, 3 min 05 s, 2 h 10 min, 12 days */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';
   const total = Math.max(0, Math.round(seconds));
   if (total < 60) return `${total} s`;
   if (total < 3600) return `${Math.floor(total / 60)} min ${String(total % 60).padStart(2, '0')} s`;
+  if (total >= 10 * 86_400) return `${grouped(total / 86_400)} days`;
   return `${Math.floor(total / 3600)} h ${String(Math.floor((total % 3600) / 60)).padStart(2, '0')} min`;
 }
 

@@ -1,14 +1,14 @@
+import { peakMemory } from '../../workflows/index.ts';
 import type { TrainPlan } from '../../workflows/types.ts';
+import { memoryPairs } from './memory.ts';
 import { bytes, grouped, short } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs } from './table.ts';
 
 /** What training will do and hold, printed before anything large is allocated. */
 export function planText(plan: TrainPlan, style: Style): string {
-  const { config, settings, budget, folder } = plan;
+  const { config, settings, memory, folder } = plan;
   const given = (name: keyof typeof config): string => (config[name] === undefined ? '' : ' (given)');
-  const total = Object.values(budget).reduce((sum, part) => sum + part, 0);
-  const parts = Object.entries(budget).map(([name, part]) => `${name} ${bytes(part)}`);
   const rows: [string, string][] = [
     ...originLines(plan, given('hook')),
     ['SAE', [`TopK, F ${grouped(config.latents)}, K ${config.k}`, ...extras(config)].join(', ')],
@@ -25,8 +25,7 @@ export function planText(plan: TrainPlan, style: Style): string {
       `after ${grouped(settings.deadWindowTokens)} silent tokens; AuxK ${settings.auxk}${given('auxk')}`,
     ],
     ['threads', `${settings.workers} for ${config.shards} shards`],
-    ['memory', `${bytes(total)} beyond the model and Node's own 90 MB:`],
-    ...chunks(parts, 2).map((line): [string, string] => ['', line.join(', ')]),
+    ...memoryPairs(memory),
     ['folder', folder],
   ];
   return pairs(
@@ -64,21 +63,14 @@ const extras = ({ freeze, multiTopk, ema, initFrom }: TrainPlan['config']): stri
   ...(initFrom === undefined ? [] : [`from ${initFrom}`]),
 ];
 
-const chunks = (list: readonly string[], size: number): string[][] =>
-  Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
-
 /** The same in three lines, for the demo. */
-export function briefPlan({ config, settings, budget, folder }: TrainPlan, style: Style): string {
-  const total = Object.values(budget).reduce((sum, part) => sum + part, 0);
+export function briefPlan({ config, settings, memory, folder }: TrainPlan, style: Style): string {
   const rows: [string, string][] = [
     [
       'SAE',
       `TopK, F ${grouped(config.latents)}, K ${config.k} at ${settings.hook}, lr ${settings.lr.toPrecision(3)}, AuxK ${settings.auxk}`,
     ],
-    [
-      'memory',
-      `${bytes(total)} beyond the model and Node, weights and Adam ${bytes(Object.values(budget)[0] ?? 0)} of it`,
-    ],
+    ['memory', `${bytes(peakMemory(memory).bytes)} at most`],
     ['folder', folder],
   ];
   return pairs(

@@ -8,21 +8,20 @@
  * It stops between two steps: when the signal is raised (state saved, status `interrupted`), and when activations or a loss are not
  * finite (state before that step saved, status `failed`). Of several SAEs, one whose loss diverged is left behind, the others go on.
  */
-import { createMoments, type Moments } from '../../eval/index.ts';
+import { createMoments, type Moments, WIDEST_PCA } from '../../eval/index.ts';
 import { NonFiniteActivations, type StreamArrays, type StreamPosition } from '../../harvest/index.ts';
 import { createEncoder, type Sae } from '../../sae/index.ts';
 import { Interrupted } from '../../shared/errors.ts';
 import { wholeArray } from '../../store/index.ts';
 import { TrainingDiverged } from '../../train/index.ts';
-import { joinRows, withPrefix } from '../arrays.ts';
+import { withPrefix } from '../arrays.ts';
+import { firstBatches } from '../plan.ts';
 import type { SnippetProbe } from '../snippets.ts';
-import type { Snippet, TrainProgress } from '../types.ts';
+import type { Snippet, TrainPlan, TrainProgress } from '../types.ts';
 import type { Member } from './member.ts';
 import type { Source, TrainingRows } from './source.ts';
 
-/** Rows that the geometric median and the scales are taken from, at most; a short run takes a twentieth of its rows. */
-const SAMPLE_ROWS = 8192;
-/** Rows behind the mean and covariance of the controls, as far as this many multiplications allow. */
+/** As many as these, as far as this many multiplications allow. */
 const MOMENT_ROWS = 65_536;
 const MOMENT_OPERATIONS = 1e10;
 /** Latents shown while training, and how often they are looked at. */
@@ -65,7 +64,7 @@ export async function trainMembers(
   const placeOf = (member: Member): number => hooks.indexOf(member.plan.settings.hook);
   const at = checkpoint?.json.stream as StreamPosition | undefined;
   const { rows, filled } = source.open(plan, hooks, { at, signal });
-  const moments = rows.widths.map((D) => createMoments(D));
+  const moments = rows.widths.map((D) => createMoments(D, { covariance: D <= WIDEST_PCA }));
   const result = (status: LoopResult['status']): LoopResult => ({
     status,
     moments: (member) => moments[placeOf(member)]!,
@@ -87,11 +86,12 @@ export async function trainMembers(
 
   try {
     // Steps on the rows that the scales were taken from come first, so that no row is spent on initialisation only.
-    const waiting = checkpoint
-      ? await restoreRows(rows, moments, hooks, members)
-      : await firstRows(rows, members, options, plan.settings.shuffleTokens);
-    for (const member of members)
-      await member.begin(() => joinRows(waiting.map((xs) => xs[placeOf(member)]!)));
+    if (checkpoint) await restoreRows(rows, moments, hooks, members);
+    let first = checkpoint ? undefined : await firstRows(rows, plan, options);
+    for (const member of members) await member.begin(first?.sample[placeOf(member)]);
+    const waiting = first?.batches ?? [];
+    // Let go of the sample: the batches, which are views of it, go one by one.
+    first = undefined;
     filled();
 
     const look = await snippetLooker(source, members, options.onSnippets);
@@ -168,7 +168,7 @@ async function restoreRows(
   moments: readonly Moments[],
   hooks: readonly string[],
   members: readonly Member[],
-): Promise<[]> {
+): Promise<void> {
   const arrays: StreamArrays[] = [];
   for (const [k, hook] of hooks.entries()) {
     const { checkpoint } = members.find((member) => member.plan.settings.hook === hook)!;
@@ -183,23 +183,26 @@ async function restoreRows(
     if (seen.size > 0) moments[k]!.restore(seen);
   }
   rows.restore(members[0]!.checkpoint!.json.stream as StreamPosition, arrays);
-  return [];
 }
 
+/** The first rows of every hook: as one sample for the scales, and as the batches that are trained on first, which are views of it. */
 async function firstRows(
   rows: TrainingRows,
-  members: readonly Member[],
+  { config, settings: { shuffleTokens } }: TrainPlan,
   { onFill }: LoopOptions,
-  shuffleTokens: number,
-): Promise<(readonly Float32Array[])[]> {
-  const { tokens, batchTokens: B } = members[0]!.plan.config;
+): Promise<{ sample: readonly Float32Array[]; batches: (readonly Float32Array[])[] }> {
+  const { batchTokens: B } = config;
+  const count = firstBatches(config);
+  const sample = rows.widths.map((D) => new Float32Array(count * B * D));
   const timer =
     onFill && setInterval(() => onFill(Math.min(rows.tokensSeen, shuffleTokens), shuffleTokens), 300);
   try {
-    const batches = Math.max(1, Math.ceil(Math.min(SAMPLE_ROWS, tokens / 20) / B));
-    const waiting: (readonly Float32Array[])[] = [];
-    for (let i = 0; i < batches; i++) waiting.push(await nextRows(rows, B));
-    return waiting;
+    const batches: (readonly Float32Array[])[] = [];
+    for (let i = 0; i < count; i++) {
+      const into = sample.map((x, k) => x.subarray(i * B * rows.widths[k]!, (i + 1) * B * rows.widths[k]!));
+      batches.push(await nextRows(rows, B, into));
+    }
+    return { sample, batches };
   } finally {
     clearInterval(timer);
   }
@@ -219,8 +222,14 @@ export async function nextRows(
   return batch.xs;
 }
 
+/** Rows behind the mean and covariance of the controls; wider than PCA goes only the mean is taken. */
+export const momentRows = (D: number): number =>
+  D > WIDEST_PCA
+    ? MOMENT_ROWS
+    : Math.min(MOMENT_ROWS, Math.max(10 * D, Math.floor(MOMENT_OPERATIONS / (D * D))));
+
 function collect(moments: Moments, x: Float32Array, D: number): void {
-  const rows = Math.min(MOMENT_ROWS, Math.max(10 * D, Math.floor(MOMENT_OPERATIONS / (D * D)))) - moments.n;
+  const rows = momentRows(D) - moments.n;
   if (rows > 0) moments.add(x, Math.min(rows, x.length / D));
 }
 

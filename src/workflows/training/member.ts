@@ -34,8 +34,8 @@ export type Member = {
   readonly checkpoint: Checkpoint<StreamedArray> | undefined;
   /** After the first step. */
   readonly progress: TrainProgress | undefined;
-  /** From a sample of rows, or from the checkpoint that it was opened with. */
-  begin(sample: () => Float32Array): Promise<void>;
+  /** From a sample of rows, or without one from the checkpoint that it was opened with. */
+  begin(sample: Float32Array | undefined): Promise<void>;
   /** One step on x [B,D]; a line of metrics when one is due. */
   step(x: Float32Array, rows: Pick<TrainingRows, 'stages' | 'epochs'>): Promise<TrainProgress>;
   /** Writes a checkpoint: the trainer, the rows of this member's hook, and their moments where they are wanted at the end. */
@@ -69,7 +69,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
     },
     async begin(sample) {
       if (checkpoint) await trainer.restore(withPrefix(checkpoint.arrays, 'trainer.'));
-      else await trainer.initialize(sample(), start.sae);
+      else await trainer.initialize(sample!, start.sae);
     },
     async step(x, rows) {
       pace ??= createPace(trainer.step);

@@ -7,6 +7,7 @@ import type { Sae } from '../../sae/index.ts';
 import type { TrainConfig } from '../../shared/config.ts';
 import type { Provenance } from '../../shared/run.ts';
 import type { Measured } from '../measure.ts';
+import type { PlanOptions } from '../plan.ts';
 import type { SnippetProbe } from '../snippets.ts';
 import type { TrainPlan } from '../types.ts';
 
@@ -18,7 +19,7 @@ export type TrainingRows = Pick<
 
 /** A source before its data are read: enough to plan, and to refuse, before anything large is done. */
 export type UnreadSource = {
-  plan(config: TrainConfig, folder: string): TrainPlan;
+  plan(config: TrainConfig, options: Omit<PlanOptions, 'cores'>): TrainPlan;
   /** The hash of the model, where there is one. */
   readonly modelHash: string | undefined;
   read(): Promise<Source>;

@@ -1,5 +1,12 @@
 /** Stored activations as a source of training rows: no model, so no text, no cross-entropy and no cards. */
-import { evaluateRows, fitPca, type Moments, pcaCandidate, saeCandidate } from '../../eval/index.ts';
+import {
+  evaluateRows,
+  fitPca,
+  type Moments,
+  pcaCandidate,
+  saeCandidate,
+  WIDEST_PCA,
+} from '../../eval/index.ts';
 import { createStoredStream, type RowRange, splitRows } from '../../harvest/index.ts';
 import type { HubAccess } from '../../hub/types.ts';
 import { getPlatform } from '../../platform/index.ts';
@@ -8,7 +15,7 @@ import type { TrainConfig } from '../../shared/config.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { createRng, permutation } from '../../shared/rng.ts';
 import { type ActivationSource, openActivations } from '../../store/index.ts';
-import { type Measured, WIDEST_PCA } from '../measure.ts';
+import type { Measured } from '../measure.ts';
 import { planStored } from '../plan.ts';
 import type { Own } from '../resources.ts';
 import type { Source, TrainingRows, UnreadSource } from './source.ts';
@@ -36,7 +43,7 @@ export async function openStoredSource(
   const heldout = await openHeldout(config, source, opened, own);
   return {
     modelHash: undefined,
-    plan: (given, folder) => planStored(given, source, { cores: getPlatform().threads, folder }),
+    plan: (given, options) => planStored(given, source, { cores: getPlatform().threads, ...options }),
     read: async () => storedSource(config, source, heldout),
   };
 }

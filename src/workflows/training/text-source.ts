@@ -18,16 +18,16 @@ const FEATURES = 12;
 
 export async function openTextSource(
   config: TextTrainConfig,
-  options: SourceOptions,
+  access: SourceOptions,
   own: Own,
 ): Promise<UnreadSource> {
-  const model = own(await openModel(config.model, hubAccess(options)));
+  const model = own(await openModel(config.model, hubAccess(access)));
   return {
     modelHash: model.info.hash,
-    plan: (given, folder) => planTraining(given, model, { cores: getPlatform().threads, folder }),
+    plan: (given, options) => planTraining(given, model, { cores: getPlatform().threads, ...options }),
     async read() {
-      const corpus = own(await openText(model, { ...corpusOptions(config), ...hubAccess(options) }));
-      options.onCorpus?.(corpus);
+      const corpus = own(await openText(model, { ...corpusOptions(config), ...hubAccess(access) }));
+      access.onCorpus?.(corpus);
       requireText(corpus);
       return textSource(model, corpus);
     },

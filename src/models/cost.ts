@@ -1,0 +1,69 @@
+/**
+ * What running a model takes, read off the graph that will run: no table of families to keep up to date.
+ *
+ *     a product with a weight [m,n]      2 m n operations per position, 4 m n bytes (the engine's own copy in float32)
+ *     attention, per layer               scores and mixing: 2 x 2 T H d operations per position; the causal half is not skipped
+ *     a table of embeddings              its bytes as they are stored; a look-up is no work
+ *     inside one block                   two [B,H,T,T] (scores and pattern), or three [B T, M] of the MLP, whichever is larger
+ */
+import { cutGraph, type Graph, type GraphNode, type Value, type ValueInfo } from '../graph/index.ts';
+
+/** What one part of a model takes. */
+export type PartCost = {
+  readonly weightBytes: number;
+  /** Multiplications and additions per position. */
+  readonly flops: number;
+  /** Values that are alive at the same time inside the engine, beyond the weights. */
+  readonly innerBytes: number;
+};
+
+/** A model seen from a hook: up to it (what a harvest runs), from it to the last residual, and the head. */
+export type ModelCost = { readonly before: PartCost; readonly after: PartCost; readonly head: PartCost };
+
+type Sizes = {
+  readonly B: number;
+  readonly T: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly D: number;
+};
+
+const BYTES = { float16: 2, bfloat16: 2 } as Readonly<Record<string, number>>;
+const size = (dims: readonly number[]): number => dims.reduce((product, n) => product * n, 1);
+
+/** Cost of the graph cut to `outputs`, continued from `given` values. */
+export function partCost(
+  graph: Graph,
+  outputs: readonly Value[],
+  { B, T, heads, headDim, D }: Sizes,
+  given: ReadonlyMap<Value, ValueInfo> = new Map(),
+): PartCost {
+  const cut = cutGraph(graph, outputs, given);
+  const makers = new Map(cut.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  /** The stored tensor behind a value: itself, or what a conversion to float32 reads. */
+  const stored = (value: Value): Value => {
+    const node: GraphNode | undefined = makers.get(value);
+    return node?.op === 'Cast' ? node.inputs[0]! : value;
+  };
+  let weightBytes = 0;
+  let flops = 0;
+  let widest = 0;
+  let layers = 0;
+  for (const { op, inputs } of cut.nodes) {
+    if (op === 'Softmax') layers++;
+    if (op === 'Gather') {
+      const table = cut.initializers.get(inputs[0]!);
+      if (table) weightBytes += size(table.dims) * (BYTES[table.type] ?? 4);
+    }
+    if (op !== 'Gemm' && op !== 'MatMul') continue;
+    const weight = cut.initializers.get(stored(inputs[1]!));
+    if (!weight) continue;
+    weightBytes += 4 * size(weight.dims);
+    flops += 2 * size(weight.dims);
+    widest = Math.max(widest, ...weight.dims);
+  }
+  flops += layers * 4 * T * heads * headDim;
+  const N = B * T;
+  const attention = layers > 0 ? 2 * N * heads * T : 0;
+  return { weightBytes, flops, innerBytes: 4 * (Math.max(attention, 3 * N * widest) + 3 * N * D) };
+}

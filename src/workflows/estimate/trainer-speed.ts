@@ -1,0 +1,125 @@
+/**
+ * Milliseconds of a training step on this machine, from a few real steps on given rows.
+ *
+ *     fits            steps of the trainer itself, at its own sizes
+ *     does not fit    the same at a smaller F_0 and two batches B_0, B_0 / 4, and the bare product at D:
+ *                       t(B_0) = r B_0 + c         r per row: the product, 2 F_0 D p, and the sparse rest; c: Adam, by weight
+ *                       t      = B (2 F D p + rest) + c F D / (F_0 D)
+ *
+ * Measured twice: with no latent dead, and with all of them dead that do not fire, which is AuxK at its busiest.
+ */
+import { getPlatform } from '../../platform/index.ts';
+import type { StreamedArray } from '../../store/index.ts';
+import { createTrainer, type Trainer, type TrainerConfig } from '../../train/index.ts';
+import { productTime } from './product-speed.ts';
+
+export type TrainerSpeed = {
+  /** Milliseconds per step. */
+  readonly plain: number;
+  /** With AuxK at work; the same as `plain` without AuxK. */
+  readonly withAuxk: number;
+  /** Of the random start, once. */
+  readonly start: number;
+  readonly how: 'measured' | 'scaled';
+};
+
+/** Largest F D whose trainer is started only to be timed: 32 M weights start in some three seconds. */
+const LARGEST = 32 * 2 ** 20;
+/** Weights of a smaller stand-in: beyond every cache, started within a second. */
+const STAND_IN = 4 * 2 ** 20;
+const STAND_IN_ROWS = 1024;
+const WARM_UP = 2;
+const LEAST_STEPS = 3;
+const ENOUGH_MS = 1500;
+
+export async function trainerSpeed(
+  config: TrainerConfig,
+  rows: (B: number) => Promise<Float32Array>,
+  { fits, signal }: { readonly fits: boolean; readonly signal?: AbortSignal | undefined },
+): Promise<TrainerSpeed> {
+  return fits && config.F * config.D <= LARGEST
+    ? { ...(await timed(config, rows, signal)), how: 'measured' }
+    : { ...(await scaled(config, rows, signal)), how: 'scaled' };
+}
+
+type Times = Pick<TrainerSpeed, 'plain' | 'withAuxk' | 'start'>;
+
+async function timed(
+  config: TrainerConfig,
+  rows: (B: number) => Promise<Float32Array>,
+  signal: AbortSignal | undefined,
+): Promise<Times> {
+  // Nothing is dead until it is said to be.
+  const trainer = await createTrainer({ ...config, totalSteps: 1e6, deadSteps: 1e6 });
+  try {
+    const x = await rows(config.B);
+    const before = performance.now();
+    await trainer.initialize(x);
+    const start = performance.now() - before;
+    const plain = await stepTime(trainer, x, signal);
+    if (config.auxk === 0) return { plain, withAuxk: plain, start };
+    await trainer.restore(
+      new Map<string, Int32Array | StreamedArray>([
+        ['scalars', trainer.streamState().get('scalars')!],
+        ['sinceFired', new Int32Array(config.F).fill(2e6)],
+      ]),
+    );
+    return { plain, withAuxk: await stepTime(trainer, x, signal), start };
+  } finally {
+    await trainer.close();
+  }
+}
+
+/** Median of a few steps on the same rows. */
+async function stepTime(trainer: Trainer, x: Float32Array, signal: AbortSignal | undefined): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < WARM_UP; i++) await trainer.train(x);
+  const begun = performance.now();
+  while (times.length < LEAST_STEPS || performance.now() - begun < ENOUGH_MS) {
+    signal?.throwIfAborted();
+    const before = performance.now();
+    await trainer.train(x);
+    times.push(performance.now() - before);
+  }
+  return median(times);
+}
+
+async function scaled(
+  config: TrainerConfig,
+  rows: (B: number) => Promise<Float32Array>,
+  signal: AbortSignal | undefined,
+): Promise<Times> {
+  const { D, F, B } = config;
+  // Many shards of few latents would be timed as many small products.
+  const shards = Math.min(config.shards, 8);
+  const least = Math.ceil(Math.max(config.K, 4) / shards) * shards;
+  const small = Math.min(F, Math.max(least, Math.floor(STAND_IN / D / shards) * shards));
+  const most = Math.min(B, STAND_IN_ROWS);
+  const few = Math.max(1, Math.floor(most / 4));
+  const workers = Math.min(config.workers, getPlatform().threads);
+  const at = (batch: number): Promise<Times> =>
+    timed(
+      { ...config, F: small, B: batch, shards, workers, auxk: Math.min(config.auxk, Math.floor(small / 8)) },
+      rows,
+      signal,
+    );
+  const [large, little] = [await at(most), await at(few)];
+  const perLatent = await productTime(D);
+  const extrapolate = (which: 'plain' | 'withAuxk'): number => {
+    const perRow = Math.max(0, (large[which] - little[which]) / Math.max(1, most - few));
+    const rest = Math.max(0, perRow - small * perLatent);
+    const constant = Math.max(0, large[which] - most * perRow);
+    return B * (F * perLatent + rest) + (constant * F) / small;
+  };
+  return {
+    plain: extrapolate('plain'),
+    withAuxk: extrapolate('withAuxk'),
+    start: (large.start * F) / small,
+  };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
