@@ -27,8 +27,8 @@ const WITH_TRAINER: readonly Phase[] = ['training', 'saving'];
 
 /** Pages of the engine's library that are touched, its environment and thread pools. */
 const ENGINE = 24e6;
-/** Growth of the JavaScript heap while text is opened and read; the index of the documents. */
-const TEXT = 30e6;
+/** Growth of the JavaScript heap while text is opened and read, and the index of the documents; buffers of stored rows that are read. */
+const READING = 30e6;
 /** What the garbage collector has not come to yet: outputs of the model, mostly. */
 const GARBAGE = 20e6;
 /** A worker thread: its JavaScript heap, and the engine's session for the encoder product. */
@@ -81,7 +81,7 @@ export function memoryLines(input: MemoryInput): MemoryLine[] {
     line('model up to the hook', model ? weightsAnd(model.cost.before) : 0, ALWAYS, 'run'),
     line('engine', ENGINE, ALWAYS, 'run'),
     line('Node, code, tokenizer', input.process, ALWAYS, 'run'),
-    line('text and garbage', (model ? TEXT : 0) + GARBAGE, ALWAYS, 'run'),
+    line('reading and garbage', READING + GARBAGE, ALWAYS, 'run'),
     line('evaluation', input.evaluation ? evaluationBytes(input) : 0, ['evaluation'], 'run'),
   ];
   return lines.filter(({ bytes }) => bytes > 0);

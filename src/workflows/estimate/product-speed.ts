@@ -1,6 +1,5 @@
 import { getPlatform } from '../../platform/index.ts';
 import { createProduct, latentTile, rowTile } from '../../sae/product.ts';
-import { median } from './trainer-speed.ts';
 
 /** Milliseconds of the encoder product x W^T per row and latent, 2 D operations, on all threads. */
 export async function productTime(D: number): Promise<number> {
@@ -16,4 +15,10 @@ export async function productTime(D: number): Promise<number> {
   }
   await product.close();
   return median(times.slice(1)) / (rowTile * latentTile);
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

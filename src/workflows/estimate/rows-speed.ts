@@ -1,5 +1,4 @@
-/** Milliseconds per training row on this machine, by stage: from the source itself, model and data included, for a second or two. */
-
+/** Milliseconds per training row on this machine, by stage: from the source itself, model and data included. */
 import { nextRows } from '../training/loop.ts';
 import type { TrainingRows } from '../training/source.ts';
 
@@ -9,30 +8,42 @@ export type RowsSpeed = {
   readonly model: number;
 };
 
-const ENOUGH_MS = 2000;
-const LEAST_BATCHES = 2;
+export type RowsMeter = {
+  /** The next B rows of every hook, in arrays that are used again. */
+  next(): Promise<readonly Float32Array[]>;
+  /** Of the rows taken since the warm-up. */
+  speed(): RowsSpeed;
+};
+
+const WARM_UP_MS = 2000;
 /** Rows before the clock starts: the session opens, and tokenizing is compiled, which is twice as slow before. */
 const WARM_UP_ROWS = 16_384;
 
-export async function rowsSpeed(
+/** Warms the source up, then counts. */
+export async function meterRows(
   rows: TrainingRows,
   B: number,
   signal: AbortSignal | undefined,
-): Promise<RowsSpeed> {
+): Promise<RowsMeter> {
   const xs = await nextRows(rows, B);
   const opened = performance.now();
-  for (let seen = B; seen < WARM_UP_ROWS && performance.now() - opened < ENOUGH_MS; seen += B)
-    await nextRows(rows, B, xs);
-  const seen = rows.tokensSeen;
-  const { data, model } = rows.stages;
-  const begun = performance.now();
-  let batches = 0;
-  for (; batches < LEAST_BATCHES || performance.now() - begun < ENOUGH_MS; batches++) {
+  for (let seen = B; seen < WARM_UP_ROWS && performance.now() - opened < WARM_UP_MS; seen += B) {
     signal?.throwIfAborted();
     await nextRows(rows, B, xs);
   }
-  const spent = { data: rows.stages.data - data, model: rows.stages.model - model };
-  // A model's rows come in runs of their own size; stored rows are read ahead by the pool, and counted as they are taken.
-  const count = spent.model > 0 ? Math.max(1, rows.tokensSeen - seen) : batches * B;
-  return { data: spent.data / count, model: spent.model / count };
+  const before = { ...rows.stages, seen: rows.tokensSeen };
+  let batches = 0;
+  return {
+    async next() {
+      batches++;
+      return await nextRows(rows, B, xs);
+    },
+    speed() {
+      const data = rows.stages.data - before.data;
+      const model = rows.stages.model - before.model;
+      // A model's rows come in runs of their own size; stored rows are read ahead by the pool, and counted as they are taken.
+      const count = Math.max(1, model > 0 ? rows.tokensSeen - before.seen : batches * B);
+      return { data: data / count, model: model / count };
+    },
+  };
 }

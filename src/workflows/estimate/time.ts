@@ -3,22 +3,22 @@
  *
  *     S steps of B rows; N rows fill the shuffle buffer before the first
  *     in turns      (N + S B) (data + model) + S sum_i SAE_i
- *     overlapping   N (data + model) + S max(B (data + model), sum_i SAE_i)
+ *     overlapping   the same, times what a step beside the rows of the next takes of both in turns
  *     and           the random start, the covariance for the controls, checkpoints, the finished SAE
  *
- * The evaluation is estimated from its operations at the rate of the model; it is not in the total, as it is not in a run's own.
+ * The evaluation is a rough figure, from its operations at the rate of the model; it is not in the total, as it is not in a run's own.
  */
 import { createMoments, WIDEST_PCA } from '../../eval/index.ts';
 import { createRng } from '../../shared/rng.ts';
-import { withResources } from '../resources.ts';
-import { momentRows, nextRows } from '../training/loop.ts';
+import { type Own, withResources } from '../resources.ts';
+import { momentRows } from '../training/loop.ts';
 import type { UnreadSource } from '../training/source.ts';
 import type { TrainPlan } from '../types.ts';
 import { diskUse, writeSpeed } from './disk.ts';
 import { phaseBytes } from './memory.ts';
 import { productTime } from './product-speed.ts';
-import { type RowsSpeed, rowsSpeed } from './rows-speed.ts';
-import { type TrainerSpeed, trainerSpeed } from './trainer-speed.ts';
+import { meterRows, type RowsSpeed } from './rows-speed.ts';
+import { type TimedRows, type TrainerSpeed, trainerSpeed } from './trainer-speed.ts';
 import { keptShare } from './work.ts';
 
 /** In seconds; `perStep` in milliseconds, where it is a matter of steps. */
@@ -59,21 +59,23 @@ export async function estimateTime(
   const { totalSteps: S, overlap, shuffleTokens: N } = first.settings;
   const { batchTokens: B } = first.config;
   const modelFits = !first.cost || first.cost.before.weightBytes + first.cost.before.innerBytes < room;
-  const { data, model, rowsFor } = modelFits
-    ? await measureRows(plans, source, signal)
-    : { data: 0, model: await modelFromProduct(first), rowsFor: randomRows };
-
   const trainers: TrainerSpeed[] = [];
-  for (const plan of plans) {
-    const known = plans.findIndex((other) => sameSpeed(other, plan));
-    const fits = phaseBytes(plan.memory, 'training') < room;
-    trainers.push(
-      trainers[known] ?? (await trainerSpeed(plan.trainer, await rowsFor(plan), { fits, signal })),
-    );
-  }
-  const auxkShare = expectedAuxk(first);
-  const sae = sum(trainers.map(({ plain, withAuxk }) => plain + auxkShare * (withAuxk - plain)));
-  const step = overlap ? Math.max(B * (data + model), sae) : B * (data + model) + sae;
+  const { data, model } = await withResources(async (own) => {
+    const measured = modelFits
+      ? await measureRows(plans, source, own, signal)
+      : noRows(await modelFromProduct(first));
+    for (const plan of plans) {
+      const known = plans.findIndex((other) => sameSpeed(other, plan));
+      const fits = phaseBytes(plan.memory, 'training') < room;
+      const rows = measured.rowsFor(plan);
+      trainers.push(trainers[known] ?? (await trainerSpeed(plan.trainer, rows, { fits, signal })));
+    }
+    return measured.speed();
+  });
+  const shares = plans.map(expectedAuxk);
+  const sae = sum(trainers.map(({ plain, withAuxk }, i) => plain + shares[i]! * (withAuxk - plain)));
+  const inTurns = B * (data + model) + sae;
+  const step = overlap ? inTurns * overlapping(trainers[0]!, B * (data + model)) : inTurns;
   const disk = await writeTimes(plans, folder);
   const widths = new Map(plans.map(({ settings: { hook }, D }) => [hook, D]));
 
@@ -91,16 +93,20 @@ export async function estimateTime(
   return {
     stages: [...steady, ...once].filter(({ seconds }) => seconds > 0),
     seconds: (N * (data + model) + S * step) / 1000 + sum(once.map(({ seconds }) => seconds)),
-    evaluationSeconds: evaluationTime(first, model, sum(trainers.map(() => 1))) / 1000,
+    evaluationSeconds: evaluationTime(first, model, plans.length) / 1000,
     tokensPerSecond: (1000 * B) / step,
     trainers,
-    auxkShare,
+    auxkShare: sum(shares) / shares.length,
     scaled: [
       ...(modelFits ? [] : (['model'] as const)),
       ...(trainers.some(({ how }) => how === 'scaled') ? (['SAE'] as const) : []),
     ],
   };
 }
+
+/** What a step takes of the time of its stages in turns, when the rows of the next are made ready beside it. */
+const overlapping = ({ together, plain }: TrainerSpeed, rows: number): number =>
+  together === undefined ? 1 : Math.min(1, together / (plain + rows));
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
@@ -112,44 +118,57 @@ const sameSpeed = (a: TrainPlan, b: TrainPlan): boolean =>
       a.trainer[field as keyof TrainPlan['trainer']] === b.trainer[field as keyof TrainPlan['trainer']],
   );
 
-/** AuxK works from the first dead latent on: after a window, when many fire so rarely that some will have been silent for it. */
+/**
+ * AuxK works from the first dead latent on: after a window, when many fire so rarely that some will have been silent for it. It makes them
+ * live again, so on average it has half of what keeps it busiest.
+ */
 export function expectedAuxk({ trainer, settings, config }: TrainPlan): number {
   const { F, K, auxk } = trainer;
   const { deadWindowTokens: window } = settings;
   if (auxk === 0 || (window * K) / F >= RARE) return 0;
-  return Math.max(0, 1 - window / config.tokens);
+  return Math.max(0, 1 - window / config.tokens) / 2;
 }
 
-type RowsFor = (plan: TrainPlan) => Promise<(B: number) => Promise<Float32Array>>;
+type RowsFor = (plan: TrainPlan) => TimedRows;
 
-const randomRows: RowsFor = async ({ D }) => {
+const randomRows: RowsFor = ({ D }) => {
   const rng = createRng('plan');
-  return async (B) => Float32Array.from({ length: B * D }, () => rng.normal());
+  let x = new Float32Array(0);
+  return {
+    async take(B) {
+      if (x.length < B * D) x = Float32Array.from({ length: B * D }, () => rng.normal());
+      return x.subarray(0, B * D);
+    },
+  };
 };
 
-/** Rates of the source at all hooks of the plans, and rows of it to time trainers on. */
+type MeasuredRows = { readonly rowsFor: RowsFor; speed(): RowsSpeed };
+
+const noRows = (model: number): MeasuredRows => ({ rowsFor: randomRows, speed: () => ({ data: 0, model }) });
+
+/** The source at all hooks of the plans: rows to time trainers on, and, after that, its rates. */
 async function measureRows(
   plans: readonly TrainPlan[],
   unread: UnreadSource | undefined,
+  own: Own,
   signal: AbortSignal | undefined,
-): Promise<RowsSpeed & { readonly rowsFor: RowsFor }> {
-  if (!unread) return { data: 0, model: 0, rowsFor: randomRows };
+): Promise<MeasuredRows> {
+  if (!unread) return noRows(0);
   const [first] = plans as [TrainPlan];
   const { batchTokens: B } = first.config;
   const hooks = [...new Set(plans.map(({ settings }) => settings.hook))];
-  return await withResources(async (own) => {
-    const source = await unread.read();
-    const small = { ...first, settings: { ...first.settings, shuffleTokens: B } };
-    const { rows } = source.open(small, hooks, { signal });
-    own(rows);
-    const speed = await rowsSpeed(rows, B, signal);
-    const xs = await nextRows(rows, B);
-    const rowsFor: RowsFor = async ({ D, settings }) => {
-      const x = xs[hooks.indexOf(settings.hook)]!;
-      return async (count) => x.subarray(0, count * D);
-    };
-    return { ...speed, rowsFor };
-  });
+  const source = await unread.read();
+  const small = { ...first, settings: { ...first.settings, shuffleTokens: B } };
+  const { rows } = source.open(small, hooks, { signal });
+  own(rows);
+  const meter = await meterRows(rows, B, signal);
+  return {
+    speed: () => meter.speed(),
+    rowsFor: ({ D, settings }) => ({
+      take: async (count) => (await meter.next())[hooks.indexOf(settings.hook)]!.subarray(0, count * D),
+      ...(first.settings.overlap ? { prepare: () => rows.prepare(B) } : {}),
+    }),
+  };
 }
 
 /** Milliseconds per row of a model that does not fit into this machine: its operations at the rate of a bare product. */
@@ -184,20 +203,23 @@ async function writeTimes(
     : { checkpoints: checkpoints / speed, saving: saving / speed };
 }
 
-/** Milliseconds per logit that the divergences take outside the engine. */
-const KL_PER_LOGIT = 6e-6;
 /** Predictions behind the cross-entropies and KL at the end of a run. */
 const CE_TOKENS = 32_768;
 const KL_TOKENS = 8192;
+/**
+ * Milliseconds, measured on the demo (D 192, V 8,192): of a row outside the engine, of a logit in a divergence, of eigenvalues and cards. Splices
+ * and softmax make a pass for the cross-entropies three times as long as its operations say.
+ */
+const [ROW, LOGIT, ONCE, SPLICED] = [0.1, 6e-6, 2000, 3];
 
-/** Milliseconds of the evaluation of every SAE: passes of the model with each reconstruction spliced in, from their operations. */
+/** Milliseconds of the evaluation of every SAE: passes of the model with each reconstruction spliced in. */
 function evaluationTime(plan: TrainPlan, modelPerRow: number, saes: number): number {
   const { cost, config, model } = plan;
   if (!cost || !model || config.evalTokens === 0 || modelPerRow === 0) return 0;
   const perOperation = modelPerRow / (cost.before.flops / keptShare(plan));
-  const ce = Math.min(config.evalTokens, CE_TOKENS);
-  const kl = Math.min(config.evalTokens, KL_TOKENS);
+  const rest = (cost.after.flops + cost.head.flops) * perOperation * SPLICED;
   // Clean, two ablations, the SAE and PCA.
-  const operations = config.evalTokens * cost.before.flops + ce * 5 * (cost.after.flops + cost.head.flops);
-  return saes * (operations * perOperation + kl * model.V * 5 * KL_PER_LOGIT);
+  const predictions = 5 * Math.min(config.evalTokens, CE_TOKENS) * rest;
+  const divergences = 5 * Math.min(config.evalTokens, KL_TOKENS) * model.V * LOGIT;
+  return saes * (config.evalTokens * (modelPerRow + ROW) + predictions + divergences + ONCE);
 }

@@ -14,7 +14,7 @@ const config: TrainerConfig = {
 // The two are timed one after the other while another test file uses the machine: what holds on a quiet one (40 %) is not asked here.
 it('within a factor of two of the time of the step itself', { timeout: 300_000, retry: 1 }, async () => {
   const rng = createRng('speed');
-  const rows = async (B: number) => Float32Array.from({ length: B * config.D }, () => rng.normal());
+  const rows = { take: async (B: number) => Float32Array.from({ length: B * config.D }, () => rng.normal()) };
   const real = await trainerSpeed(config, rows, { fits: true });
   const scaled = await trainerSpeed(config, rows, { fits: false });
   expect([real.how, scaled.how]).toEqual(['measured', 'scaled']);

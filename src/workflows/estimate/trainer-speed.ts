@@ -11,13 +11,15 @@
 import { getPlatform } from '../../platform/index.ts';
 import type { StreamedArray } from '../../store/index.ts';
 import { createTrainer, type Trainer, type TrainerConfig } from '../../train/index.ts';
-import { productTime } from './product-speed.ts';
+import { median, productTime } from './product-speed.ts';
 
 export type TrainerSpeed = {
   /** Milliseconds per step. */
   readonly plain: number;
   /** With AuxK at work; the same as `plain` without AuxK. */
   readonly withAuxk: number;
+  /** Of a step while the next rows are made ready beside it, those rows included; undefined where that was not tried. */
+  readonly together: number | undefined;
   /** Of the random start, once. */
   readonly start: number;
   readonly how: 'measured' | 'scaled';
@@ -32,9 +34,17 @@ const WARM_UP = 2;
 const LEAST_STEPS = 3;
 const ENOUGH_MS = 1500;
 
+/** Rows to time a trainer on. */
+export type TimedRows = {
+  /** B rows [B,D]. */
+  take(B: number): Promise<Float32Array>;
+  /** Makes the next batch ready, as training does where the model runs ahead. */
+  prepare?(): Promise<void>;
+};
+
 export async function trainerSpeed(
   config: TrainerConfig,
-  rows: (B: number) => Promise<Float32Array>,
+  rows: TimedRows,
   { fits, signal }: { readonly fits: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<TrainerSpeed> {
   return fits && config.F * config.D <= LARGEST
@@ -42,51 +52,67 @@ export async function trainerSpeed(
     : { ...(await scaled(config, rows, signal)), how: 'scaled' };
 }
 
-type Times = Pick<TrainerSpeed, 'plain' | 'withAuxk' | 'start'>;
+type Times = Omit<TrainerSpeed, 'how'>;
 
 async function timed(
   config: TrainerConfig,
-  rows: (B: number) => Promise<Float32Array>,
+  rows: TimedRows,
   signal: AbortSignal | undefined,
 ): Promise<Times> {
   // Nothing is dead until it is said to be.
   const trainer = await createTrainer({ ...config, totalSteps: 1e6, deadSteps: 1e6 });
   try {
-    const x = await rows(config.B);
+    const x = await rows.take(config.B);
     const before = performance.now();
     await trainer.initialize(x);
     const start = performance.now() - before;
-    const plain = await stepTime(trainer, x, signal);
-    if (config.auxk === 0) return { plain, withAuxk: plain, start };
+    const plain = await stepTime(trainer, rows, signal);
+    const together = rows.prepare ? await togetherTime(trainer, x, rows) : undefined;
+    if (config.auxk === 0) return { plain, withAuxk: plain, together, start };
     await trainer.restore(
       new Map<string, Int32Array | StreamedArray>([
         ['scalars', trainer.streamState().get('scalars')!],
         ['sinceFired', new Int32Array(config.F).fill(2e6)],
       ]),
     );
-    return { plain, withAuxk: await stepTime(trainer, x, signal), start };
+    return { plain, withAuxk: await stepTime(trainer, rows, signal), together, start };
   } finally {
     await trainer.close();
   }
 }
 
-/** Median of a few steps on the same rows. */
-async function stepTime(trainer: Trainer, x: Float32Array, signal: AbortSignal | undefined): Promise<number> {
+/** Median of a few steps, with rows read in between as in a run: what they push out of the caches counts. */
+async function stepTime(trainer: Trainer, rows: TimedRows, signal: AbortSignal | undefined): Promise<number> {
   const times: number[] = [];
-  for (let i = 0; i < WARM_UP; i++) await trainer.train(x);
-  const begun = performance.now();
-  while (times.length < LEAST_STEPS || performance.now() - begun < ENOUGH_MS) {
+  let begun = 0;
+  for (let i = -WARM_UP; i < LEAST_STEPS || performance.now() - begun < ENOUGH_MS; i++) {
     signal?.throwIfAborted();
+    if (i === 0) begun = performance.now();
+    const x = await rows.take(trainer.config.B);
     const before = performance.now();
     await trainer.train(x);
-    times.push(performance.now() - before);
+    if (i >= 0) times.push(performance.now() - before);
   }
   return median(times);
 }
 
+/** Median of a few steps, each with the rows of the next one made ready beside it. */
+async function togetherTime(trainer: Trainer, x: Float32Array, rows: TimedRows): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < 1 + LEAST_STEPS; i++) {
+    const before = performance.now();
+    const ahead = rows.prepare?.();
+    await trainer.train(x);
+    await ahead;
+    await rows.take(trainer.config.B);
+    times.push(performance.now() - before);
+  }
+  return median(times.slice(1));
+}
+
 async function scaled(
   config: TrainerConfig,
-  rows: (B: number) => Promise<Float32Array>,
+  rows: TimedRows,
   signal: AbortSignal | undefined,
 ): Promise<Times> {
   const { D, F, B } = config;
@@ -97,10 +123,11 @@ async function scaled(
   const most = Math.min(B, STAND_IN_ROWS);
   const few = Math.max(1, Math.floor(most / 4));
   const workers = Math.min(config.workers, getPlatform().threads);
+  const alone: TimedRows = { take: (count) => rows.take(count) };
   const at = (batch: number): Promise<Times> =>
     timed(
       { ...config, F: small, B: batch, shards, workers, auxk: Math.min(config.auxk, Math.floor(small / 8)) },
-      rows,
+      alone,
       signal,
     );
   const [large, little] = [await at(most), await at(few)];
@@ -114,12 +141,7 @@ async function scaled(
   return {
     plain: extrapolate('plain'),
     withAuxk: extrapolate('withAuxk'),
+    together: undefined,
     start: (large.start * F) / small,
   };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
