@@ -32,7 +32,7 @@ export function runQuietly(program, args) {
 }
 
 /** How to start npm: through node itself, because `npm.cmd` on Windows cannot be spawned without a shell. */
-function npmCommand(args) {
+export function npmCommand(args) {
   const cli = process.env.npm_execpath;
   if (cli && /npm-cli\.c?js$/.test(cli))
     return { program: process.execPath, args: [cli, ...args], shell: false };
