@@ -93,6 +93,9 @@ export function createGraphBuilder() {
     return known;
   }
 
+  /** An int32 scalar. */
+  const int32 = (value: number): Value => initializer('int32', [], asBytes(Int32Array.of(value)));
+
   /** A one-dimensional int64 constant for shapes and axes; equal ones are shared. */
   function axes(values: readonly number[]): Value {
     const key = `i${values.join()}`;
@@ -129,6 +132,7 @@ export function createGraphBuilder() {
     external: (name: Value, type: ElementType, dims: readonly number[], data: ExternalData): Value =>
       initializer(type, dims, data, name),
     float32,
+    int32,
     int64,
     scalar,
     axes,

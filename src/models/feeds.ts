@@ -1,9 +1,9 @@
 /** Graph inputs of one batch, made only when the cut graph still has them. */
 import { STEER_DIRECTIONS, STEER_STRENGTHS } from '../graph/index.ts';
 import type { Ort } from '../platform/index.ts';
-import { INPUTS } from './families/blocks.ts';
-import type { TransformerSpec } from './families/spec.ts';
-import { ropeTables } from './rope.ts';
+import { INPUTS, ropeInputs } from './families/blocks.ts';
+import { ropesOf, type TransformerSpec } from './families/spec.ts';
+import { type RopeSpec, ropeTables } from './rope.ts';
 import type { Feeds } from './sessions.ts';
 import type { SteerEdit, TokenBatch } from './types.ts';
 
@@ -33,24 +33,27 @@ const rowLengths = ({ mask, B, T }: TokenBatch): number[] =>
 export function batchFeeds(batch: TokenBatch, spec: TransformerSpec, { Tensor }: Ort): Feeds {
   const { ids, mask, B, T } = batch;
   const arange = () => Int32Array.from({ length: T }, (_, t) => t);
-  let tables: { cos: Float32Array; sin: Float32Array; P: number } | undefined;
 
-  function rope() {
-    if (tables || !spec.rope) return tables!;
-    const lengths = rowLengths(batch);
-    // One table serves all rows, unless a row's angles depend on its own length or padding.
-    const { scaling } = spec.rope;
-    const own = scaling.type === 'dynamic' && lengths.some((length) => length > scaling.originalContext);
-    const shared = !own && isRightPadded(batch);
-    const positions = shared ? arange() : positionsOf(batch);
-    tables = { ...ropeTables(spec.rope, spec.headDim, positions, shared ? [T] : lengths), P: shared ? 1 : B };
-    return tables;
+  /** Feeds of one pair of rotary tables, made when the first of the two is asked for. */
+  function rope(spec: RopeSpec, index: number): Feeds {
+    let tables: { cos: Float32Array; sin: Float32Array; P: number } | undefined;
+    const make = () => {
+      const lengths = rowLengths(batch);
+      // One table serves all rows, unless a row's angles depend on its own length or padding.
+      const { scaling } = spec;
+      const own = scaling.type === 'dynamic' && lengths.some((length) => length > scaling.originalContext);
+      const shared = !own && isRightPadded(batch);
+      const positions = shared ? arange() : positionsOf(batch);
+      return { ...ropeTables(spec, positions, shared ? [T] : lengths), P: shared ? 1 : B };
+    };
+    const angles = (which: 'cos' | 'sin') => () => {
+      tables ??= make();
+      return new Tensor('float32', tables[which], [tables.P, T, 1, spec.dims / 2]);
+    };
+    const { cos, sin } = ropeInputs(index);
+    return { [cos]: angles('cos'), [sin]: angles('sin') };
   }
 
-  const angles = (name: 'cos' | 'sin') => () => {
-    const table = rope();
-    return new Tensor('float32', table[name], [table.P, T, 1, spec.headDim / 2]);
-  };
   return {
     [INPUTS.ids]: () => new Tensor('int32', ids, [B, T]),
     [INPUTS.mask]: () =>
@@ -61,8 +64,7 @@ export function batchFeeds(batch: TokenBatch, spec: TransformerSpec, { Tensor }:
     [INPUTS.positions]: () => new Tensor('int32', positionsOf(batch), [B, T]),
     [INPUTS.headShape]: () =>
       new Tensor('int64', BigInt64Array.of(BigInt(B), BigInt(T), -1n, BigInt(spec.headDim)), [4]),
-    [INPUTS.cos]: angles('cos'),
-    [INPUTS.sin]: angles('sin'),
+    ...Object.assign({}, ...ropesOf(spec).map(rope)),
   };
 }
 

@@ -3,27 +3,21 @@
  * LayerNorm, no centred weights (TransformerLens `from_pretrained_no_processing`).
  *
  *     hook_embed [B,T,D]                      hook_pos_embed [B,T,D], learned positions only
- *     blocks.L.hook_resid_pre/mid/post [B,T,D]  blocks.L.hook_attn_out, hook_mlp_out [B,T,D]
+ *     blocks.L.hook_resid_pre/mid/post [B,T,D]  mid only where attention and MLP are not parallel
+ *     blocks.L.hook_attn_out, hook_mlp_out [B,T,D]  what is added to the stream
  *     blocks.L.attn.hook_pattern [B,H,T,T]    blocks.L.attn.hook_z [B,T,H,headDim]
  *     blocks.L.mlp.hook_post [B,T,M]          after the activation (times the gate's other half, where there is a gate)
  */
+import { ropesOf, type TransformerSpec } from './families/spec.ts';
 import { nearestNames } from './nearest.ts';
 import type { HookFilter, HookInfo, TokenBatch } from './types.ts';
 
-type HookShape = {
-  readonly layers: number;
-  readonly D: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly mlpWidth: number;
-  readonly learnedPositions: boolean;
-};
-
 /** All hooks of a model, in the order in which they are computed. */
-export function listHooks({ layers, D, heads, headDim, mlpWidth, learnedPositions }: HookShape): HookInfo[] {
+export function listHooks(spec: TransformerSpec): HookInfo[] {
+  const { layers, D, heads, headDim, mlpWidth } = spec;
   const residual = (name: string): HookInfo => ({ name, dims: ['B', 'T', 'D'], width: D });
   const hooks = [residual('hook_embed')];
-  if (learnedPositions) hooks.push(residual('hook_pos_embed'));
+  if (ropesOf(spec).length === 0) hooks.push(residual('hook_pos_embed'));
   for (let layer = 0; layer < layers; layer++) {
     const block = `blocks.${layer}`;
     hooks.push(
@@ -31,7 +25,7 @@ export function listHooks({ layers, D, heads, headDim, mlpWidth, learnedPosition
       { name: `${block}.attn.hook_pattern`, dims: ['B', String(heads), 'T', 'T'], width: 0 },
       { name: `${block}.attn.hook_z`, dims: ['B', 'T', String(heads), String(headDim)], width: headDim },
       residual(`${block}.hook_attn_out`),
-      residual(`${block}.hook_resid_mid`),
+      ...(spec.parallel ? [] : [residual(`${block}.hook_resid_mid`)]),
       { name: `${block}.mlp.hook_post`, dims: ['B', 'T', String(mlpWidth)], width: mlpWidth },
       residual(`${block}.hook_mlp_out`),
       residual(`${block}.hook_resid_post`),

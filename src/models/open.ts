@@ -102,7 +102,7 @@ export async function openMutatedModel(
     return createRuntime({
       spec,
       info,
-      hooks: listHooks({ ...spec, learnedPositions: !spec.rope }),
+      hooks: listHooks(spec),
       tokenizer,
       sessions: createSessions(graph, model.weights.sources, {
         ...(threads === undefined ? {} : { threads }),

@@ -1,7 +1,7 @@
 /**
  * Rotary positions (Su et al. 2021), with the scalings that Llama configurations use.
  *
- *     f_i = theta^(-2i/d), i < d/2        angle(p, i) = p f_i
+ *     f_i = theta^(-2i/d), i < d/2        angle(p, i) = p f_i        d: the dimensions of a head that turn, all of them or the first
  *     (x_i, x_{i+d/2}) is rotated by its angle: the half layout, to which Hugging Face converts interleaved weights
  *
  *     linear   f_i / factor
@@ -35,6 +35,8 @@ export type RopeScaling =
     };
 
 export type RopeSpec = {
+  /** How many dimensions of a head turn. Even. */
+  readonly dims: number;
   readonly theta: number;
   readonly scaling: RopeScaling;
 };
@@ -44,7 +46,7 @@ export const ROPE_SCALINGS = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] 
 const { fround } = Math;
 
 /** f_i for a sequence of `length` tokens, [d/2] in float32. */
-export function ropeFrequencies({ theta, scaling }: RopeSpec, d: number, length: number): Float32Array {
+export function ropeFrequencies({ dims: d, theta, scaling }: RopeSpec, length: number): Float32Array {
   let base = theta;
   if (scaling.type === 'dynamic' && length > scaling.originalContext) {
     const stretch = (scaling.factor * length) / scaling.originalContext - (scaling.factor - 1);
@@ -88,18 +90,17 @@ export function ropeFrequencies({ theta, scaling }: RopeSpec, d: number, length:
  */
 export function ropeTables(
   spec: RopeSpec,
-  d: number,
   positions: Int32Array,
   lengths: readonly number[],
 ): { cos: Float32Array; sin: Float32Array } {
-  const half = d / 2;
+  const half = spec.dims / 2;
   const P = lengths.length;
   const T = positions.length / P;
   const scale = spec.scaling.type === 'yarn' ? spec.scaling.attentionFactor : 1;
   const cos = new Float32Array(P * T * half);
   const sin = new Float32Array(P * T * half);
   for (let row = 0; row < P; row++) {
-    const frequencies = ropeFrequencies(spec, d, lengths[row]!);
+    const frequencies = ropeFrequencies(spec, lengths[row]!);
     for (let t = 0; t < T; t++) {
       const at = row * T + t;
       for (let i = 0; i < half; i++) {
@@ -122,14 +123,21 @@ const number = (value: unknown, name: string, fallback?: number): number => {
 /**
  * RoPE settings of a config.json, in the old spelling (rope_theta, rope_scaling) or the new (rope_parameters).
  *
+ * @param dims how many dimensions of a head turn, when partial_rotary_factor says nothing else
  * @throws for a scaling that is not supported; the message names those that are
  */
-export function parseRope(config: Readonly<Record<string, unknown>>, maxPositions: number): RopeSpec {
+export function parseRope(
+  config: Readonly<Record<string, unknown>>,
+  maxPositions: number,
+  dims: number,
+): RopeSpec {
   const parameters = (config.rope_parameters ?? config.rope_scaling ?? {}) as Record<string, unknown>;
   const theta = number(parameters.rope_theta ?? config.rope_theta, 'rope_theta', 10000);
   const partial = parameters.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
   if (partial !== 1)
     throw new Error(`config.json: partial_rotary_factor ${JSON.stringify(partial)} is not supported, only 1`);
+  if (dims % 2 !== 0)
+    throw new Error(`config.json: ${dims} dimensions of a head turn; rotary positions need pairs`);
   const type = String(parameters.rope_type ?? parameters.type ?? 'default');
   const factor = () => number(parameters.factor, 'factor');
   const originalContext = () =>
@@ -138,7 +146,7 @@ export function parseRope(config: Readonly<Record<string, unknown>>, maxPosition
       'original_max_position_embeddings',
       maxPositions,
     );
-  const spec = (scaling: RopeScaling): RopeSpec => ({ theta, scaling });
+  const spec = (scaling: RopeScaling): RopeSpec => ({ dims, theta, scaling });
 
   if (type === 'default') return spec({ type });
   if (type === 'linear') return spec({ type, factor: factor() });

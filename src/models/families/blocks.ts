@@ -2,13 +2,14 @@
  * Parts that the families share. Inside a graph the residual stream is [N,D] with N = B T rows, so that every product is
  * one Gemm with the weights as they lie in the file; heads are split off with the batch shape only inside attention.
  *
- *     scores[b,h,i,j] = scale q[b,h,i] . k[b,g(h),j]     g(h) = floor(h kvHeads / heads)
- *     pattern = softmax(scores + bias)                   bias = 0 where j <= i and token j is real, else -1e30
+ *     scores[b,h,i,j] = cap(scale q[b,h,i] . k[b,g(h),j])     g(h) = floor(h kvHeads / heads)
+ *     pattern = softmax(scores + bias)                        bias = 0 where 0 <= i - j < window and token j is real, else -1e30
  *     z[b,i,h] = sum_j pattern[b,h,i,j] v[b,g(h),j]
+ *     cap(s) = c tanh(s / c), in models that have one
  */
 import { type GraphBuilder, ONNX_TYPES, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
-import type { Activation, TransformerSpec } from './spec.ts';
+import { type Activation, ropesOf, type TransformerSpec } from './spec.ts';
 
 /** Graph inputs, by name. The runtime feeds those that survive the cut. */
 export const INPUTS = {
@@ -22,12 +23,13 @@ export const INPUTS = {
   positions: 'positions',
   /** int64 [4]: B, T, -1, headDim */
   headShape: 'head_shape',
-  /** float32 [P,T,1,headDim/2], rotary positions only */
-  cos: 'cos',
-  sin: 'sin',
   /** int32 [N,1]: the next token of every row, for the loss */
   targets: 'targets',
 } as const;
+
+/** Inputs of the rotary tables, float32 [P,T,1,dims/2]: one pair for each of `ropesOf(spec)`. */
+export const ropeInputs = (index: number) =>
+  index === 0 ? { cos: 'cos', sin: 'sin' } : { cos: `cos_${index}`, sin: `sin_${index}` };
 
 /** Values that are not hooks but can be fetched. */
 export const LOGITS = 'logits';
@@ -84,51 +86,78 @@ export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {
   g.input(INPUTS.index, 'int32', ['T']);
   g.input(INPUTS.headShape, 'int64', [4]);
   g.input(INPUTS.targets, 'int32', ['N', 1]);
-  if (spec.rope) {
-    g.input(INPUTS.cos, 'float32', ['P', 'T', 1, spec.headDim / 2]);
-    g.input(INPUTS.sin, 'float32', ['P', 'T', 1, spec.headDim / 2]);
-  } else g.input(INPUTS.positions, 'int32', ['B', 'T']);
+  const ropes = ropesOf(spec);
+  for (const [index, { dims }] of ropes.entries()) {
+    const { cos, sin } = ropeInputs(index);
+    g.input(cos, 'float32', ['P', 'T', 1, dims / 2]);
+    g.input(sin, 'float32', ['P', 'T', 1, dims / 2]);
+  }
+  if (ropes.length === 0) g.input(INPUTS.positions, 'int32', ['B', 'T']);
 }
 
-/** The additive bias [M,1,T,T] that hides later and padded tokens; shared by all layers. */
-export function attentionBias(g: GraphBuilder): Value {
-  const causal = g.op('GreaterOrEqual', [g.unsqueeze(INPUTS.index, [1]), g.unsqueeze(INPUTS.index, [0])]);
-  const visible = g.op('And', [g.named('attention_real', g.unsqueeze(INPUTS.mask, [1, 2])), causal]);
-  return g.where(visible, g.scalar(0), g.scalar(MASKED));
+/** The additive biases [M,1,T,T] that hide later, distant and padded tokens, one per layer; layers with the same window share theirs. */
+export function attentionBiases(g: GraphBuilder, { attention }: TransformerSpec): Value[] {
+  const real = g.named('attention_real', g.unsqueeze(INPUTS.mask, [1, 2]));
+  const [queries, keys] = [g.unsqueeze(INPUTS.index, [1]), g.unsqueeze(INPUTS.index, [0])];
+  const causal = g.op('And', [real, g.op('GreaterOrEqual', [queries, keys])]);
+  const biasOf = (window: number | undefined): Value => {
+    const near = () => g.op('Less', [g.sub(queries, keys), g.int32(window!)]);
+    return g.where(
+      window === undefined ? causal : g.op('And', [causal, near()]),
+      g.scalar(0),
+      g.scalar(MASKED),
+    );
+  };
+  const biases = new Map<number | undefined, Value>();
+  for (const { window } of attention) if (!biases.has(window)) biases.set(window, biasOf(window));
+  return attention.map(({ window }) => biases.get(window)!);
 }
 
-/** Rotates [B,T,H,d] by the angles of cos, sin [P,T,1,d/2]. */
-export function rotate(g: GraphBuilder, x: Value, { rope, headDim: d }: TransformerSpec): Value {
+/** Rotates the first dimensions of every head, x [B,T,H,d], by the angles of cos, sin [P,T,1,dims/2]; the rest stays. */
+export function rotate(g: GraphBuilder, x: Value, spec: TransformerSpec, layer: number): Value {
+  const { rope } = spec.attention[layer]!;
   if (!rope) return x;
-  const a = g.slice(x, 0, d / 2, 3);
-  const b = g.slice(x, d / 2, d, 3);
-  const first = g.sub(g.mul(a, INPUTS.cos), g.mul(b, INPUTS.sin));
-  const second = g.add(g.mul(b, INPUTS.cos), g.mul(a, INPUTS.sin));
-  return g.concat([first, second], 3);
+  const { dims } = rope;
+  const index = ropesOf(spec).findIndex((other) => JSON.stringify(other) === JSON.stringify(rope));
+  const { cos, sin } = ropeInputs(index);
+  const a = g.slice(x, 0, dims / 2, 3);
+  const b = g.slice(x, dims / 2, dims, 3);
+  const first = g.sub(g.mul(a, cos), g.mul(b, sin));
+  const second = g.add(g.mul(b, cos), g.mul(a, sin));
+  const rest = dims < spec.headDim ? [g.slice(x, dims, spec.headDim, 3)] : [];
+  return g.concat([first, second, ...rest], 3);
 }
+
+/** cap(x) = c tanh(x / c); without c, x itself. */
+const softCap = (g: GraphBuilder, x: Value, c: number | undefined): Value =>
+  c === undefined ? x : g.mul(g.op('Tanh', [g.div(x, g.scalar(c))]), g.scalar(c));
+
+/** Projected queries [N,H d], keys and values [N,kvHeads d]; heads may stand in an axis of their own. */
+export type Projections = { readonly q: Value; readonly k: Value; readonly v: Value };
 
 /**
- * Attention of one layer, from projected q [N,H d], k and v [N,kvHeads d] to z [N,H d].
+ * Attention of one layer, from projections to z [N,H d].
  * Names blocks.L.attn.hook_pattern and hook_z.
  */
 export function attention(
   g: GraphBuilder,
   spec: TransformerSpec,
   layer: number,
-  { q, k, v }: { q: Value; k: Value; v: Value },
+  { q, k, v }: Projections,
   bias: Value,
 ): Value {
   const { heads, kvHeads, headDim } = spec;
   const split = (x: Value) => g.reshape(x, INPUTS.headShape);
-  const queries = g.transpose(rotate(g, split(q), spec), [0, 2, 1, 3]);
-  const keys = g.transpose(rotate(g, split(k), spec), [0, 2, 3, 1]);
+  const queries = g.transpose(rotate(g, split(q), spec, layer), [0, 2, 1, 3]);
+  const keys = g.transpose(rotate(g, split(k), spec, layer), [0, 2, 3, 1]);
   const values = g.transpose(split(v), [0, 2, 1, 3]);
   // Query heads that share a key head are stacked along the rows, so keys are never repeated.
   const stack = (x: Value) => (heads === kvHeads ? x : g.reshape(x, [0, kvHeads, -1, 0]));
   const unstack = (x: Value, last: number) => (heads === kvHeads ? x : g.reshape(x, [0, heads, -1, last]));
   const named = g.named(`blocks.${layer}.attn/queries`, queries);
   // The scale right behind the product: the engine folds it in.
-  const scores = g.mul(g.matMul(stack(named), keys), g.scalar(spec.attentionScales[layer]!));
+  const scaled = g.mul(g.matMul(stack(named), keys), g.scalar(spec.attention[layer]!.scale));
+  const scores = softCap(g, scaled, spec.scoreCap);
   const pattern = g.named(`blocks.${layer}.attn.hook_pattern`, g.softmax(g.add(unstack(scores, 0), bias)));
   const mixed = unstack(g.matMul(stack(pattern), values), headDim);
   const z = g.named(`blocks.${layer}.attn.hook_z`, g.transpose(mixed, [0, 2, 1, 3]));
@@ -143,7 +172,13 @@ export function activate(g: GraphBuilder, x: Value, activation: Activation): Val
 }
 
 /** Logits [N,V] and the loss of every row [N,1]: -log softmax(logits)[target]. */
-export function unembed(g: GraphBuilder, normalized: Value, head: Value): void {
-  const logits = g.named(LOGITS, g.gemm(normalized, head, undefined, { transB: true }));
+export function unembed(
+  g: GraphBuilder,
+  spec: Pick<TransformerSpec, 'logitCap'>,
+  normalized: Value,
+  head: Value,
+): void {
+  const products = g.gemm(normalized, head, undefined, { transB: true });
+  const logits = g.named(LOGITS, softCap(g, products, spec.logitCap));
   g.named(LOSS, g.op('Neg', [g.gatherElements(g.logSoftmax(logits), INPUTS.targets, 1)]));
 }

@@ -8,22 +8,15 @@
  *
  * Weights are [in,out] (Conv1D); c_attn holds query, key and value side by side.
  */
-import { createGraphBuilder, type Graph } from '../../graph/index.ts';
+import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
-import {
-  activate,
-  attention,
-  attentionBias,
-  createWeightReader,
-  declareInputs,
-  INPUTS,
-  unembed,
-} from './blocks.ts';
-import { count, isTied, parseActivation, real, refuse, type TransformerSpec } from './spec.ts';
+import { activate, attentionBiases, createWeightReader, declareInputs, INPUTS, unembed } from './blocks.ts';
+import { decoderBlock } from './decoder.ts';
+import { type Config, count, isTied, parseActivation, real, refuse, type TransformerSpec } from './spec.ts';
 
 const HEAD = 'lm_head.weight';
 
-export function parseGpt2(config: Readonly<Record<string, unknown>>, weights: ModelWeights): TransformerSpec {
+export function parseGpt2(config: Config, weights: ModelWeights): TransformerSpec {
   refuse(config, 'add_cross_attention', [false]);
   const D = count(config, 'n_embd', 768);
   const layers = count(config, 'n_layer', 12);
@@ -43,11 +36,13 @@ export function parseGpt2(config: Readonly<Record<string, unknown>>, weights: Mo
     mlpWidth: count(config, 'n_inner', 4 * D),
     normEpsilon: real(config, 'layer_norm_epsilon', 1e-5),
     activation: parseActivation(config.activation_function ?? 'gelu_new', 'activation_function'),
-    attentionScales: Array.from({ length: layers }, (_, layer) => (perLayer ? scale / (layer + 1) : scale)),
-    attentionBias: true,
+    attention: Array.from({ length: layers }, (_, layer) => ({
+      scale: perLayer ? scale / (layer + 1) : scale,
+    })),
+    qkvBias: true,
+    outputBias: true,
     mlpBias: true,
     tiedHead: isTied(config, true, weights, HEAD),
-    rope: undefined,
   };
 }
 
@@ -58,9 +53,9 @@ export function buildGpt2(spec: TransformerSpec, weights: ModelWeights): Graph {
   const g = createGraphBuilder();
   declareInputs(g, spec);
   const w = createWeightReader(g, weights);
-  const norm = (x: string, name: string) =>
+  const norm = (x: Value, name: string) =>
     g.layerNormalization(x, w.float(`${name}.weight`, [D]), w.float(`${name}.bias`, [D]), spec.normEpsilon);
-  const conv = (x: string, name: string, into: number, out: number) =>
+  const conv = (x: Value, name: string, into: number, out: number) =>
     g.gemm(x, w.float(`${name}.weight`, [into, out]), w.float(`${name}.bias`, [out]));
 
   const tokens = w.rows(`${prefix}wte.weight`, [V, D], INPUTS.ids);
@@ -69,22 +64,22 @@ export function buildGpt2(spec: TransformerSpec, weights: ModelWeights): Graph {
     g.named('hook_embed', g.reshape(tokens, [-1, D])),
     g.named('hook_pos_embed', g.reshape(places, [-1, D])),
   );
-  const hidden = attentionBias(g);
+  const biases = attentionBiases(g, spec);
   for (let layer = 0; layer < layers; layer++) {
     const from = `${prefix}h.${layer}`;
-    const to = `blocks.${layer}`;
-    const pre = g.named(`${to}.hook_resid_pre`, x);
-    const qkv = conv(norm(pre, `${from}.ln_1`), `${from}.attn.c_attn`, D, 3 * D);
-    const [q, k, v] = g.split(qkv, 3, 1) as [string, string, string];
-    const z = attention(g, spec, layer, { q, k, v }, hidden);
-    const attentionOut = g.named(`${to}.hook_attn_out`, conv(z, `${from}.attn.c_proj`, D, D));
-    const mid = g.named(`${to}.hook_resid_mid`, g.add(pre, attentionOut));
-    const inner = conv(norm(mid, `${from}.ln_2`), `${from}.mlp.c_fc`, D, mlpWidth);
-    const post = g.named(`${to}.mlp.hook_post`, activate(g, inner, spec.activation));
-    const mlpOut = g.named(`${to}.hook_mlp_out`, conv(post, `${from}.mlp.c_proj`, mlpWidth, D));
-    x = g.named(`${to}.hook_resid_post`, g.add(mid, mlpOut));
+    x = decoderBlock(g, spec, layer, x, biases[layer]!, {
+      norm1: (y) => norm(y, `${from}.ln_1`),
+      project: (n) => {
+        const [q, k, v] = g.split(conv(n, `${from}.attn.c_attn`, D, 3 * D), 3, 1) as [Value, Value, Value];
+        return { q, k, v };
+      },
+      output: (z) => conv(z, `${from}.attn.c_proj`, D, D),
+      norm2: (y) => norm(y, `${from}.ln_2`),
+      inner: (n) => activate(g, conv(n, `${from}.mlp.c_fc`, D, mlpWidth), spec.activation),
+      down: (h) => conv(h, `${from}.mlp.c_proj`, mlpWidth, D),
+    });
   }
   const head = w.float(spec.tiedHead ? `${prefix}wte.weight` : HEAD, [V, D]);
-  unembed(g, norm(x, `${prefix}ln_f`), head);
+  unembed(g, spec, norm(x, `${prefix}ln_f`), head);
   return g.graph;
 }

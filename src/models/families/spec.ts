@@ -1,9 +1,22 @@
-/** What the graph of a decoder-only transformer depends on, parsed from config.json: plain data, one field per choice. */
+/** What the graph of a transformer depends on, parsed from config.json: plain data, one field per choice. */
 import type { ModelWeights } from '../hf-folder.ts';
 import type { RopeSpec } from '../rope.ts';
 import type { ModelFamily } from '../types.ts';
 
+/** config.json, or the part of it that describes the language model. */
+export type Config = Readonly<Record<string, unknown>>;
+
 export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu';
+
+/** What may differ from layer to layer. */
+export type LayerAttention = {
+  /** Scores are multiplied by this. */
+  readonly scale: number;
+  /** Query i sees key j when 0 <= i - j < window; without one, every key up to its own. */
+  readonly window?: number;
+  /** Rotary positions; in models without any, positions are learned. */
+  readonly rope?: RopeSpec;
+};
 
 export type TransformerSpec = {
   readonly family: ModelFamily;
@@ -18,16 +31,40 @@ export type TransformerSpec = {
   readonly mlpWidth: number;
   readonly normEpsilon: number;
   readonly activation: Activation;
-  /** Scores are multiplied by this, one per layer. */
-  readonly attentionScales: readonly number[];
-  readonly attentionBias: boolean;
+  /** One per layer. Layers with the same window share a mask, those with the same rotary positions their tables. */
+  readonly attention: readonly LayerAttention[];
+  /** Biases of the query, key and value projections. */
+  readonly qkvBias: boolean;
+  /** Bias of the attention's output projection. */
+  readonly outputBias: boolean;
   readonly mlpBias: boolean;
   readonly tiedHead: boolean;
-  /** Rotary positions; without them, positions are learned. */
-  readonly rope: RopeSpec | undefined;
+  /** Attention and MLP both read the block's input: x + attn(norm(x)) + mlp(norm(x)). */
+  readonly parallel?: boolean;
+  /** Queries and keys are normalised, head by head. */
+  readonly qkNorm?: boolean;
+  /** What attention and MLP write is normalised once more, before it is added. */
+  readonly postNorms?: boolean;
+  /** RMS norms multiply by this plus the weight. Default 0. */
+  readonly normOffset?: number;
+  /** The embedding is multiplied by this. Default 1. */
+  readonly embedScale?: number;
+  /** Scores s become c tanh(s / c). */
+  readonly scoreCap?: number;
+  /** Logits, likewise. */
+  readonly logitCap?: number;
 };
 
-type Config = Readonly<Record<string, unknown>>;
+/** The same attention in every layer. */
+export const everyLayer = (layers: number, attention: LayerAttention): LayerAttention[] =>
+  Array.from({ length: layers }, () => attention);
+
+/** The different rotary positions of a model, in the order of their first layer; none where positions are learned. */
+export function ropesOf({ attention }: TransformerSpec): RopeSpec[] {
+  const ropes = new Map<string, RopeSpec>();
+  for (const { rope } of attention) if (rope) ropes.set(JSON.stringify(rope), rope);
+  return [...ropes.values()];
+}
 
 /** A positive integer of config.json. Throws and names the field. */
 export function count(config: Config, field: string, fallback?: number): number {

@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors } from '../../../src/formats/index.ts';
-import { listHooks } from '../../../src/models/hooks.ts';
 import type { Model, Tensor, TokenBatch } from '../../../src/models/types.ts';
 import { fromBytes } from '../../../src/platform/index.ts';
 import '../../../src/platform/node.ts';
@@ -85,7 +84,3 @@ export async function worstError(
   ];
   return { plain, padded: Math.max(...errors), tensors: hooks.length + 1 };
 }
-
-/** The number of hooks that a model of this shape must have goldens for. */
-export const hookCount = (layers: number, learnedPositions: boolean): number =>
-  listHooks({ layers, learnedPositions, D: 1, heads: 1, headDim: 1, mlpWidth: 1 }).length;
