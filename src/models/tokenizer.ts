@@ -3,6 +3,7 @@
  * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
  */
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import { piecewise } from './piecewise.ts';
 import type { ChatTemplate, Tokenizer } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -33,7 +34,7 @@ function contains(component: unknown, type: string): boolean {
  * The Digits pre-tokenizer splits at Unicode numbers in Rust (so also at ½ and Ⅷ) but only at 0-9 in the JavaScript
  * library; a Split by the same class is the same in both.
  */
-function withUnicodeDigits(component: unknown): unknown {
+export function withUnicodeDigits(component: unknown): unknown {
   if (typeof component !== 'object' || component === null) return component;
   const { type, individual_digits: single, pretokenizers } = component as Json;
   if (type === 'Digits') {
@@ -86,7 +87,9 @@ export function createTokenizer(
   config: Json,
   bosTokenId?: number,
 ): Tokenizer & { bosTokenId: number | undefined } {
-  const inner = new HfTokenizer({ ...json, pre_tokenizer: withUnicodeDigits(json.pre_tokenizer) }, config);
+  const given = { ...json, pre_tokenizer: withUnicodeDigits(json.pre_tokenizer) };
+  const inner = new HfTokenizer(given, config);
+  const idsOf = piecewise(given, (text) => inner.encode(text, { add_special_tokens: false }).ids);
   const bosText = tokenText(config.bos_token);
   const bos = (bosText === undefined ? undefined : inner.token_to_id(bosText)) ?? bosTokenId;
   const specialIds = new Set<number>();
@@ -120,7 +123,7 @@ export function createTokenizer(
     bosTokenId: bos,
     ...(chatTemplate ? { chatTemplate } : {}),
     encode(text, options = {}) {
-      const ids = text === '' ? [] : inner.encode(text, { add_special_tokens: false }).ids;
+      const ids = text === '' ? [] : idsOf(text);
       return options.bos && bos !== undefined ? [bos, ...ids] : ids;
     },
     decode: (ids) =>
