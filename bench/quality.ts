@@ -92,7 +92,7 @@ try {
   const x = new Float32Array(B * source.D);
   for (let i = 0; i < Math.min(16, steps); i++) {
     await source.read(i * B, B, x);
-    moments.add(x, B);
+    await moments.add(x, B);
   }
 
   const setup = { source, file, validation: V, seeds, progress };

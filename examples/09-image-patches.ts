@@ -60,7 +60,7 @@ const sae = await trainer.exportSae();
 await trainer.close();
 
 const moments = createMoments(D);
-moments.add(rows(0, trainRows), trainRows);
+await moments.add(rows(0, trainRows), trainRows);
 const held = {
   x: rows(trainRows, N - trainRows),
   tokens: new Int32Array(N - trainRows).fill(-1),

@@ -116,8 +116,8 @@ const sae: Sae = {
 };
 const moments = createMoments(D!);
 // In two unequal parts: the merge of batches is part of what is checked.
-moments.add(Float32Array.from(golden.train.slice(0, 7 * D!)), 7);
-moments.add(Float32Array.from(golden.train.slice(7 * D!)), 33);
+await moments.add(Float32Array.from(golden.train.slice(0, 7 * D!)), 7);
+await moments.add(Float32Array.from(golden.train.slice(7 * D!)), 33);
 const pca = fitPca(moments, K!);
 const model = tanhModel(golden.E, golden.U, golden.c, D!, V!);
 const hook = 'blocks.0.hook_resid_post';
@@ -290,7 +290,7 @@ describe('evaluate on cases with a known answer', () => {
 
   it('zeros and the mean recover nothing of their own ablation, and the mean has FVU 1', async () => {
     // The mean of the measured rows themselves, so that FVU is exactly its definition's reference.
-    const seen = createMoments(D!);
+    const seen = createMoments(D!, { covariance: false });
     await evaluate({ ...base, observe: ({ x, positions }) => seen.add(x, positions.length) });
     const mean = seen.mean();
     const constant: Candidate = {

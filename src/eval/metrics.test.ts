@@ -131,15 +131,37 @@ describe('single-token latents', () => {
 });
 
 describe('moments', () => {
-  it('go on from a stored state with the same bits', () => {
+  it('of many rows far from zero equal the two passes of the textbook', async () => {
+    const rng = createRng('two passes');
+    const [N, D] = [2500, 3];
+    const x = Float32Array.from({ length: N * D }, (_, i) => 1000 * (i % D) + rng.normal());
+    const moments = createMoments(D);
+    for (const [from, to] of [
+      [0, 2100],
+      [2100, N],
+    ] as const)
+      await moments.add(x.subarray(from * D, to * D), to - from);
+    const rows = Float64Array.from(x);
+    const mean = [0, 1, 2].map((d) => rows.filter((_, i) => i % D === d).reduce((a, v) => a + v / N, 0));
+    const covariance = moments.covariance();
+    for (let i = 0; i < D; i++) {
+      for (let j = 0; j < D; j++) {
+        let sum = 0;
+        for (let b = 0; b < N; b++) sum += (x[b * D + i]! - mean[i]!) * (x[b * D + j]! - mean[j]!);
+        expect(covariance[i * D + j]).toBeCloseTo(sum / N, 9);
+      }
+    }
+  });
+
+  it('go on from a stored state with the same bits', async () => {
     const rng = createRng('moments');
     const D = 5;
     const batches = [7, 1, 12].map((B) => Float32Array.from({ length: B * D }, () => rng.normal() + 3));
     const [whole, before, after] = [createMoments(D), createMoments(D), createMoments(D)];
-    for (const x of batches) whole.add(x, x.length / D);
-    for (const x of batches.slice(0, 2)) before.add(x, x.length / D);
+    for (const x of batches) await whole.add(x, x.length / D);
+    for (const x of batches.slice(0, 2)) await before.add(x, x.length / D);
     after.restore(before.state());
-    after.add(batches[2]!, 12);
+    await after.add(batches[2]!, 12);
     expect(after.n).toBe(20);
     expect(after.mean()).toEqual(whole.mean());
     expect(after.covariance()).toEqual(whole.covariance());
@@ -153,7 +175,7 @@ describe('PCA', () => {
     const N = 100;
     const x = Float32Array.from({ length: N * D }, (_, i) => rng.normal() * ((i % D) + 1) + 3);
     const moments = createMoments(D);
-    moments.add(x, N);
+    await moments.add(x, N);
     for (const K of [1, 3, D]) {
       const pca = fitPca(moments, K);
       const xhat = await (await openPca(pca))(x, N);

@@ -64,7 +64,7 @@ describe('evaluate on a real model graph', () => {
     const moments = createMoments(D);
     for (const packed of batches) {
       const { x, positions } = await read(packed);
-      moments.add(x, positions.length);
+      await moments.add(x, positions.length);
     }
     const options = {
       ...{ model, hook, batches, specialIds, mean: moments.mean(), resamples: 200 },

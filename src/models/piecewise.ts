@@ -8,6 +8,7 @@
  * tokenizers whose cuts depend on more than the piece: those go the library's own way.
  */
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import { byteBpe } from './byte-bpe.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 type Cut = (text: string) => readonly string[];
@@ -20,6 +21,14 @@ const KEPT = 100_000;
 const LONGEST = 64;
 
 const isJson = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+
+/** Whether a part of tokenizer.json is, or contains, a component of this type. */
+export function contains(component: unknown, type: string): boolean {
+  if (!isJson(component)) return false;
+  if (component.type === type) return true;
+  const parts = component.decoders ?? component.pretokenizers;
+  return Array.isArray(parts) && parts.some((part) => contains(part, type));
+}
 
 /** The cuts of a pre-tokenizer, in order; undefined when it does more than cut. */
 function cutsOf(component: unknown): Cut[] | undefined {
@@ -57,16 +66,16 @@ export function piecewise(json: Json, encode: (text: string) => number[]): (text
   const cuts = json.normalizer ? undefined : cutsOf(json.pre_tokenizer);
   if (!cuts || !isJson(json.model) || json.model.type !== 'BPE') return encode;
   const added = anyOf(json.added_tokens);
+  const bpe = contains(json.pre_tokenizer, 'ByteLevel') ? byteBpe(json.model) : undefined;
   const known = new Map<string, number[]>();
 
   function idsOf(piece: string): number[] {
     const found = known.get(piece);
     if (found) return found;
-    const ids = encode(piece);
-    if (piece.length <= LONGEST) {
-      if (known.size >= KEPT) known.clear();
-      known.set(piece, ids);
-    }
+    if (piece.length > LONGEST) return encode(piece);
+    const ids = bpe?.(piece) ?? encode(piece);
+    if (known.size >= KEPT) known.clear();
+    known.set(piece, ids);
     return ids;
   }
 

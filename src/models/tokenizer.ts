@@ -3,32 +3,11 @@
  * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
  */
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
-import { piecewise } from './piecewise.ts';
+import { byteAlphabet } from './byte-bpe.ts';
+import { contains, piecewise } from './piecewise.ts';
 import type { ChatTemplate, Tokenizer } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
-
-/**
- * GPT-2's printable stand-ins for bytes: printable Latin-1 stands for itself, the other 68 bytes for code points from
- * 256 on, in order. Returns stand-in -> byte.
- */
-function byteLevelAlphabet(): Map<string, number> {
-  const alphabet = new Map<string, number>();
-  let next = 256;
-  for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    alphabet.set(String.fromCodePoint(printable ? byte : next++), byte);
-  }
-  return alphabet;
-}
-
-/** Whether a part of tokenizer.json is, or contains, a component of this type. */
-function contains(component: unknown, type: string): boolean {
-  if (typeof component !== 'object' || component === null) return false;
-  if ((component as Json).type === type) return true;
-  const parts = (component as Json).decoders ?? (component as Json).pretokenizers;
-  return Array.isArray(parts) && parts.some((part) => contains(part, type));
-}
 
 /**
  * The Digits pre-tokenizer splits at Unicode numbers in Rust (so also at ½ and Ⅷ) but only at 0-9 in the JavaScript
@@ -100,7 +79,9 @@ export function createTokenizer(
   }
   let vocabularySize = 0;
   for (const id of inner.get_vocab(true).values()) vocabularySize = Math.max(vocabularySize, id + 1);
-  const alphabet = contains(json.decoder, 'ByteLevel') ? byteLevelAlphabet() : undefined;
+  const alphabet = contains(json.decoder, 'ByteLevel')
+    ? new Map(byteAlphabet().map((standIn, byte) => [standIn, byte]))
+    : undefined;
 
   function display(id: number): string {
     const token = inner.id_to_token(id);

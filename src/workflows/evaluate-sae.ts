@@ -124,7 +124,7 @@ async function evaluateStored(
     for (;;) {
       const batch = moments.n < MOMENT_ROWS ? await rows.next(2048) : undefined;
       if (batch === undefined || rows.epochs > 0) break;
-      moments.add(batch.xs[0]!, 2048);
+      await moments.add(batch.xs[0]!, 2048);
     }
     const measured = await source.measure(
       { ...plan, config: { ...run, evalTokens: config.maxTokens, seed: config.seed } },
@@ -222,7 +222,7 @@ async function trainingMoments(
       signal?.throwIfAborted();
       const rows = await stream.next(chunk);
       if (rows === undefined) break;
-      moments.add(rows.x, rows.B);
+      await moments.add(rows.x, rows.B);
     }
   } finally {
     await stream.close();

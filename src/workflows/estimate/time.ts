@@ -79,9 +79,11 @@ export async function estimateTime(
   const disk = await writeTimes(plans, folder);
   const widths = new Map(plans.map(({ settings: { hook }, D }) => [hook, D]));
 
+  let covariance = 0;
+  for (const D of widths.values()) covariance += await covarianceTime(D, S * B);
   const once = [
     { name: 'random start', seconds: sum(trainers.map(({ start }) => start)) / 1000 },
-    { name: 'covariance', seconds: sum([...widths.values()].map((D) => covarianceTime(D, S * B))) / 1000 },
+    { name: 'covariance', seconds: covariance / 1000 },
     { name: 'checkpoints', seconds: disk.checkpoints },
     { name: 'saving', seconds: disk.saving },
   ];
@@ -178,14 +180,14 @@ async function modelFromProduct(plan: TrainPlan): Promise<number> {
 }
 
 /** Milliseconds that the covariance of the first rows takes; where only the mean is taken it is nothing. */
-function covarianceTime(D: number, rows: number): number {
+async function covarianceTime(D: number, rows: number): Promise<number> {
   if (D > WIDEST_PCA) return 0;
   const moments = createMoments(D);
-  const count = Math.max(4, Math.min(256, Math.floor(2e7 / (D * D))));
+  const count = 1024;
   const x = new Float32Array(count * D).fill(1);
-  moments.add(x, count);
+  await moments.add(x, count);
   const before = performance.now();
-  moments.add(x, count);
+  await moments.add(x, count);
   return ((performance.now() - before) * Math.min(rows, momentRows(D))) / count;
 }
 

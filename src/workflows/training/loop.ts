@@ -64,6 +64,8 @@ export async function trainMembers(
   const placeOf = (member: Member): number => hooks.indexOf(member.plan.settings.hook);
   const at = checkpoint?.json.stream as StreamPosition | undefined;
   const { rows, filled } = source.open(plan, hooks, { at, signal });
+  // Without an evaluation nobody asks for them.
+  const wanted = plan.config.evalTokens > 0;
   const moments = rows.widths.map((D) => createMoments(D, { covariance: D <= WIDEST_PCA }));
   const result = (status: LoopResult['status']): LoopResult => ({
     status,
@@ -81,7 +83,7 @@ export async function trainMembers(
 
   async function saveMember(member: Member, { position, arrays }: RowsState): Promise<void> {
     const k = placeOf(member);
-    await member.save(position, arrays[k]!, plan.config.evalTokens > 0 ? moments[k]!.state() : new Map());
+    await member.save(position, arrays[k]!, wanted ? moments[k]!.state() : new Map());
   }
 
   try {
@@ -101,7 +103,7 @@ export async function trainMembers(
       // Rows taken out of the stream are not in its state: train on them before a state is saved.
       if (signal?.aborted && waiting.length === 0) break;
       const xs = waiting.shift() ?? (await nextRows(rows, B, batch));
-      for (const [k, x] of xs.entries()) collect(moments[k]!, x, rows.widths[k]!);
+      if (wanted) for (const [k, x] of xs.entries()) await collect(moments[k]!, x, rows.widths[k]!);
       // What goes wrong there is told by the next call of `next`.
       ahead = overlap && step() + 1 < totalSteps ? rows.prepare(B).catch(() => {}) : undefined;
       const before = performance.now();
@@ -228,9 +230,9 @@ export const momentRows = (D: number): number =>
     ? MOMENT_ROWS
     : Math.min(MOMENT_ROWS, Math.max(10 * D, Math.floor(MOMENT_OPERATIONS / (D * D))));
 
-function collect(moments: Moments, x: Float32Array, D: number): void {
+async function collect(moments: Moments, x: Float32Array, D: number): Promise<void> {
   const rows = momentRows(D) - moments.n;
-  if (rows > 0) moments.add(x, Math.min(rows, x.length / D));
+  if (rows > 0) await moments.add(x, Math.min(rows, x.length / D));
 }
 
 /** Looks at latents of the first member every few seconds, when somebody wants to see them and there is a text. */
