@@ -182,7 +182,7 @@ describe('a bad folder is refused with what is wrong', () => {
           config.model_type = 'mamba';
           config.architectures = ['MambaForCausalLM'];
         }),
-      /architecture "mamba" \(MambaForCausalLM\) is not supported\. Supported model_type: gpt2, llama\./,
+      /architecture "mamba" \(MambaForCausalLM\) is not supported\. Supported model_type: bert, gemma2, gemma3, gemma3_text, gpt2, gpt_neox, llama, mistral, qwen2, qwen3\./,
     ],
     [
       'an unsupported RoPE scaling',

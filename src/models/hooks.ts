@@ -7,6 +7,9 @@
  *     blocks.L.hook_attn_out, hook_mlp_out [B,T,D]  what is added to the stream
  *     blocks.L.attn.hook_pattern [B,H,T,T]    blocks.L.attn.hook_z [B,T,H,headDim]
  *     blocks.L.mlp.hook_post [B,T,M]          after the activation (times the gate's other half, where there is a gate)
+ *
+ * Of an encoder they are those of HookedEncoder: the embeddings stand below embed., their normalised sum is hook_full_embed, and
+ * blocks.L.hook_normalized_resid_post is the output of a block, which the next one reads.
  */
 import { ropesOf, type TransformerSpec } from './families/spec.ts';
 import { nearestNames } from './nearest.ts';
@@ -16,8 +19,13 @@ import type { HookFilter, HookInfo, TokenBatch } from './types.ts';
 export function listHooks(spec: TransformerSpec): HookInfo[] {
   const { layers, D, heads, headDim, mlpWidth } = spec;
   const residual = (name: string): HookInfo => ({ name, dims: ['B', 'T', 'D'], width: D });
-  const hooks = [residual('hook_embed')];
-  if (ropesOf(spec).length === 0) hooks.push(residual('hook_pos_embed'));
+  const hooks = (
+    spec.encoder
+      ? ['embed.hook_embed', 'embed.hook_pos_embed', 'embed.hook_token_type_embed', 'hook_full_embed']
+      : ropesOf(spec).length === 0
+        ? ['hook_embed', 'hook_pos_embed']
+        : ['hook_embed']
+  ).map(residual);
   for (let layer = 0; layer < layers; layer++) {
     const block = `blocks.${layer}`;
     hooks.push(
@@ -29,6 +37,7 @@ export function listHooks(spec: TransformerSpec): HookInfo[] {
       { name: `${block}.mlp.hook_post`, dims: ['B', 'T', String(mlpWidth)], width: mlpWidth },
       residual(`${block}.hook_mlp_out`),
       residual(`${block}.hook_resid_post`),
+      ...(spec.encoder ? [residual(`${block}.hook_normalized_resid_post`)] : []),
     );
   }
   return hooks;

@@ -93,6 +93,7 @@ export async function openMutatedModel(
       headDim: spec.headDim,
       V: spec.V,
       contextLength: spec.contextLength,
+      encoder: spec.encoder === true,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
       eosTokenIds: ids(model.generationConfig.eos_token_id ?? model.config.eos_token_id),
       parameters: parameterCount(model),

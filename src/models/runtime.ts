@@ -80,7 +80,15 @@ function joinParts(parts: readonly Tensor[]): Tensor {
 export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFiles }: RuntimeParts): Model {
   const { ort } = getPlatform();
   const tileRows = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
-  const last = `blocks.${spec.layers - 1}.hook_resid_post`;
+  const last = `blocks.${spec.layers - 1}.${spec.encoder ? 'hook_normalized_resid_post' : 'hook_resid_post'}`;
+
+  /** Refuses what needs a next-token head in a model that has none. */
+  function needHead(what: string): void {
+    if (spec.encoder)
+      throw new Error(
+        `${info.name} is an encoder (${info.family}) and predicts no next token: it has hooks, but no ${what}`,
+      );
+  }
 
   function steering(steer: SteerEdit | undefined): { purpose: Pick<Purpose, 'steer'>; feeds: Feeds } {
     if (!steer) return { purpose: {}, feeds: {} };
@@ -131,6 +139,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   ): Promise<RunResult> {
     checkBatch(batch, spec.V, info.contextLength);
     const found = [...new Set(wanted)].map((name) => findHook(hooks, name));
+    if (logits) needHead('logits');
     if (logits) checkLogitSize(batch);
     if (found.length === 0 && !logits)
       throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
@@ -163,6 +172,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     batch: TokenBatch,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<Tensor> {
+    needHead('logits');
     checkBatch(batch, spec.V, info.contextLength);
     checkLogitSize(batch);
     signal?.throwIfAborted();
@@ -204,6 +214,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   });
 
   async function lossPerToken(batch: TokenBatch, options: LossOptions = {}): Promise<Tensor> {
+    needHead('loss');
     options.signal?.throwIfAborted();
     return await headLosses(batch, await lastResidual(batch, options), options.signal);
   }
@@ -236,6 +247,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   }
 
   async function headLogits(rows: Float32Array, { signal }: { signal?: AbortSignal } = {}): Promise<Tensor> {
+    needHead('logits');
     signal?.throwIfAborted();
     const n = rows.length / spec.D;
     const values = await sessions.run(head, headFeeds(rows, new Int32Array(n)), [LOGITS]);
@@ -253,10 +265,12 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   async function runWithHooks(
     input: ModelInput,
     functions: Readonly<Record<string, HookFunction>>,
-    { hooks: wanted = [], logits = true, loss = false, signal }: HookedOptions = {},
+    { hooks: wanted = [], logits = !spec.encoder, loss = false, signal }: HookedOptions = {},
   ): Promise<HookedResult> {
     const batch = batchOf(input);
     checkBatch(batch, spec.V, info.contextLength);
+    if (logits) needHead('logits');
+    if (loss) needHead('loss');
     if (logits) checkLogitSize(batch);
     const found = selectHooks(hooks, wanted);
     const stages = orderEdits(hooks, functions).map(
@@ -328,10 +342,13 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
       return {
         before: partCost(sessions.graph, wanted, { ...sizes, B: part }),
         after: partCost(sessions.graph, [last], sizes, given),
-        head: partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
+        head: spec.encoder
+          ? { weightBytes: 0, flops: 0, innerBytes: 0 }
+          : partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
       };
     },
     async generate(prompt, options = {}) {
+      needHead('text to generate');
       const t = needTokenizer();
       const ids = t.encode(prompt, { bos: true });
       if (ids.length === 0)

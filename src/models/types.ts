@@ -20,7 +20,16 @@ export type TokenBatch = {
   readonly T: number;
 };
 
-export type ModelFamily = 'llama' | 'gpt2';
+export type ModelFamily =
+  | 'bert'
+  | 'gemma2'
+  | 'gemma3'
+  | 'gpt2'
+  | 'gpt_neox'
+  | 'llama'
+  | 'mistral'
+  | 'qwen2'
+  | 'qwen3';
 
 export type ModelInfo = {
   /** Folder name or id the user gave. */
@@ -33,6 +42,8 @@ export type ModelInfo = {
   readonly headDim: number;
   readonly V: number;
   readonly contextLength: number;
+  /** A model such as BERT that predicts no next token: it has hooks, but no logits, no loss and no generation. */
+  readonly encoder: boolean;
   readonly bosTokenId: number | undefined;
   /** Generation stops at any of these. */
   readonly eosTokenIds: readonly number[];
@@ -114,7 +125,7 @@ type HookValue = Tensor | Float32Array | void;
 export type HookedOptions = {
   /** Hooks to return, as they are with the functions in place; an edited hook gives its edited value. Default: none. */
   readonly hooks?: HookFilter;
-  /** Default true. */
+  /** Default true, but in an encoder, which has none. */
   readonly logits?: boolean;
   /** Next-token loss, as `lossPerToken` gives it. Default false. */
   readonly loss?: boolean;
@@ -191,7 +202,7 @@ export type Model = {
    * Logits never leave the engine and are made in row tiles, so a large vocabulary costs no memory.
    */
   lossPerToken(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
-  /** The residual after the last block [B,T,D], what the head reads; options as of `lossPerToken`. */
+  /** The residual after the last block [B,T,D], what the head reads, or an encoder's output; options as of `lossPerToken`. */
   lastResidual(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
   /** Logits [n,V] of rows of that residual [n,D]: the head alone. A few rows at a time keep a large vocabulary small. */
   headLogits(rows: Float32Array, options?: { signal?: AbortSignal }): Promise<Tensor>;

@@ -7,6 +7,7 @@ import { planTraining } from './plan.ts';
 const info: ModelInfo = {
   name: 'gpt2',
   family: 'gpt2',
+  encoder: false,
   D: 768,
   layers: 12,
   heads: 12,

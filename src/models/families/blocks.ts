@@ -95,9 +95,16 @@ export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {
   if (ropes.length === 0) g.input(INPUTS.positions, 'int32', ['B', 'T']);
 }
 
-/** The additive biases [M,1,T,T] that hide later, distant and padded tokens, one per layer; layers with the same window share theirs. */
-export function attentionBiases(g: GraphBuilder, { attention }: TransformerSpec): Value[] {
+/**
+ * The additive biases [M,1,T,T] that hide later, distant and padded tokens, one per layer; layers with the same window share theirs.
+ * In an encoder [M,1,1,T]: only padded ones.
+ */
+export function attentionBiases(g: GraphBuilder, { attention, encoder }: TransformerSpec): Value[] {
   const real = g.named('attention_real', g.unsqueeze(INPUTS.mask, [1, 2]));
+  if (encoder) {
+    const bias = g.where(real, g.scalar(0), g.scalar(MASKED));
+    return attention.map(() => bias);
+  }
   const [queries, keys] = [g.unsqueeze(INPUTS.index, [1]), g.unsqueeze(INPUTS.index, [0])];
   const causal = g.op('And', [real, g.op('GreaterOrEqual', [queries, keys])]);
   const biasOf = (window: number | undefined): Value => {

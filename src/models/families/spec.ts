@@ -39,6 +39,10 @@ export type TransformerSpec = {
   readonly outputBias: boolean;
   readonly mlpBias: boolean;
   readonly tiedHead: boolean;
+  /** Every token sees every token, and nothing predicts the next one: no logits, no loss, no generation. */
+  readonly encoder?: boolean;
+  /** Rows of the table of token types, in models that have one. */
+  readonly tokenTypes?: number;
   /** Attention and MLP both read the block's input: x + attn(norm(x)) + mlp(norm(x)). */
   readonly parallel?: boolean;
   /** Queries and keys are normalised, head by head. */
@@ -82,6 +86,42 @@ export function real(config: Config, field: string, fallback: number): number {
     throw new Error(`config.json: ${field} is ${JSON.stringify(value)}, expected a number`);
   }
   return value;
+}
+
+/** { [key]: number } when the field has one (or, being absent, the fallback), {} when it is null. */
+export function optional<K extends string>(
+  key: K,
+  config: Config,
+  field: string,
+  fallback?: number,
+): { [P in K]?: number } {
+  const value = config[field] === undefined ? fallback : config[field];
+  if (value === undefined || value === null) return {};
+  return { [key]: real(config, field, value as number) } as { [P in K]?: number };
+}
+
+/**
+ * Windows of the layers: those that layer_types calls sliding_attention, or, where it is absent, those that `slides` accepts. The width
+ * is sliding_window.
+ */
+export function windowed(
+  config: Config,
+  attention: readonly LayerAttention[],
+  slides: (layer: number) => boolean,
+): LayerAttention[] {
+  const known = ['full_attention', 'sliding_attention'];
+  const types = config.layer_types ?? attention.map((_, layer) => known[slides(layer) ? 1 : 0]);
+  if (
+    !Array.isArray(types) ||
+    types.length !== attention.length ||
+    types.some((type) => !known.includes(type))
+  )
+    throw new Error(
+      `config.json: layer_types is ${JSON.stringify(types)}, expected ${attention.length} of ${known.join(' or ')}`,
+    );
+  return attention.map((one, layer) =>
+    types[layer] === known[0] ? one : { ...one, window: count(config, 'sliding_window') },
+  );
 }
 
 /** Refuses a setting that would change the numbers and is not built. */

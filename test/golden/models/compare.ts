@@ -56,31 +56,38 @@ export function relativeError(actual: Tensor, expected: Tensor, mask?: Uint8Arra
   return worst / (unit ?? Math.sqrt(squares / count));
 }
 
-/** The worst error over every hook and the logits of the plain batch, and over the padded batch; and how many tensors. */
+/** Errors of every hook and of the logits of the plain batch, and of what the golden has of the padded one. */
+export async function goldenErrors(
+  model: Model,
+  golden: Golden,
+): Promise<{ plain: Map<string, number>; padded: Map<string, number> }> {
+  const compare = async (group: string): Promise<Map<string, number>> => {
+    const names = golden.names
+      .filter((name) => name.startsWith(`${group}/`) && !/\/(ids|mask)$/.test(name))
+      .map((name) => name.slice(group.length + 1));
+    const batch = await golden.batch(group);
+    const hooks = names.filter((name) => name !== 'logits');
+    const { cache, logits } = await model.run(batch, { hooks, logits: names.includes('logits') });
+    const errors = new Map<string, number>();
+    for (const name of names) {
+      const unit = name.endsWith('hook_pattern') ? 1 : undefined;
+      const found = name === 'logits' ? logits! : cache[name]!;
+      errors.set(name, relativeError(found, await golden.tensor(`${group}/${name}`), batch.mask, unit));
+    }
+    return errors;
+  };
+  return { plain: await compare('plain'), padded: await compare('padded') };
+}
+
+/** The worst of `goldenErrors`, and how many tensors of the plain batch were compared. */
 export async function worstError(
   model: Model,
   golden: Golden,
 ): Promise<{ plain: number; padded: number; tensors: number }> {
-  const batch = await golden.batch('plain');
-  const hooks = golden.names
-    .filter((name) => /^plain\/(hook_|blocks)/.test(name))
-    .map((name) => name.slice(6));
-  const { cache, logits } = await model.run(batch, { hooks, logits: true });
-  let plain = relativeError(logits!, await golden.tensor('plain/logits'));
-  for (const hook of hooks) {
-    const unit = hook.endsWith('hook_pattern') ? 1 : undefined;
-    plain = Math.max(
-      plain,
-      relativeError(cache[hook]!, await golden.tensor(`plain/${hook}`), undefined, unit),
-    );
-  }
-
-  const paddedBatch = await golden.batch('padded');
-  const last = model.hooks.at(-1)!.name;
-  const padded = await model.run(paddedBatch, { hooks: [last], logits: true });
-  const errors = [
-    relativeError(padded.cache[last]!, await golden.tensor(`padded/${last}`), paddedBatch.mask),
-    relativeError(padded.logits!, await golden.tensor('padded/logits'), paddedBatch.mask),
-  ];
-  return { plain, padded: Math.max(...errors), tensors: hooks.length + 1 };
+  const { plain, padded } = await goldenErrors(model, golden);
+  return {
+    plain: Math.max(...plain.values()),
+    padded: Math.max(...padded.values()),
+    tensors: plain.size,
+  };
 }

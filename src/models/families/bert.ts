@@ -1,0 +1,102 @@
+/**
+ * BERT (Devlin et al. 2019); MiniLM and other sentence encoders. Every token sees every token, norms stand behind the sums, and there is
+ * no next token to predict.
+ *
+ *     x0    = ln(E[ids] + P[position] + S[0])            S[0]: the first of two token types
+ *     n_l   = ln(x_l + attn(x_l))
+ *     x_l+1 = ln(n_l + gelu(n_l W1^T + b1) W2^T + b2)
+ *
+ * Hooks are those of TransformerLens's HookedEncoder: hook_resid_mid and hook_resid_post are the sums before their norms,
+ * hook_normalized_resid_post is x_l+1. Weights are [out,in].
+ */
+import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts';
+import type { ModelWeights } from '../hf-folder.ts';
+import { activate, attention, attentionBiases, createWeightReader, declareInputs, INPUTS } from './blocks.ts';
+import {
+  type Config,
+  count,
+  everyLayer,
+  parseActivation,
+  real,
+  refuse,
+  type TransformerSpec,
+} from './spec.ts';
+
+export function parseBert(config: Config): TransformerSpec {
+  refuse(config, 'is_decoder', [false]);
+  refuse(config, 'add_cross_attention', [false]);
+  refuse(config, 'position_embedding_type', ['absolute']);
+  const D = count(config, 'hidden_size', 768);
+  const layers = count(config, 'num_hidden_layers', 12);
+  const heads = count(config, 'num_attention_heads', 12);
+  if (D % heads !== 0)
+    throw new Error(`config.json: hidden_size ${D} is no multiple of num_attention_heads ${heads}`);
+  return {
+    family: 'bert',
+    encoder: true,
+    D,
+    layers,
+    heads,
+    kvHeads: heads,
+    headDim: D / heads,
+    V: count(config, 'vocab_size', 30522),
+    contextLength: count(config, 'max_position_embeddings', 512),
+    mlpWidth: count(config, 'intermediate_size', 3072),
+    normEpsilon: real(config, 'layer_norm_eps', 1e-12),
+    activation: parseActivation(config.hidden_act ?? 'gelu', 'hidden_act'),
+    attention: everyLayer(layers, { scale: 1 / Math.sqrt(D / heads) }),
+    qkvBias: true,
+    outputBias: true,
+    mlpBias: true,
+    tiedHead: true,
+    tokenTypes: count(config, 'type_vocab_size', 2),
+  };
+}
+
+export function buildBert(spec: TransformerSpec, weights: ModelWeights): Graph {
+  const { D, V, layers, mlpWidth, contextLength } = spec;
+  const prefix = weights.tensors.has('embeddings.word_embeddings.weight') ? '' : 'bert.';
+  const g = createGraphBuilder();
+  declareInputs(g, spec);
+  const w = createWeightReader(g, weights);
+  const norm = (x: Value, name: string) => {
+    // Files that were converted from TensorFlow keep its names.
+    const [gain, shift] = weights.tensors.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
+    return g.layerNormalization(
+      x,
+      w.float(`${name}.${gain}`, [D]),
+      w.float(`${name}.${shift}`, [D]),
+      spec.normEpsilon,
+    );
+  };
+  const linear = (x: Value, name: string, out: number, into: number) =>
+    g.gemm(x, w.float(`${name}.weight`, [out, into]), w.float(`${name}.bias`, [out]), { transB: true });
+
+  const from = `${prefix}embeddings`;
+  const look = (table: string, rows: number, at: Value, hook: string) =>
+    g.named(hook, g.reshape(w.rows(`${from}.${table}.weight`, [rows, D], at), [-1, D]));
+  const tokens = look('word_embeddings', V, INPUTS.ids, 'embed.hook_embed');
+  const places = look('position_embeddings', contextLength, INPUTS.positions, 'embed.hook_pos_embed');
+  const first = g.sub(INPUTS.positions, INPUTS.positions);
+  const types = look('token_type_embeddings', spec.tokenTypes!, first, 'embed.hook_token_type_embed');
+  let x = g.named('hook_full_embed', norm(g.add(g.add(tokens, types), places), `${from}.LayerNorm`));
+  const biases = attentionBiases(g, spec);
+  for (let layer = 0; layer < layers; layer++) {
+    const from = `${prefix}encoder.layer.${layer}`;
+    const to = `blocks.${layer}`;
+    const pre = g.named(`${to}.hook_resid_pre`, x);
+    const [q, k, v] = ['query', 'key', 'value'].map((name) =>
+      linear(pre, `${from}.attention.self.${name}`, D, D),
+    ) as [Value, Value, Value];
+    const z = attention(g, spec, layer, { q, k, v }, biases[layer]!);
+    const attentionOut = g.named(`${to}.hook_attn_out`, linear(z, `${from}.attention.output.dense`, D, D));
+    const mid = g.named(`${to}.hook_resid_mid`, g.add(pre, attentionOut));
+    const normalized = norm(mid, `${from}.attention.output.LayerNorm`);
+    const inner = linear(normalized, `${from}.intermediate.dense`, mlpWidth, D);
+    const post = g.named(`${to}.mlp.hook_post`, activate(g, inner, spec.activation));
+    const mlpOut = g.named(`${to}.hook_mlp_out`, linear(post, `${from}.output.dense`, D, mlpWidth));
+    const sum = g.named(`${to}.hook_resid_post`, g.add(normalized, mlpOut));
+    x = g.named(`${to}.hook_normalized_resid_post`, norm(sum, `${from}.output.LayerNorm`));
+  }
+  return g.graph;
+}
