@@ -42,16 +42,19 @@ describe('with real tokenizers (the goldens of the tokenizer tests)', () => {
   const folder = fileURLToPath(new URL('../../test/golden/models/tokenizers', import.meta.url));
   const read = (path: string): Record<string, unknown> =>
     JSON.parse(readFileSync(join(folder, path), 'utf8'));
-  const cases = read('golden.json') as Record<string, { text: string; ids: number[] }[]>;
+  const { texts } = read('golden.json') as { texts: string[] };
 
-  test.each(Object.keys(cases))(
+  // Those that change no character.
+  test.each(['byte-level', 'digits', 'llama3', 'deepseek', 'falcon', 'metaspace'])(
     '%s: stretches follow one another, and together they are the text',
     (name) => {
       const tokenizer = createTokenizer(
         read(`${name}/tokenizer.json`),
         read(`${name}/tokenizer_config.json`),
       );
-      for (const { text } of cases[name]!) {
+      for (const text of texts) {
+        // SentencePiece writes spaces as this; one of the text cannot be told from them.
+        if (name === 'metaspace' && text.includes('\u2581')) continue;
         const ids = tokenizer.encode(text);
         const { starts, ends } = tokenOffsets(text, ids, tokenizer);
         let joined = '';

@@ -67,7 +67,8 @@ export function tokenOffsets(
       at = place + piece.length;
       continue;
     }
-    const trimmed = piece.trimStart();
+    const own = piece.slice(1);
+    const trimmed = piece.startsWith(' ') && text.startsWith(own, at) ? own : piece.trimStart();
     if (trimmed !== piece && text.startsWith(trimmed, at)) {
       // A space that the tokenizer put before the text.
       give(i, i + 1, at, at + trimmed.length);

@@ -13,9 +13,6 @@ import { byteBpe } from './byte-bpe.ts';
 type Json = Readonly<Record<string, unknown>>;
 type Cut = (text: string) => readonly string[];
 
-/** GPT-2's, which the ByteLevel pre-tokenizer stands for. */
-const BYTE_LEVEL = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
-
 /** Pieces that are kept, and how long one may be: about 20 MB at most. */
 const KEPT = 100_000;
 const LONGEST = 64;
@@ -34,6 +31,8 @@ export function contains(component: unknown, type: string): boolean {
 function cutsOf(component: unknown): Cut[] | undefined {
   if (!isJson(component)) return undefined;
   if (component.type === 'Sequence' && Array.isArray(component.pretokenizers)) {
+    // Behind ByteLevel stand bytes, not characters.
+    if (component.pretokenizers.slice(0, -1).some((part) => contains(part, 'ByteLevel'))) return undefined;
     const parts = component.pretokenizers.map(cutsOf);
     return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
   }
@@ -44,8 +43,9 @@ function cutsOf(component: unknown): Cut[] | undefined {
     const cutter = new HfTokenizer({ ...nothing, model, pre_tokenizer: component }, {}).pre_tokenizer!;
     return [(text) => cutter.pre_tokenize(text)];
   }
-  if (component.type !== 'ByteLevel' || component.add_prefix_space !== false) return undefined;
-  return component.use_regex === false ? [] : [(text) => text.match(BYTE_LEVEL) ?? []];
+  // Its own cuts are a Split of their own (tokenizer-parts.ts).
+  const bytes = component.type === 'ByteLevel' && component.add_prefix_space === false;
+  return bytes && component.use_regex === false ? [] : undefined;
 }
 
 /** Text that any of these stands in is not cut here. */
@@ -58,7 +58,7 @@ function anyOf(addedTokens: unknown): RegExp | undefined {
 }
 
 /**
- * @param json tokenizer.json, parsed
+ * @param json tokenizer.json, of the parts that `exactParts` leaves
  * @param encode ids of a text in the library's own way
  * @returns the same ids, faster where the tokenizer and the text allow
  */

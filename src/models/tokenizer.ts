@@ -2,32 +2,12 @@
  * tokenizer.json -> ids and back, through @huggingface/tokenizers, and the text of single tokens for display.
  * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
  */
-import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { byteAlphabet } from './byte-bpe.ts';
 import { contains, piecewise } from './piecewise.ts';
+import { exactParts, openExact } from './tokenizer-parts.ts';
 import type { ChatTemplate, Tokenizer } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
-
-/**
- * The Digits pre-tokenizer splits at Unicode numbers in Rust (so also at ½ and Ⅷ) but only at 0-9 in the JavaScript
- * library; a Split by the same class is the same in both.
- */
-export function withUnicodeDigits(component: unknown): unknown {
-  if (typeof component !== 'object' || component === null) return component;
-  const { type, individual_digits: single, pretokenizers } = component as Json;
-  if (type === 'Digits') {
-    return {
-      type: 'Split',
-      pattern: { Regex: single ? '\\p{N}' : '\\p{N}+' },
-      behavior: 'Isolated',
-      invert: false,
-    };
-  }
-  return Array.isArray(pretokenizers)
-    ? { ...component, pretokenizers: pretokenizers.map(withUnicodeDigits) }
-    : component;
-}
 
 const tokenText = (token: unknown): string | undefined => {
   if (typeof token === 'string') return token;
@@ -66,8 +46,8 @@ export function createTokenizer(
   config: Json,
   bosTokenId?: number,
 ): Tokenizer & { bosTokenId: number | undefined } {
-  const given = { ...json, pre_tokenizer: withUnicodeDigits(json.pre_tokenizer) };
-  const inner = new HfTokenizer(given, config);
+  const given = exactParts(json);
+  const inner = openExact(given, config);
   const idsOf = piecewise(given, (text) => inner.encode(text, { add_special_tokens: false }).ids);
   const bosText = tokenText(config.bos_token);
   const bos = (bosText === undefined ? undefined : inner.token_to_id(bosText)) ?? bosTokenId;
@@ -89,7 +69,7 @@ export function createTokenizer(
     if (addedIds.has(id)) return token;
     if (alphabet) {
       const bytes = Uint8Array.from([...token], (character) => alphabet.get(character) ?? 0x3f);
-      return new TextDecoder().decode(bytes);
+      return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
     }
     const byte = /^<0x([0-9A-F]{2})>$/.exec(token);
     if (byte) {
