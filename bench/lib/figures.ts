@@ -43,11 +43,18 @@ export const figures: readonly Figure[] = [
   },
   {
     name: 'train.topk.vs_torch_sparse',
-    says: 'times faster than the step in sparse PyTorch, the best of six',
+    says: 'times faster than the step in sparse PyTorch: embedding_bag, index_add, fused Adam, the best of eager and compile',
     ours: 'ours.step',
     baseline: ['torch_sparse'],
     ratio: 'baseline/ours',
     target: { at: 'least', value: 1.5 },
+  },
+  {
+    name: 'train.topk.vs_torch_best',
+    says: 'times faster than the fastest step that we could write in PyTorch: five implementations',
+    ours: 'ours.step',
+    baseline: ['torch_sparse', 'torch_other'],
+    ratio: 'baseline/ours',
   },
   {
     name: 'train.topk.vs_saelens',

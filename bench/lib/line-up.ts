@@ -80,6 +80,12 @@ export async function lineUp(
     const shape = Object.entries(sizes).flatMap(([letter, n]) => [`--${letter}`, String(n)]);
     return peer(script, ...shape, '--data', join(folder, 'data.f32'), ...args);
   };
+  const sparsePeer = (name: string, variants: string) =>
+    trainingPeer(
+      'torch_sparse.py',
+      ...['--name', name, '--variants', variants],
+      ...(quick ? ['--nocompile'] : []),
+    );
   const session = async (name: string, tile: number) =>
     fromProduct(name, { tile, threads }, await ortProduct({ B, D, F, shards: 1, tile, topk: 0, threads }));
   const hook = (layer: number) => `blocks.${layer}.hook_resid_post`;
@@ -106,7 +112,8 @@ export async function lineUp(
     openblas: () => openBlasProduct(B, D, F, threads),
     numpy: async () => ({ ...(await peer('gemm.py', '--kind', 'numpy')), name: 'numpy' }),
     torch_dense: () => trainingPeer('torch_dense.py'),
-    torch_sparse: () => trainingPeer('torch_sparse.py', ...(quick ? ['--nocompile'] : [])),
+    torch_sparse: () => sparsePeer('torch_sparse', 'index_add,index_add_compiled'),
+    torch_other: () => sparsePeer('torch_other', 'autograd_bag,csr,csr_mixed'),
     sae_lens_trainer: () => trainingPeer('sae_lens_trainer.py'),
     'ours.full_depth': () =>
       oursHarvest('ours.full_depth', folder, hook(modelShape.layers - 1), model(), threads),

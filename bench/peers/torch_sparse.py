@@ -1,6 +1,7 @@
 """The TopK step of the recipe in PyTorch as sparse as PyTorch allows: only the encoder product is dense.
 
-Five implementations of the same step, all measured at start, the fastest is the peer:
+Five implementations of the same step; those in --variants (all by default) are measured at start, the fastest is the peer. The figure
+`vs_torch_sparse` takes the two with index_add, `vs_torch_best` the fastest of all:
 
   index_add           embedding_bag decode; dz by gather and bmm; both weight gradients by index_add_; chunks of 512 rows
   autograd_bag        embedding_bag with per_sample_weights and its own backward; dW_enc by embedding_bag's dense backward
@@ -16,7 +17,7 @@ import time
 
 import peer
 
-args = peer.options(variant=str, check=bool, nocompile=bool)
+args = peer.options(variants=str, name=str, check=bool, nocompile=bool)
 import torch  # noqa: E402
 import torch.nn.functional as Fn  # noqa: E402
 
@@ -205,8 +206,9 @@ def choose(data):
         except Exception as error:  # a compiler may be absent; the eager variants remain
             table[label] = str(error).splitlines()[0]
 
-    for name in [args.variant] if args.variant else VARIANTS:
-        measure(name, 1024)
+    for name in args.variants.split(",") if args.variants else VARIANTS:
+        if name in VARIANTS:
+            measure(name, 1024)
     measure(best[2], 0)
     return best[0], table, best[1]
 
@@ -218,6 +220,6 @@ if __name__ == "__main__":
     data = peer.batches(args)
     best, table, step = choose(data)
     peer.run(
-        args, "torch_sparse", lambda i: step(data[i % len(data)]).item(), args.B, ["torch"],
+        args, args.name or "torch_sparse", lambda i: step(data[i % len(data)]).item(), args.B, ["torch"],
         {"chosen": best, "best_ms_of_each": table},
     )
