@@ -23,6 +23,15 @@ describe('derived settings', () => {
     expect(deriveSettings(config({ latents: 4096 }), gpt2, 2).lr).toBeCloseTo(4e-4, 12);
   });
 
+  it('of the short recipe are those that were measured at 256 and 1,024 steps, and fall with the root of the latents', () => {
+    const short = (latents: number, steps: number) =>
+      deriveSettings(config({ recipe: 'short', latents, tokens: steps * 4096 }), gpt2, 2);
+    expect(short(4096, 256)).toMatchObject({ lr: 0.02, warmupSteps: 51, decaySteps: 128 });
+    expect(short(4096, 1024).lr).toBeCloseTo(0.01, 12);
+    expect(short(4096, 64).lr).toBe(0.02);
+    expect(short(16384, 256).lr).toBeCloseTo(0.01, 12);
+  });
+
   it('keep the dead window at a tenth of a short run', () => {
     expect(deriveSettings(config({ tokens: 2_000_000 }), gpt2, 2).deadWindowTokens).toBe(200_000);
   });

@@ -24,6 +24,7 @@ export function trainingSection({
   ];
   const rows = [
     ['steps', `${count(step)} of ${count(config.batchTokens)} tokens, Adam`],
+    ['recipe', config.recipe === 'short' ? 'short: W_enc at a quarter of the rate, beta2 0.95' : undefined],
     [
       'learning rate',
       `${Number((number('lr') ?? config.lr ?? 0).toPrecision(4))}, linear warm-up over ${steps('warmupSteps')} steps, linear decay to 0 over the last ${steps('decaySteps')}`,

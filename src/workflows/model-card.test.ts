@@ -59,6 +59,14 @@ describe('the card', () => {
     expect(row(card, 'FVU ↓').length).toBe(3);
   });
 
+  it('names the recipe when it is not the published one', async () => {
+    const local = await source();
+    const run = { ...local.run!, config: { ...local.run!.config, recipe: 'short' as const } };
+    expect(row(modelCard({ ...local, run }), 'recipe')).toEqual([
+      'short: W_enc at a quarter of the rate, beta2 0.95',
+    ]);
+  });
+
   it('has in its front matter a licence when one was given, and model and data when they came from the hub', async () => {
     const local = await source();
     expect(frontMatter(modelCard(local))).not.toMatch(/license|base_model|datasets/);
