@@ -151,6 +151,7 @@ const cases: Record<string, Case> = {
   'model.lastResidual': (signal) => model.lastResidual(batchOf(MANY), { signal }),
   'model.headLogits': (signal) => model.headLogits(new Float32Array(model.info.D), { signal }),
   'model.generate': (signal) => model.generate('the', { maxNewTokens: 5, signal }),
+  sentenceVectors: (signal) => library.sentenceVectors(model, MANY, { maxTokens: 16, signal }),
   runWithSaes: (signal) => library.runWithSaes(model, ['the river'], [sae], { signal }),
   encodeTexts: (signal) => drain(library.encodeTexts(model, sae, MANY, { batchTokens: 4000, signal })),
   encode: (signal) => library.encode(sae, activations(2000), { signal }),

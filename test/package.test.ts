@@ -83,6 +83,7 @@ describe('package', () => {
         "runWithSaes",
         "saeCandidate",
         "saveSae",
+        "sentenceVectors",
         "steeredSamples",
         "tokenize",
         "tokenizeConfigSchema",

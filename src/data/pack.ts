@@ -15,6 +15,7 @@
  *   on the right (mask 0), so that every token of the data is given exactly once.
  * - Tokens see earlier documents of their row: packing does not mask attention, as in the models' own pre-training.
  * - Without a BOS id nothing marks boundaries; documents simply follow one another.
+ * - For an encoder BOS is [CLS], and [SEP] ends every document.
  * - A document without tokens (empty text) is skipped.
  *
  * Order: a permutation of the documents per epoch from the seed, or the order of the files. A cursor taken between rows
@@ -129,6 +130,15 @@ export function packRows(options: PackOptions): RowSource {
     const kept = keep && keptTokens(places, keep);
     // Chat templates write the BOS themselves.
     const from = messages && ids[0] === bos ? 1 : 0;
+    const { endId } = tokenizer;
+    if (endId !== undefined && ids.length > 0)
+      return {
+        index,
+        ids: [...ids, endId],
+        starts: Int32Array.of(...places.starts, text.length),
+        ends: Int32Array.of(...places.ends, text.length),
+        keep: kept && Uint8Array.of(...kept, 0),
+      };
     return {
       index,
       ids: from === 0 ? ids : ids.slice(from),

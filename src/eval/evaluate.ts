@@ -31,7 +31,7 @@ export type EvaluateOptions = PositionRules & {
   readonly mean: ArrayLike<number>;
   /** Stop after the batch that reaches this many measured rows. Default 500,000, what the definition of dead asks for. */
   readonly maxRows?: number;
-  /** Predictions for the cross-entropies, counted in whole batches. Default 65,536. */
+  /** Predictions for the cross-entropies, counted in whole batches. Default 65,536; none in an encoder, which makes no predictions. */
   readonly ceTokens?: number;
   /** Of these, predictions for KL. Default 16,384: it reads every logit. */
   readonly klTokens?: number;
@@ -54,16 +54,9 @@ export type EvaluateOptions = PositionRules & {
  * console.log(formatEvalTable(result));
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
-  const {
-    model,
-    hook,
-    batches,
-    candidates,
-    mean,
-    maxRows = 500_000,
-    ceTokens = 65_536,
-    klTokens = 16_384,
-  } = options;
+  const { model, hook, batches, candidates, mean, maxRows = 500_000, klTokens = 16_384 } = options;
+  // An encoder predicts no next token: no cross-entropy, no KL.
+  const ceTokens = model.info.encoder ? 0 : (options.ceTokens ?? 65_536);
   const { resample = 'documents', seed = 0, resamples = 1000, signal, onProgress, observe } = options;
   const stop = signal ? { signal } : {};
   const D = mean.length;

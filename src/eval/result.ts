@@ -133,7 +133,9 @@ export function summarize({
           ]
         : [
             'Special tokens and excluded first positions are left out of every number and keep their own activations in the splice.',
-            'Cross-entropy and KL: predictions made at replaced positions, of the next token of the same document.',
+            ceIntervals[0]!.value === null
+              ? 'No prediction of a next token was measured: no cross-entropy, no KL.'
+              : 'Cross-entropy and KL: predictions made at replaced positions, of the next token of the same document.',
           ]),
       ...(results.some(({ latents }) => latents && latents.singleToken.n > 0)
         ? [

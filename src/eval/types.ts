@@ -17,7 +17,7 @@ export type Candidate = {
 
 /** The part of a model that evaluation needs. */
 export type EvalModel = Pick<Model, 'run' | 'lossPerToken' | 'lastResidual' | 'headLogits'> & {
-  readonly info: Pick<Model['info'], 'name' | 'hash' | 'D'>;
+  readonly info: Pick<Model['info'], 'name' | 'hash' | 'D'> & Partial<Pick<Model['info'], 'encoder'>>;
 };
 
 /**

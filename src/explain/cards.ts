@@ -20,7 +20,8 @@ export type CardOptions = {
   readonly tokenStrings: TokenStrings;
   /** [F,D] latent-major */
   readonly W_dec: Float32Array;
-  readonly unembed: Unembed;
+  /** Without one (an encoder), cards name no tokens that a latent raises or lowers. */
+  readonly unembed?: Unembed;
   /** The held-out documents: their own text is shown, and their registers. */
   readonly documents?: DocumentSet;
   /** Tokens before and after the peak, within its passage. Default 16 and 8. */
@@ -65,7 +66,9 @@ export async function buildCards(
 
   const directions = directionsOf(latents, W_dec, index.F);
   const logits =
-    latents.length === 0 ? directions : await unembed(directions, latents.length, signal ? { signal } : {});
+    latents.length > 0 && unembed
+      ? await unembed(directions, latents.length, signal ? { signal } : {})
+      : new Float32Array(0);
   const V = logits.length / latents.length;
   const tokenString = (id: number) => tokenStrings([id])[0]!;
 

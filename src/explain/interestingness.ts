@@ -56,6 +56,7 @@ export function ranks(values: readonly number[]): number[] {
  * The `count` most interesting latents, most interesting first; fewer when fewer are eligible.
  *
  * @param W_dec [F,D] latent-major
+ * @param unembed without one (an encoder), the effect on the output has no part in the order
  */
 export async function chooseInteresting(
   index: FeatureIndex,
@@ -64,7 +65,7 @@ export async function chooseInteresting(
     unembed,
     count = 12,
     signal,
-  }: { W_dec: Float32Array; unembed: Unembed; count?: number; signal?: AbortSignal },
+  }: { W_dec: Float32Array; unembed?: Unembed; count?: number; signal?: AbortSignal },
 ): Promise<Scored[]> {
   const D = W_dec.length / index.F;
   signal?.throwIfAborted();
@@ -88,6 +89,10 @@ export async function chooseInteresting(
   const effects: number[] = [];
   for (let from = 0; from < shortlist.length; from += TILE) {
     const part = shortlist.slice(from, from + TILE);
+    if (!unembed) {
+      effects.push(...part.map(() => 0));
+      continue;
+    }
     const directions = directionsOf(
       part.map(({ latent }) => latent),
       W_dec,

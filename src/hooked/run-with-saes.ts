@@ -35,7 +35,7 @@ type EditedCode = SparseCode | void;
 export type PlacedSae = Placement & { readonly sae: Sae; readonly edit?: CodeEdit };
 
 export type SaesOptions = Omit<HookedOptions, 'loss'> & {
-  /** Next-token loss, as `lossPerToken` gives it. Default true. */
+  /** Next-token loss, as `lossPerToken` gives it. Default true, but in an encoder, which has none. */
   readonly loss?: boolean;
   /** Default false. */
   readonly keepError?: boolean;
@@ -71,7 +71,7 @@ export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[
   model: Fitting & Pick<Model, 'runWithHooks' | 'tokenizer'>,
   input: ModelInput,
   saes: Saes,
-  { keepError = false, excludeSpecial = true, loss = true, ...options }: SaesOptions = {},
+  { keepError = false, excludeSpecial = true, loss = !model.info.encoder, ...options }: SaesOptions = {},
 ): Promise<SaesResult<Saes>> {
   const specialIds = excludeSpecial ? model.tokenizer?.specialIds : undefined;
   const placed = saes.map((one): PlacedSae => ('sae' in one ? one : { sae: one }));

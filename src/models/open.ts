@@ -4,7 +4,7 @@ import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
-import { type ModelFolder, openModelFolder, readBytes, readJson, sha256 } from './hf-folder.ts';
+import { openModelFolder, readBytes, readJson, sha256 } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
 import { createRuntime } from './runtime.ts';
 import { createSessions } from './sessions.ts';
@@ -28,20 +28,15 @@ export type Mutations = {
 const ids = (value: unknown): number[] =>
   (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
 
-/** Causal masks and rotary frequencies that old files hold; no parameters. */
-const BUFFER = /\.attn\.(masked_)?bias$|rotary_emb\.inv_freq$/;
-
-/** Parameters by the tensors' shapes; a tied head is counted once because it is stored once. */
-const parameterCount = (folder: ModelFolder): number => {
+/** Parameters that the graph reads; a tied head is counted once because it is stored once. */
+const parameterCount = ({ initializers }: Graph): number => {
   let total = 0;
-  for (const { name, shape } of folder.weights.tensors.values()) {
-    if (BUFFER.test(name)) continue;
-    total += shape.reduce((product, n) => product * n, 1);
-  }
+  for (const { data, dims } of initializers.values())
+    if (!(data instanceof Uint8Array)) total += dims.reduce((product, n) => product * n, 1);
   return total;
 };
 
-async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined) {
+async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined, encoder: boolean) {
   const bytes = await readBytes(folder, 'tokenizer.json');
   if (!bytes) return undefined;
   const template = await readBytes(folder, 'chat_template.jinja');
@@ -51,7 +46,7 @@ async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined)
   };
   try {
     const json = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-    return { ...createTokenizer(json, config, bosTokenId), hash: await sha256(bytes) };
+    return { ...createTokenizer(json, config, bosTokenId, { encoder }), hash: await sha256(bytes) };
   } catch (error) {
     throw new Error(`${folder.name}/tokenizer.json: ${(error as Error).message}`);
   }
@@ -81,7 +76,7 @@ export async function openMutatedModel(
     const graph = mutations.graph?.(built) ?? built;
 
     const configured = ids(model.config.bos_token_id)[0];
-    const tokenizer = await openTokenizer(folder, configured);
+    const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
     signal?.throwIfAborted();
     const info: ModelInfo = {
       name: model.name,
@@ -96,7 +91,7 @@ export async function openMutatedModel(
       encoder: spec.encoder === true,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
       eosTokenIds: ids(model.generationConfig.eos_token_id ?? model.config.eos_token_id),
-      parameters: parameterCount(model),
+      parameters: parameterCount(built),
       hash: model.hash,
       ...(folder.origin ? { origin: folder.origin } : {}),
     };

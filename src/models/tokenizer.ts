@@ -39,18 +39,22 @@ function chatTemplateOf(config: Json): ChatTemplate | undefined {
  * @param json tokenizer.json, parsed
  * @param config tokenizer_config.json, parsed, or {}
  * @param bosTokenId the model's beginning-of-sequence id, when config.json names one; tokenizer_config.json's wins
+ * @param encoder texts stand between [CLS] and [SEP], or what tokenizer_config.json calls cls_token and sep_token
  * @throws when tokenizer.json is not one that the library understands
  */
 export function createTokenizer(
   json: Json,
   config: Json,
   bosTokenId?: number,
+  { encoder = false }: { readonly encoder?: boolean } = {},
 ): Tokenizer & { bosTokenId: number | undefined } {
   const given = exactParts(json);
   const inner = openExact(given, config);
   const idsOf = piecewise(given, (text) => inner.encode(text, { add_special_tokens: false }).ids);
-  const bosText = tokenText(config.bos_token);
-  const bos = (bosText === undefined ? undefined : inner.token_to_id(bosText)) ?? bosTokenId;
+  const idOf = (token: string | undefined) => (token === undefined ? undefined : inner.token_to_id(token));
+  const bos =
+    idOf(encoder ? (tokenText(config.cls_token) ?? '[CLS]') : tokenText(config.bos_token)) ?? bosTokenId;
+  const end = encoder ? idOf(tokenText(config.sep_token) ?? '[SEP]') : undefined;
   const specialIds = new Set<number>();
   const addedIds = new Set<number>();
   for (const [id, token] of inner.get_added_tokens_decoder()) {
@@ -62,6 +66,9 @@ export function createTokenizer(
   const alphabet = contains(json.decoder, 'ByteLevel')
     ? new Map(byteAlphabet().map((standIn, byte) => [standIn, byte]))
     : undefined;
+
+  /** What marks a piece that continues a word, in vocabularies of words and pieces of words. */
+  const pieces = contains(json.decoder, 'WordPiece') && ((json.decoder as Json).prefix ?? '##').toString();
 
   function display(id: number): string {
     const token = inner.id_to_token(id);
@@ -76,16 +83,18 @@ export function createTokenizer(
       const value = Number.parseInt(byte[1]!, 16);
       return value < 128 ? String.fromCharCode(value) : '\ufffd';
     }
+    if (pieces) return token.startsWith(pieces) ? token.slice(pieces.length) : ` ${token}`;
     return token.replaceAll('\u2581', ' ');
   }
 
   const chatTemplate = chatTemplateOf(config);
   return {
     bosTokenId: bos,
+    ...(end === undefined ? {} : { endId: end }),
     ...(chatTemplate ? { chatTemplate } : {}),
     encode(text, options = {}) {
       const ids = text === '' ? [] : idsOf(text);
-      return options.bos && bos !== undefined ? [bos, ...ids] : ids;
+      return options.bos && bos !== undefined ? [bos, ...ids, ...(end === undefined ? [] : [end])] : ids;
     },
     decode: (ids) =>
       ids.length === 0

@@ -61,13 +61,15 @@ export type HookInfo = { readonly name: string; readonly dims: readonly string[]
 export type ChatTemplate = { readonly source: string; readonly tokens: Readonly<Record<string, string>> };
 
 export type Tokenizer = {
-  /** Ids without specials unless `bos` asks for the model's own beginning-of-sequence token. */
+  /** Ids without specials unless `bos` asks for the model's own beginning-of-sequence token; in an encoder, for beginning and end. */
   encode(text: string, options?: { bos?: boolean }): number[];
   decode(ids: readonly number[]): string;
   /** One display string per token; bytes of a split character are shown joined by the caller. */
   tokenStrings(ids: readonly number[]): string[];
   readonly vocabularySize: number;
   readonly specialIds: ReadonlySet<number>;
+  /** What ends every text of an encoder ([SEP]); documents are packed with it, too. Its beginning ([CLS]) is what `bos` asks for. */
+  readonly endId?: number;
   /** From chat_template.jinja or tokenizer_config.json; absent in models that have none. */
   readonly chatTemplate?: ChatTemplate;
   /** sha256 of tokenizer.json, when it was opened with a model: what was tokenized with another is refused. */

@@ -107,10 +107,15 @@ async function describeFeatures(
   { model, sae, heldout, cards = 0, signal }: MeasureOptions,
   read: ReturnType<typeof createRowReader>,
 ): Promise<FeatureCards> {
-  const unembed = createUnembed(model);
+  const unembed = model.info.encoder ? undefined : createUnembed(model);
   const { W_dec } = sae;
   const stop = signal ? { signal } : {};
-  const chosen = await chooseInteresting(index, { W_dec, unembed, count: cards, ...stop });
+  const chosen = await chooseInteresting(index, {
+    W_dec,
+    ...(unembed && { unembed }),
+    count: cards,
+    ...stop,
+  });
   const tokenizer = tokenizerOf(model);
   return {
     schemaVersion: featureSchemaVersion,
@@ -118,13 +123,13 @@ async function describeFeatures(
     order: 'interesting',
     notes: [
       'Labels are guesses by rule from the evidence on the card; nobody checked them.',
-      'Order: rank product of label F1 on the held-out half, entropy of the peak token and output effect; then spread by decoder cosine.',
+      `Order: rank product of label F1 on the held-out half, entropy of the peak token${unembed ? ' and output effect' : ''}; then spread by decoder cosine.`,
     ],
     cards: await buildCards(index, chosen, {
       read,
       tokenStrings: (ids) => tokenizer.tokenStrings(ids),
       W_dec,
-      unembed,
+      ...(unembed && { unembed }),
       documents: heldout,
       ...stop,
     }),

@@ -30,7 +30,9 @@ export function cardText(card: FeatureCard, { style, columns, rows }: CardOption
     return `  ${row}${' '.repeat(Math.max(1, columns - 9 - displayWidth(row)))}${dim(example.value.toFixed(1).padStart(5))}`;
   });
   const writes = `  ${dim('raises')} ${tokens(card.raises, 6)}  ${dim('lowers')} ${tokens(card.lowers, 4)}`;
-  return [head, ...passages, writes].map((line) => clip(line, columns)).join('\n');
+  return [head, ...passages, ...(card.raises.length > 0 ? [writes] : [])]
+    .map((line) => clip(line, columns))
+    .join('\n');
 }
 
 /** The strongest, then examples spread over the strengths, so that the strongest do not stand for all. */

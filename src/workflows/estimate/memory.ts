@@ -87,13 +87,16 @@ export function memoryLines(input: MemoryInput): MemoryLine[] {
   return lines.filter(({ bytes }) => bytes > 0);
 }
 
+/** An encoder has no head: it is evaluated without losses, and runs no further than the hook. */
+export const predicts = ({ head }: ModelCost): boolean => head.weightBytes > 0;
+
 const weightsAnd = ({ weightBytes, innerBytes }: ModelCost['before']): number => weightBytes + innerBytes;
 
 /** The rest of the model with its head, counters and index of the latents, the covariance and what its eigenvalues need. */
 function evaluationBytes({ trainer: { D, F }, model }: MemoryInput): number {
   const pca = D <= WIDEST_PCA ? 8 * 6 * D * D : 0;
   const own = COUNTERS * F + pca + EVALUATION_GARBAGE;
-  if (!model) return own;
+  if (!model || !predicts(model.cost)) return own + (model ? INDEX * F : 0);
   const { after, head } = model.cost;
   const splices = 12 * 4 * model.R * model.T * D;
   return own + INDEX * F + splices + weightsAnd(after) + weightsAnd(head);

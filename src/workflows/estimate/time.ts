@@ -15,7 +15,7 @@ import { momentRows } from '../training/loop.ts';
 import type { UnreadSource } from '../training/source.ts';
 import type { TrainPlan } from '../types.ts';
 import { diskUse, writeSpeed } from './disk.ts';
-import { phaseBytes } from './memory.ts';
+import { phaseBytes, predicts } from './memory.ts';
 import { productTime } from './product-speed.ts';
 import { meterRows, type RowsSpeed } from './rows-speed.ts';
 import { type TimedRows, type TrainerSpeed, trainerSpeed } from './trainer-speed.ts';
@@ -219,9 +219,9 @@ function evaluationTime(plan: TrainPlan, modelPerRow: number, saes: number): num
   const { cost, config, model } = plan;
   if (!cost || !model || config.evalTokens === 0 || modelPerRow === 0) return 0;
   const perOperation = modelPerRow / (cost.before.flops / keptShare(plan));
-  const rest = (cost.after.flops + cost.head.flops) * perOperation * SPLICED;
+  const rest = predicts(cost) ? (cost.after.flops + cost.head.flops) * perOperation * SPLICED : 0;
   // Clean, two ablations, the SAE and PCA.
   const predictions = 5 * Math.min(config.evalTokens, CE_TOKENS) * rest;
-  const divergences = 5 * Math.min(config.evalTokens, KL_TOKENS) * model.V * LOGIT;
+  const divergences = predicts(cost) ? 5 * Math.min(config.evalTokens, KL_TOKENS) * model.V * LOGIT : 0;
   return saes * (config.evalTokens * (modelPerRow + ROW) + predictions + divergences + ONCE);
 }
