@@ -1,6 +1,14 @@
 // Every long call of the library takes a signal. Each is stopped at its first look at it, in the middle and at the last: it rejects, and
 // leaves no open file, no temporary file and nothing half written. Every function that is exported stands here, as a case or with a reason.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -88,6 +96,7 @@ beforeAll(async () => {
   mkdirSync(join(work, 'tmp'));
   vi.stubEnv('TMPDIR', join(work, 'tmp'));
   modelPath = writeTinyModel(join(work, 'model'));
+  writeFileSync(join(modelPath, 'chat_template.jinja'), '{% for m in messages %}{{ m.content }}{% endfor %}');
   corpusPath = writeTinyCorpus(join(work, 'corpus.jsonl'));
   model = await library.openModel(modelPath, { threads: 1 });
   const { D } = model.info;
@@ -152,6 +161,10 @@ const cases: Record<string, Case> = {
   'model.headLogits': (signal) => model.headLogits(new Float32Array(model.info.D), { signal }),
   'model.generate': (signal) => model.generate('the', { maxNewTokens: 5, signal }),
   sentenceVectors: (signal) => library.sentenceVectors(model, MANY, { maxTokens: 16, signal }),
+  'model.generateBatch': (signal) =>
+    model.generateBatch(['the', 'a'], { maxNewTokens: 5, capture: HOOK, signal }),
+  'model.stream': (signal) => drain(model.stream('the', { maxNewTokens: 5, signal })),
+  'model.chat': (signal) => model.chat([{ role: 'user', content: 'the' }], { maxNewTokens: 5, signal }),
   runWithSaes: (signal) => library.runWithSaes(model, ['the river'], [sae], { signal }),
   encodeTexts: (signal) => drain(library.encodeTexts(model, sae, MANY, { batchTokens: 4000, signal })),
   encode: (signal) => library.encode(sae, activations(2000), { signal }),

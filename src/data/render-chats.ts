@@ -1,8 +1,6 @@
 /** Documents that are conversations, written with the model's own chat template; other documents pass as they are. */
 import type { Tokenizer } from '../models/types.ts';
 import { didYouMean } from '../shared/nearest.ts';
-import { createChatRenderer } from './chat.ts';
-import { DocumentError } from './messages.ts';
 import type { Document, DocumentSet } from './types.ts';
 
 /** Conversations that are looked at to see whether a role is there at all. */
@@ -17,7 +15,7 @@ export async function renderChats(
   {
     tokenizer,
     roles,
-  }: { readonly tokenizer: Pick<Tokenizer, 'chatTemplate'>; readonly roles?: readonly string[] | undefined },
+  }: { readonly tokenizer: Pick<Tokenizer, 'renderChat'>; readonly roles?: readonly string[] | undefined },
 ): Promise<DocumentSet> {
   const { stored } = documents;
   if (stored) {
@@ -27,8 +25,7 @@ export async function renderChats(
       );
     return documents;
   }
-  const { chatTemplate } = tokenizer;
-  const render = chatTemplate && createChatRenderer(chatTemplate);
+  const { renderChat: render } = tokenizer;
 
   function written(document: Document): Document {
     const { messages, ...rest } = document;
@@ -44,8 +41,7 @@ export async function renderChats(
       const keep = roles && spans.filter(({ role }) => roles.includes(role));
       return { ...rest, messages, text, ...(keep ? { keep } : {}) };
     } catch (error) {
-      if (error instanceof DocumentError) throw new Error(`${where}: ${error.message}`);
-      throw error;
+      throw new Error(`${where}: ${(error as Error).message}`);
     }
   }
 

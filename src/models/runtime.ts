@@ -11,7 +11,7 @@ import { partCost } from './cost.ts';
 import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
-import { generateIds } from './generate.ts';
+import { createWriter } from './generation/writer.ts';
 import { findHook, hookDims, selectHooks } from './hooks.ts';
 import { type Given, orderEdits, runInStages, type StageEdit } from './run-with-hooks.ts';
 import type { Feeds, Purpose, Sessions } from './sessions.ts';
@@ -255,13 +255,6 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return toTensor(values[LOGITS], [n, spec.V]);
   }
 
-  /** Logits [V] after the last token of one sequence; the head runs on one row only. */
-  async function nextLogits(ids: readonly number[], steer: SteerEdit | undefined): Promise<Float32Array> {
-    const batch = padBatch([ids]);
-    const residual = await lastResidual(batch, steer ? { steer } : {});
-    return (await headLogits(residual.subarray((batch.T - 1) * spec.D, batch.T * spec.D))).data;
-  }
-
   async function runWithHooks(
     input: ModelInput,
     functions: Readonly<Record<string, HookFunction>>,
@@ -347,22 +340,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
           : partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
       };
     },
-    async generate(prompt, options = {}) {
-      needHead('text to generate');
-      const t = needTokenizer();
-      const ids = t.encode(prompt, { bos: true });
-      if (ids.length === 0)
-        throw new Error(
-          'The prompt has no tokens, and the model has no beginning-of-sequence token to start from',
-        );
-      const all = await generateIds(ids, (sequence) => nextLogits(sequence, options.steer), {
-        ...options,
-        endIds: info.eosTokenIds,
-        contextLength: info.contextLength,
-      });
-      // Decoded together: a token's text may depend on what stands before it.
-      return t.decode(all).slice(t.decode(ids).length);
-    },
+    ...createWriter({ spec, info, hooks, tokenizer, sessions, ort, last, steering }),
     async close() {
       await sessions.close();
       await closeFiles();

@@ -12,6 +12,7 @@ import {
   type ValueInfo,
 } from '../graph/index.ts';
 import type { ByteSource, Ort } from '../platform/index.ts';
+import { cachedGraph } from './generation/cached-graph.ts';
 
 /** Evaluation with splices uses five; above that, reopening costs less than the memory. */
 const MAX_SESSIONS = 6;
@@ -21,6 +22,8 @@ export type Purpose = {
   /** Values that are fed instead of computed. */
   readonly given?: ReadonlyMap<Value, ValueInfo>;
   readonly steer?: { readonly hook: Value; readonly width: number };
+  /** With a cache of keys and values, for generation; the head reads some rows of `last`. */
+  readonly cached?: { readonly layers: number; readonly last: Value };
 };
 
 export type Feeds = Readonly<Record<string, () => InstanceType<Ort['Tensor']>>>;
@@ -33,8 +36,9 @@ type Slot = {
 };
 
 /** The graph for a purpose: steering spliced in, replaced values turned into inputs, everything unneeded cut away. */
-export function graphFor(graph: Graph, { outputs, given, steer }: Purpose): Graph {
-  return cutGraph(steer ? spliceSteering(graph, steer.hook, steer.width) : graph, outputs, given);
+export function graphFor(graph: Graph, { outputs, given, steer, cached }: Purpose): Graph {
+  const steered = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
+  return cutGraph(cached ? cachedGraph(steered, cached.layers, cached.last) : steered, outputs, given);
 }
 
 export type Sessions = ReturnType<typeof createSessions>;
@@ -63,6 +67,7 @@ export function createSessions(
       [...purpose.outputs].sort(),
       [...(purpose.given?.keys() ?? [])].sort(),
       purpose.steer?.hook ?? '',
+      purpose.cached !== undefined,
     ]);
     let slot = slots.get(key);
     if (slot) slots.delete(key);

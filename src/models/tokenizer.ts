@@ -2,10 +2,12 @@
  * tokenizer.json -> ids and back, through @huggingface/tokenizers, and the text of single tokens for display.
  * Ids equal those of the Python library; text that spells a special token becomes that token, as there.
  */
+import type { Message } from '../data/types.ts';
 import { byteAlphabet } from './byte-bpe.ts';
+import { createChatRenderer } from './chat.ts';
 import { contains, piecewise } from './piecewise.ts';
 import { exactParts, openExact } from './tokenizer-parts.ts';
-import type { ChatTemplate, Tokenizer } from './types.ts';
+import type { ChatRenderer, ChatRendering, ChatTemplate, Tokenizer } from './types.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -88,10 +90,20 @@ export function createTokenizer(
   }
 
   const chatTemplate = chatTemplateOf(config);
+  let renderChat: ChatRenderer | undefined;
   return {
     bosTokenId: bos,
     ...(end === undefined ? {} : { endId: end }),
-    ...(chatTemplate ? { chatTemplate } : {}),
+    ...(chatTemplate
+      ? {
+          chatTemplate,
+          // Read when first used: a template that cannot be read does not make the model useless.
+          renderChat: (messages: readonly Message[], options?: ChatRendering) => {
+            renderChat ??= createChatRenderer(chatTemplate);
+            return renderChat(messages, options);
+          },
+        }
+      : {}),
     encode(text, options = {}) {
       const ids = text === '' ? [] : idsOf(text);
       return options.bos && bos !== undefined ? [bos, ...ids, ...(end === undefined ? [] : [end])] : ids;

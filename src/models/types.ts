@@ -1,5 +1,6 @@
 /** Shape letters of the whole project: B sequences or rows, T positions, D model width, V vocabulary, H heads. */
 
+import type { Message } from '../data/types.ts';
 import type { HubOrigin } from '../platform/index.ts';
 import type { ModelCost } from './cost.ts';
 
@@ -72,6 +73,12 @@ export type Tokenizer = {
   readonly endId?: number;
   /** From chat_template.jinja or tokenizer_config.json; absent in models that have none. */
   readonly chatTemplate?: ChatTemplate;
+  /**
+   * A conversation as the chat model reads it, and which of its characters each role wrote. Absent without a template.
+   *
+   * @throws when the template is no Jinja that can be read, or refuses the conversation
+   */
+  readonly renderChat?: ChatRenderer;
   /** sha256 of tokenizer.json, when it was opened with a model: what was tokenized with another is refused. */
   readonly hash?: string;
 };
@@ -149,15 +156,60 @@ export type LossOptions = {
   readonly signal?: AbortSignal;
 };
 
-export type GenerateOptions = {
+export type SamplingOptions = {
+  /** Default 64. */
   readonly maxNewTokens?: number;
-  /** 0 is greedy. */
+  /** 0, the default, is greedy: the likeliest token. */
   readonly temperature?: number;
+  /** Only the likeliest tokens that together have this probability. Default 1: all. */
   readonly topP?: number;
-  readonly seed?: number | string;
-  readonly steer?: SteerEdit;
+  /** Only this many of the likeliest tokens. Default: all. */
+  readonly topK?: number;
+  /** Only tokens with at least this share of the likeliest one's probability. Default 0. */
+  readonly minP?: number;
+  /** Text that ends a text and is not part of it; it may begin and end inside of tokens. */
+  readonly stop?: string | readonly string[];
+  /** The same seed gives the same text, alone or among others. One for all prompts, or one for each. Default 0. */
+  readonly seed?: number | string | readonly (number | string)[];
+  /** Looked at before every token. */
   readonly signal?: AbortSignal;
 };
+
+export type GenerateOptions = SamplingOptions & {
+  readonly steer?: SteerEdit;
+  /** Gets the text as it comes, in pieces of whole characters that together are the result. */
+  readonly onText?: (text: string, row: number) => void;
+};
+
+export type Generation = {
+  /** What was written, without the prompt, specials and the stop string; empty in a model without tokenizer. */
+  readonly text: string;
+  /** Its tokens; after a stop string, with those that spell it. An end token is not among them. */
+  readonly ids: readonly number[];
+  readonly promptIds: readonly number[];
+  /** At an end token, at a stop string, at `maxNewTokens`, or at the end of the model's context. */
+  readonly end: 'token' | 'stop' | 'length' | 'context';
+  /** Captured hooks over all tokens, prompt and text, T of them: [T,…], without the B of `model.hooks`; a pattern is [H,T,T]. */
+  readonly cache: Readonly<Record<string, Tensor>>;
+};
+
+export type ChatRendering = {
+  /** Ends with what makes the model answer. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** JSON schemas of functions that the model may call, for templates that know them. */
+  readonly tools?: readonly unknown[];
+  /** More values that the template reads, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+  /** Whether to find out who wrote what. Default true. */
+  readonly spans?: boolean;
+};
+
+export type ChatRenderer = (messages: readonly Message[], options?: ChatRendering) => RenderedChat;
+/** Characters [start, end) of the text that a role wrote. */
+export type RoleSpan = { readonly start: number; readonly end: number; readonly role: string };
+export type RenderedChat = { readonly text: string; readonly spans: readonly RoleSpan[] };
+
+export type ChatOptions = GenerateOptions & Pick<ChatRendering, 'tools' | 'variables'>;
 
 /** An opened model: sessions of its graph, cut to what is asked for, and its tokenizer. */
 export type Model = {
@@ -212,5 +264,20 @@ export type Model = {
   cost(hooks: readonly string[], shape: { readonly B: number; readonly T: number }): ModelCost;
   /** The continuation of `prompt`, without it; ends at an end token, at `maxNewTokens` or at the model's context. */
   generate(prompt: string, options?: GenerateOptions): Promise<string>;
+  /**
+   * Continuations of many prompts at once, each the same as alone, with the activations of hooks over every token on request.
+   *
+   * @example
+   * const [one] = await model.generateBatch('Two roads', { capture: 'blocks.2.hook_resid_post', maxNewTokens: 20 });
+   * one.cache['blocks.2.hook_resid_post'].dims; // [promptIds.length + ids.length, D]
+   */
+  generateBatch(
+    input: ModelInput,
+    options?: GenerateOptions & { readonly capture?: HookFilter },
+  ): Promise<Generation[]>;
+  /** The continuation as it is written. Leaving the loop stops it. */
+  stream(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generation>;
+  /** The answer to a conversation, written with the model's chat template. */
+  chat(messages: readonly Message[], options?: ChatOptions): Promise<string>;
   close(): Promise<void>;
 };

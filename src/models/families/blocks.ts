@@ -31,6 +31,13 @@ export const INPUTS = {
 export const ropeInputs = (index: number) =>
   index === 0 ? { cos: 'cos', sin: 'sin' } : { cos: `cos_${index}`, sin: `sin_${index}` };
 
+/** What the masks are made of: which keys are real tokens, and the positions of queries and keys. A cache puts its own in their place. */
+export const MASK_PARTS = {
+  real: 'attention_real',
+  queries: 'attention_queries',
+  keys: 'attention_keys',
+} as const;
+
 /** Values that are not hooks but can be fetched. */
 export const LOGITS = 'logits';
 export const LOSS = 'loss';
@@ -100,12 +107,13 @@ export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {
  * In an encoder [M,1,1,T]: only padded ones.
  */
 export function attentionBiases(g: GraphBuilder, { attention, encoder }: TransformerSpec): Value[] {
-  const real = g.named('attention_real', g.unsqueeze(INPUTS.mask, [1, 2]));
+  const real = g.named(MASK_PARTS.real, g.unsqueeze(INPUTS.mask, [1, 2]));
   if (encoder) {
     const bias = g.where(real, g.scalar(0), g.scalar(MASKED));
     return attention.map(() => bias);
   }
-  const [queries, keys] = [g.unsqueeze(INPUTS.index, [1]), g.unsqueeze(INPUTS.index, [0])];
+  const queries = g.named(MASK_PARTS.queries, g.unsqueeze(INPUTS.index, [1]));
+  const keys = g.named(MASK_PARTS.keys, g.unsqueeze(INPUTS.index, [0]));
   const causal = g.op('And', [real, g.op('GreaterOrEqual', [queries, keys])]);
   const biasOf = (window: number | undefined): Value => {
     const near = () => g.op('Less', [g.sub(queries, keys), g.int32(window!)]);
@@ -156,8 +164,12 @@ export function attention(
   const { heads, kvHeads, headDim } = spec;
   const split = (x: Value) => g.reshape(x, INPUTS.headShape);
   const queries = g.transpose(rotate(g, split(q), spec, layer), [0, 2, 1, 3]);
-  const keys = g.transpose(rotate(g, split(k), spec, layer), [0, 2, 3, 1]);
-  const values = g.transpose(split(v), [0, 2, 1, 3]);
+  // Named for the cache (generation/cached-graph.ts).
+  const keys = g.named(
+    `blocks.${layer}.attn/keys`,
+    g.transpose(rotate(g, split(k), spec, layer), [0, 2, 3, 1]),
+  );
+  const values = g.named(`blocks.${layer}.attn/values`, g.transpose(split(v), [0, 2, 1, 3]));
   // Query heads that share a key head are stacked along the rows, so keys are never repeated.
   const stack = (x: Value) => (heads === kvHeads ? x : g.reshape(x, [0, kvHeads, -1, 0]));
   const unstack = (x: Value, last: number) => (heads === kvHeads ? x : g.reshape(x, [0, heads, -1, last]));

@@ -11,12 +11,8 @@
  * `strftime_now` gives one fixed date: the same data must give the same rows on any day.
  */
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
-import type { ChatTemplate } from '../models/types.ts';
-import { DocumentError } from './messages.ts';
-import type { Message } from './types.ts';
-
-export type RoleSpan = { readonly start: number; readonly end: number; readonly role: string };
-export type RenderedChat = { readonly text: string; readonly spans: readonly RoleSpan[] };
+import type { Message } from '../data/types.ts';
+import type { ChatRenderer, ChatRendering, ChatTemplate, RenderedChat, RoleSpan } from './types.ts';
 
 const GENERATION = { begin: '\ufdd0', end: '\ufdd1' };
 /** A mark with the number of its message between two noncharacters. */
@@ -42,7 +38,12 @@ const DATE: Readonly<Record<string, string>> = {
 
 type Program = ReturnType<typeof parse>;
 
-function render(program: Program, messages: readonly Message[], tokens: ChatTemplate['tokens']): string {
+function render(
+  program: Program,
+  messages: readonly Message[],
+  tokens: ChatTemplate['tokens'],
+  { addGenerationPrompt = false, tools, variables = {} }: ChatRendering,
+): string {
   const environment = new Environment();
   const globals: Record<string, unknown> = {
     true: true,
@@ -62,7 +63,10 @@ function render(program: Program, messages: readonly Message[], tokens: ChatTemp
       format.replace(/%([A-Za-z])/g, (whole, letter: string) => DATE[letter] ?? whole),
     ...tokens,
     messages,
-    add_generation_prompt: false,
+    tools: tools ?? null,
+    documents: null,
+    add_generation_prompt: addGenerationPrompt,
+    ...variables,
   };
   for (const [name, value] of Object.entries(globals)) environment.set(name, value);
   return (new Interpreter(environment).run(program) as unknown as { value: string }).value;
@@ -124,16 +128,13 @@ function spansOf(marked: string, messages: readonly Message[], byGeneration: boo
 /**
  * A renderer for one template.
  *
- * @throws when the template is no Jinja that can be read; the renderer throws DocumentError when the template refuses a conversation, or
+ * @throws when the template is no Jinja that can be read; the renderer throws when the template refuses a conversation, or
  *   changes the contents so that nobody can say who wrote what
  * @example
  * const render = createChatRenderer(tokenizer.chatTemplate);
  * const { text, spans } = render([{ role: 'user', content: 'Hi' }, { role: 'assistant', content: 'Hello.' }]);
  */
-export function createChatRenderer({
-  source,
-  tokens,
-}: ChatTemplate): (messages: readonly Message[], options?: { readonly spans?: boolean }) => RenderedChat {
+export function createChatRenderer({ source, tokens }: ChatTemplate): ChatRenderer {
   const blocks = { lstrip_blocks: true, trim_blocks: true };
   let plain: Program;
   let marked: Program;
@@ -150,24 +151,24 @@ export function createChatRenderer({
   }
   const byGeneration = source.search(generationTag) >= 0;
 
-  return (messages, { spans: wanted = true } = {}) => {
+  return (messages, { spans: wanted = true, ...options } = {}) => {
     let text: string;
     try {
-      text = render(plain, messages, tokens);
+      text = render(plain, messages, tokens, options);
     } catch (error) {
-      throw new DocumentError(`the chat template refuses this conversation: ${(error as Error).message}`);
+      throw new Error(`the chat template refuses this conversation: ${(error as Error).message}`);
     }
     if (!wanted) return { text, spans: [] };
     for (const marking of MARKINGS) {
       try {
         const marks = messages.map((message, i) => withMarks(message, i, marking));
-        const found = spansOf(render(marked, marks, tokens), messages, byGeneration);
+        const found = spansOf(render(marked, marks, tokens, options), messages, byGeneration);
         if (found.text === text) return found;
       } catch {
         // A template that looks into the contents may refuse marked ones; the next way marks less.
       }
     }
-    throw new DocumentError(
+    throw new Error(
       'the chat template changes the contents of this conversation, so who wrote which token is not certain. Leave --roles out, or mark the turns in the template with {% generation %}.',
     );
   };

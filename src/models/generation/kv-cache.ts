@@ -1,0 +1,123 @@
+/**
+ * Keys and values of the tokens so far, at fixed places: slot s of a row is its token s.
+ *
+ *     keys [B,kvHeads,d,C], values [B,kvHeads,C,d] per layer        C slots, a multiple of BLOCK, at least the longest row
+ *
+ * The engine reads them where they lie. A step adds one column and one row per head; nothing is moved but when C grows or a row of the
+ * batch is dropped.
+ */
+import type { Ort } from '../../platform/index.ts';
+import type { TransformerSpec } from '../families/spec.ts';
+import type { Feeds } from '../sessions.ts';
+import { cacheNames } from './cached-graph.ts';
+
+/** Slots are added in blocks: a short text does not pay for the whole context, a long one grows seldom. */
+const BLOCK = 256;
+
+export function createKvCache(
+  { layers, kvHeads, headDim: d }: Pick<TransformerSpec, 'layers' | 'kvHeads' | 'headDim'>,
+  rows: number,
+  { Tensor }: Ort,
+) {
+  let lengths = new Array<number>(rows).fill(0);
+  let C = 0;
+  let store = Array.from({ length: layers }, () => ({
+    keys: new Float32Array(0),
+    values: new Float32Array(0),
+  }));
+  let feeds: Feeds | undefined;
+
+  /** Room for `slots` tokens in every row. */
+  function reserve(slots: number): void {
+    if (slots <= C) return;
+    const grown = Math.ceil(slots / BLOCK) * BLOCK;
+    const lines = lengths.length * kvHeads;
+    store = store.map(({ keys, values }) => {
+      const more = { keys: new Float32Array(lines * d * grown), values: new Float32Array(lines * grown * d) };
+      for (let i = 0; i < lines * d; i++) more.keys.set(keys.subarray(i * C, (i + 1) * C), i * grown);
+      for (let i = 0; i < lines; i++)
+        more.values.set(values.subarray(i * C * d, (i + 1) * C * d), i * grown * d);
+      return more;
+    });
+    C = grown;
+    feeds = undefined;
+  }
+
+  return {
+    /** Tokens of each row. */
+    get lengths(): readonly number[] {
+      return lengths;
+    },
+    /** C */
+    get slots(): number {
+      return C;
+    },
+    /**
+     * Puts the first counts[r] of T new tokens behind those of row `first` + r.
+     *
+     * @param made per layer, keys [R,kvHeads,d,T] and values [R,kvHeads,T,d]
+     */
+    append(
+      made: (name: string) => Float32Array,
+      counts: readonly number[],
+      { T, first = 0 }: { T: number; first?: number },
+    ): void {
+      reserve(Math.max(...counts.map((count, r) => lengths[first + r]! + count)));
+      for (let layer = 0; layer < layers; layer++) {
+        const names = cacheNames(layer);
+        const [k, v] = [made(names.keys), made(names.values)];
+        const { keys, values } = store[layer]!;
+        counts.forEach((count, r) => {
+          const at = lengths[first + r]!;
+          for (let h = 0; h < kvHeads; h++) {
+            const from = r * kvHeads + h;
+            const to = (first + r) * kvHeads + h;
+            values.set(v.subarray(from * T * d, (from * T + count) * d), (to * C + at) * d);
+            for (let i = 0; i < d; i++)
+              for (let t = 0; t < count; t++) keys[(to * d + i) * C + at + t] = k[(from * d + i) * T + t]!;
+          }
+        });
+      }
+      counts.forEach((count, r) => {
+        lengths[first + r]! += count;
+      });
+    },
+    /** Drops all rows but these, which come in this order. */
+    keep(kept: readonly number[]): void {
+      if (kept.length === lengths.length && kept.every((row, i) => row === i)) return;
+      const line = kvHeads * d * C;
+      for (const { keys, values } of store)
+        kept.forEach((row, i) => {
+          keys.copyWithin(i * line, row * line, (row + 1) * line);
+          values.copyWithin(i * line, row * line, (row + 1) * line);
+        });
+      lengths = kept.map((row) => lengths[row]!);
+      feeds = undefined;
+    },
+    /** Forgets all tokens; the slots stay. */
+    clear(): void {
+      lengths = lengths.map(() => 0);
+    },
+    /** The cache as the graph takes it; with `rows`, an empty one for that many rows. */
+    feeds(empty?: { rows: number }): Feeds {
+      const rows = empty?.rows ?? lengths.length;
+      const c = empty ? 0 : C;
+      const size = rows * kvHeads * d * c;
+      const make = (): Feeds =>
+        Object.fromEntries(
+          store.flatMap(({ keys, values }, layer) => {
+            const names = cacheNames(layer);
+            const k = new Tensor('float32', keys.subarray(0, size), [rows, kvHeads, d, c]);
+            const v = new Tensor('float32', values.subarray(0, size), [rows, kvHeads, c, d]);
+            return [
+              [names.cachedKeys, () => k],
+              [names.cachedValues, () => v],
+            ];
+          }),
+        );
+      if (empty) return make();
+      feeds ??= make();
+      return feeds;
+    },
+  };
+}
