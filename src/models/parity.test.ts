@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
+  BOUND,
   type Golden,
   goldenFolder,
+  MODELS,
   openGolden,
   relativeError,
   worstError,
@@ -18,28 +20,6 @@ import { openModelFolder } from './hf-folder.ts';
 import { type Mutations, openModel, openMutatedModel } from './open.ts';
 import type { RopeSpec } from './rope.ts';
 
-const MODELS = [
-  'llama-untied',
-  'llama3-tied-shards',
-  'llama-linear-bf16',
-  'llama-yarn',
-  'llama-dynamic',
-  'gpt2-new',
-  'gpt2-exact-f16',
-  'neox-parallel',
-  'neox-sequential-f16',
-  'mistral-window',
-  'qwen2-windows-yarn',
-  'qwen3-bf16',
-  'gemma2',
-  'gemma3-text',
-  'gemma3-images',
-  'bert',
-];
-
-/** max error over the RMS of the tensor, as the issue demands. */
-const TOLERANCE = 1e-5;
-
 const goldens = new Map<string, Promise<Golden>>();
 const golden = (name: string): Promise<Golden> => {
   const opened = goldens.get(name) ?? openGolden(name);
@@ -53,10 +33,22 @@ describe('logits and every hook equal PyTorch', () => {
       const model = await openModel(goldenFolder(name), { threads: 1 });
       const { plain, padded, tensors } = await worstError(model, await golden(name));
       expect(tensors).toBe(model.hooks.length + (model.info.encoder ? 0 : 1));
-      expect(plain).toBeLessThan(TOLERANCE);
-      expect(padded).toBeLessThan(TOLERANCE);
+      expect(plain).toBeLessThan(BOUND);
+      expect(padded).toBeLessThan(BOUND);
       await model.close();
     });
+  }
+});
+
+test('docs/parity.json, which `npm run parity` writes, has every model and no error above the bound', async () => {
+  const table = JSON.parse(await readFile(new URL('../../docs/parity.json', import.meta.url), 'utf8'));
+  const page = await readFile(new URL('../../docs/parity.md', import.meta.url), 'utf8');
+  expect(table.models.map(({ name }: { name: string }) => name)).toEqual(MODELS);
+  for (const { name, logits, residual, otherHooks, padded, hooks } of table.models) {
+    expect(
+      Math.max(logits, residual, otherHooks, padded, ...(Object.values(hooks) as number[])),
+    ).toBeLessThan(BOUND);
+    expect(page).toContain(`| ${name} |`);
   }
 });
 
@@ -253,7 +245,7 @@ describe('the comparison fails when one thing is wrong', () => {
     test(`${what}: ${name}`, async () => {
       const model = await openMutatedModel(goldenFolder(name), { threads: 1 }, mutation);
       const errors = await worstError(model, await golden(name));
-      expect(errors[where]).toBeGreaterThan(TOLERANCE);
+      expect(errors[where]).toBeGreaterThan(BOUND);
       await model.close();
     });
   }
@@ -277,7 +269,7 @@ test('the comparison fails with weights in the interleaved RoPE layout, as Meta 
       ]),
     );
   const errors = await worstError(await openModel(folder(tensors)), await golden('llama-untied'));
-  expect(errors.plain).toBeGreaterThan(TOLERANCE);
+  expect(errors.plain).toBeGreaterThan(BOUND);
 
   // The same rewriting without the move passes: it is the layout that fails, not the rewriting.
   for (const name of [...tensors.keys()].filter((key) => /[qk]_proj/.test(key))) {
@@ -285,7 +277,7 @@ test('the comparison fails with weights in the interleaved RoPE layout, as Meta 
   }
   expect(
     (await worstError(await openModel(folder(tensors)), await golden('llama-untied'))).plain,
-  ).toBeLessThan(TOLERANCE);
+  ).toBeLessThan(BOUND);
   await original.close();
 });
 
@@ -299,7 +291,7 @@ describe('text goes in with the beginning-of-sequence token', () => {
       const { logits, batch } = await model.runWithCache(TEXT, [], { logits: true });
       const expected = await data.tensor('text/logits');
       expect([...batch.ids]).toEqual([...(await data.batch('text')).ids]);
-      expect(relativeError(logits!, expected)).toBeLessThan(TOLERANCE);
+      expect(relativeError(logits!, expected)).toBeLessThan(BOUND);
 
       // The mutation: the same text without BOS must not give these logits at the text's own positions.
       const ids = Int32Array.from(model.tokenizer!.encode(TEXT));
@@ -309,7 +301,7 @@ describe('text goes in with the beginning-of-sequence token', () => {
       );
       const V = model.info.V;
       const shifted = { data: expected.data.subarray(V), dims: [1, ids.length, V] };
-      expect(relativeError(bare.logits!, shifted)).toBeGreaterThan(TOLERANCE);
+      expect(relativeError(bare.logits!, shifted)).toBeGreaterThan(BOUND);
       await model.close();
     });
   }

@@ -8,6 +8,29 @@ import '../../../src/platform/node.ts';
 
 export const GOLDEN = new URL('./', import.meta.url);
 
+/** Every model that has goldens of all hooks. */
+export const MODELS = [
+  'llama-untied',
+  'llama3-tied-shards',
+  'llama-linear-bf16',
+  'llama-yarn',
+  'llama-dynamic',
+  'gpt2-new',
+  'gpt2-exact-f16',
+  'neox-parallel',
+  'neox-sequential-f16',
+  'mistral-window',
+  'qwen2-windows-yarn',
+  'qwen3-bf16',
+  'gemma2',
+  'gemma3-text',
+  'gemma3-images',
+  'bert',
+];
+
+/** Largest error over the RMS of the tensor. */
+export const BOUND = 1e-5;
+
 /** Folder of one golden model. */
 export const goldenFolder = (name: string): string => fileURLToPath(new URL(name, GOLDEN));
 
@@ -89,5 +112,20 @@ export async function worstError(
     plain: Math.max(...plain.values()),
     padded: Math.max(...padded.values()),
     tensors: plain.size,
+  };
+}
+
+/** Texts and what transformers makes of them with the real all-MiniLM-L6-v2. */
+export async function sentenceGolden() {
+  const file = await readSafetensors(fromBytes(await readFile(new URL('minilm.safetensors', GOLDEN))));
+  const texts = JSON.parse(await readFile(new URL('minilm-texts.json', GOLDEN), 'utf8')) as string[];
+  const lengths = [...((await file.read('lengths')) as Int32Array)];
+  const ids = [...((await file.read('ids')) as Int32Array)];
+  return {
+    texts,
+    /** Of every text, cut to the longest. */
+    ids: lengths.map((length) => ids.splice(0, length)),
+    maxTokens: Math.max(...lengths),
+    vectors: { data: await file.readFloat32('vectors'), dims: file.tensors.get('vectors')!.shape },
   };
 }
