@@ -146,8 +146,12 @@ const trainConfig = () =>
     ...{ shuffleTokens: 1024, contextLength: 32, workers: 1 },
   });
 
+const onnxPath = join(root, 'test/golden/onnx/bert/model.onnx');
+
 type Case = (signal: AbortSignal) => Promise<unknown>;
 const cases: Record<string, Case> = {
+  openOnnx: async (signal) => (await library.openOnnx(onnxPath, { signal })).close(),
+  describeOnnx: (signal) => library.describeOnnx(onnxPath, { signal }),
   openModel: async (signal) => (await library.openModel(modelPath, { signal })).close(),
   'model.run': (signal) => model.run(batchOf(MANY), { hooks: [HOOK], signal }),
   'model.runWithCache': (signal) => model.runWithCache(MANY, HOOK, { signal }),

@@ -3,7 +3,7 @@
  * fetched values depend on; and a value can be replaced by an input (to continue a model from the middle) or changed in
  * passing (steering).
  */
-import type { Graph, GraphNode, Value, ValueInfo } from './types.ts';
+import { type Graph, type GraphNode, operandsOf, type Value, type ValueInfo } from './types.ts';
 
 /**
  * Keeps only the nodes, initialisers and inputs that `outputs` depend on.
@@ -25,12 +25,13 @@ export function cutGraph(
     // A node is alive when something needs one of its outputs that was not replaced.
     if (!node.outputs.some((output) => needed.has(output) && !replaced.has(output))) continue;
     nodes.push(node);
-    for (const input of node.inputs) if (input !== '') needed.add(input);
+    for (const input of operandsOf(node)) if (input !== '') needed.add(input);
   }
   for (const output of outputs) if (!defined.has(output)) throw new Error(`The graph has no value ${output}`);
   const keep = <T>(map: ReadonlyMap<Value, T>) =>
     new Map([...map].filter(([name]) => needed.has(name) && !replaced.has(name)));
   return {
+    ...graph,
     nodes: nodes.reverse(),
     inputs: new Map([...keep(graph.inputs), ...[...replaced].filter(([name]) => needed.has(name))]),
     initializers: keep(graph.initializers),
@@ -51,7 +52,9 @@ export function liveValues(graph: Graph, at: readonly Value[], wanted: readonly 
   const behind = new Set<Value>();
   const varying = new Set(graph.inputs.keys());
   const read = new Set(wanted);
-  for (const { inputs, outputs } of graph.nodes) {
+  for (const node of graph.nodes) {
+    const { outputs } = node;
+    const inputs = operandsOf(node);
     const isBehind = inputs.some((input) => cut.has(input) || behind.has(input));
     if (isBehind) for (const input of inputs) read.add(input);
     const varies = inputs.some((input) => varying.has(input));
@@ -86,9 +89,9 @@ export function spliceGraph(
     outputs: producer.outputs.map((output) => (output === value ? before : output)),
   };
   return {
+    ...graph,
     nodes: [...graph.nodes.slice(0, at), renamed, ...change(before), ...graph.nodes.slice(at + 1)],
     inputs: new Map([...graph.inputs, ...inputs]),
-    initializers: graph.initializers,
   };
 }
 

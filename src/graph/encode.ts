@@ -1,5 +1,5 @@
 /** A graph as the bytes of an ONNX file. Weights stay outside, named by file and byte offset. */
-import onnxProto from 'onnx-proto';
+import onnxProto, { type onnx as Onnx } from 'onnx-proto';
 import { OPSET } from './builder.ts';
 import {
   type AttributeValue,
@@ -22,6 +22,7 @@ function encodeAttribute(name: string, value: AttributeValue) {
   if (typeof value === 'string')
     return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
+  if ('raw' in value) return { ...value.raw, name } as Onnx.IAttributeProto;
   if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: [...value] };
 }
@@ -48,7 +49,10 @@ export function encodeModel(
   files: readonly string[] = [],
   outputTypes: ReadonlyMap<Value, ValueInfo['type']> = new Map(),
 ): Uint8Array {
-  const domains = new Set(graph.nodes.map((node) => node.domain));
+  const domains = new Set([
+    ...(graph.dialect?.opsets.keys() ?? []),
+    ...graph.nodes.map((node) => node.domain),
+  ]);
   domains.add('');
   const initializer = [...graph.initializers].map(([name, { type, dims, data }]) => {
     const tensor = { name, dataType: ONNX_TYPES[type], dims: [...dims] };
@@ -69,9 +73,13 @@ export function encodeModel(
     };
   });
   return onnx.ModelProto.encode({
-    irVersion: IR_VERSION,
+    irVersion: Math.max(IR_VERSION, graph.dialect?.irVersion ?? 0),
     producerName: 'saekit',
-    opsetImport: [...domains].map((domain) => ({ domain, version: domain === '' ? OPSET : 1 })),
+    opsetImport: [...domains].map((domain) => ({
+      domain,
+      version: graph.dialect?.opsets.get(domain) ?? (domain === '' ? OPSET : 1),
+    })),
+    functions: [...(graph.dialect?.functions ?? [])],
     graph: {
       name: 'saekit',
       node: graph.nodes.map((node) => ({
@@ -84,10 +92,11 @@ export function encodeModel(
         attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
       })),
       input: [...graph.inputs].map(([name, info]) => encodeValueInfo(name, info)),
-      output: outputs.map((name) => ({
-        name,
-        type: { tensorType: { elemType: ONNX_TYPES[outputTypes.get(name) ?? 'float32'] } },
-      })),
+      output: outputs.map((name) => {
+        // What a file of others computes has the type that the engine finds.
+        const type = outputTypes.get(name) ?? (graph.dialect ? undefined : 'float32');
+        return type ? { name, type: { tensorType: { elemType: ONNX_TYPES[type] } } } : { name };
+      }),
       initializer,
     },
   }).finish();

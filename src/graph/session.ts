@@ -18,6 +18,8 @@ export type SessionOptions = {
    * shares memory between sessions (F32 files only), runs up to 20 % slower.
    */
   readonly mapped?: boolean;
+  /** Default true. Without, the graph runs as it stands: for a look at values that nothing else will ask for. */
+  readonly optimize?: boolean;
 };
 
 /** The folder that all paths lie under, and each path relative to it with forward slashes. */
@@ -42,7 +44,7 @@ export function relativeToCommonFolder(paths: readonly string[]): { folder: stri
 export async function createSession(
   graph: Graph,
   outputs: readonly Value[],
-  { threads, weightFiles = [], outputTypes, mapped = false }: SessionOptions = {},
+  { threads, weightFiles = [], outputTypes, mapped = false, optimize = true }: SessionOptions = {},
 ): Promise<InferenceSession> {
   const platform = getPlatform();
   const used = new Set<number>();
@@ -68,9 +70,11 @@ export async function createSession(
   return platform.ort.InferenceSession.create(bytes, {
     intraOpNumThreads: threads ?? platform.threads,
     interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: optimize ? 'all' : 'disabled',
     // A plan of the memory of one run is a second block beside what the first run took: a fifth more memory, not a percent of speed.
     enableMemPattern: false,
+    // A look that fails is told by who looked; the engine would also write it to the terminal.
+    ...(optimize ? {} : { logSeverityLevel: 4 as const }),
     ...(externalData.length > 0 ? { externalData } : {}),
     extra: {
       session: {

@@ -30,7 +30,11 @@ function isRightPadded({ mask, B, T }: TokenBatch): boolean {
 const rowLengths = ({ mask, B, T }: TokenBatch): number[] =>
   Array.from({ length: B }, (_, b) => mask.subarray(b * T, (b + 1) * T).reduce((sum, m) => sum + m, 0));
 
-export function batchFeeds(batch: TokenBatch, spec: TransformerSpec, { Tensor }: Ort): Feeds {
+export function batchFeeds(
+  batch: TokenBatch,
+  spec: Pick<TransformerSpec, 'attention' | 'headDim'>,
+  { Tensor }: Ort,
+): Feeds {
   const { ids, mask, B, T } = batch;
   const arange = () => Int32Array.from({ length: T }, (_, t) => t);
 

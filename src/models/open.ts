@@ -4,11 +4,12 @@ import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
-import { openModelFolder, readBytes, readJson, sha256 } from './hf-folder.ts';
+import { openTokenizer } from './folder-tokenizer.ts';
+import { openModelFolder } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
+import { openOnnxModel } from './onnx/open.ts';
 import { createRuntime } from './runtime.ts';
 import { createSessions } from './sessions.ts';
-import { createTokenizer } from './tokenizer.ts';
 import type { Model, ModelInfo } from './types.ts';
 
 /** With the progress and notes of a download, when the model comes from the hub, and a signal that stops download and opening. */
@@ -36,31 +37,20 @@ const parameterCount = ({ initializers }: Graph): number => {
   return total;
 };
 
-async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined, encoder: boolean) {
-  const bytes = await readBytes(folder, 'tokenizer.json');
-  if (!bytes) return undefined;
-  const template = await readBytes(folder, 'chat_template.jinja');
-  const config = {
-    ...((await readJson(folder, 'tokenizer_config.json')) ?? {}),
-    ...(template ? { chat_template: new TextDecoder().decode(template) } : {}),
-  };
-  try {
-    const json = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
-    return { ...createTokenizer(json, config, bosTokenId, { encoder }), hash: await sha256(bytes) };
-  } catch (error) {
-    throw new Error(`${folder.name}/tokenizer.json: ${(error as Error).message}`);
-  }
-}
-
 /** `openModel` with one thing made wrong, for the mutation gate. */
 export async function openMutatedModel(
   location: string | ByteFolder,
   { threads, mapped, ...access }: OpenModelOptions,
   mutations: Mutations,
 ): Promise<Model> {
+  const settings = {
+    ...(threads === undefined ? {} : { threads }),
+    ...(mapped === undefined ? {} : { mapped }),
+  };
   const { signal } = access;
   signal?.throwIfAborted();
   const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
+  if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, settings, signal);
   const model = await openModelFolder(folder);
   try {
     signal?.throwIfAborted();
@@ -96,14 +86,11 @@ export async function openMutatedModel(
       ...(folder.origin ? { origin: folder.origin } : {}),
     };
     return createRuntime({
-      spec,
+      spec: { ...spec, cached: spec },
       info,
       hooks: listHooks(spec),
       tokenizer,
-      sessions: createSessions(graph, model.weights.sources, {
-        ...(threads === undefined ? {} : { threads }),
-        ...(mapped === undefined ? {} : { mapped }),
-      }),
+      sessions: createSessions(graph, model.weights.sources, settings),
       closeFiles: model.close,
     });
   } catch (error) {

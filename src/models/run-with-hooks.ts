@@ -9,7 +9,7 @@
  * direction (`steer`) needs no cut.
  */
 import type { Tensor as OrtTensor } from 'onnxruntime-common';
-import { cutGraph, liveValues, type Value, type ValueInfo } from '../graph/index.ts';
+import { cutGraph, type ElementType, liveValues, type Value, type ValueInfo } from '../graph/index.ts';
 import { matchHooks } from './hooks.ts';
 import type { Feeds, Sessions } from './sessions.ts';
 import type { HookFunction, HookInfo, Tensor, TokenBatch } from './types.ts';
@@ -80,7 +80,7 @@ export async function runInStages(
       const tensor = found[name] as OrtTensor;
       // Names of its own for the dims: nothing is claimed about how they relate to those of other inputs.
       const dims = tensor.dims.map((_, axis) => `${name}/${axis}`);
-      given.set(name, { info: { type: 'float32', dims }, tensor });
+      given.set(name, { info: { type: tensor.type as ElementType, dims }, tensor });
     }
   }
 

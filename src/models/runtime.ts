@@ -11,7 +11,9 @@ import { partCost } from './cost.ts';
 import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
-import { createWriter } from './generation/writer.ts';
+import { createDecoder } from './generation/decoder.ts';
+import { createWholeDecoder } from './generation/whole-decoder.ts';
+import { createWriter, type WriterParts } from './generation/writer.ts';
 import { findHook, hookDims, selectHooks } from './hooks.ts';
 import { type Given, orderEdits, runInStages, type StageEdit } from './run-with-hooks.ts';
 import type { Feeds, Purpose, Sessions } from './sessions.ts';
@@ -41,23 +43,32 @@ const PART_POSITIONS = 16_384;
 /** Beyond this, logits of one call are more likely a mistake than a wish. */
 const MAX_LOGIT_BYTES = 2 * 2 ** 30;
 
+/** What the runtime has to know of a model's architecture. */
+export type RunSpec = Pick<
+  TransformerSpec,
+  'D' | 'V' | 'layers' | 'heads' | 'headDim' | 'attention' | 'encoder'
+> & {
+  /** Of graphs that are ours: they can keep keys and values. */
+  readonly cached?: TransformerSpec;
+};
+
 export type RuntimeParts = {
-  readonly spec: TransformerSpec;
+  readonly spec: RunSpec;
   readonly info: ModelInfo;
   readonly hooks: readonly HookInfo[];
   readonly tokenizer: Tokenizer | undefined;
   readonly sessions: Sessions;
   readonly closeFiles: () => Promise<void>;
+  /** Of a graph that is not ours: where its head begins, and the dimensions of hooks inside it, where N stands for B T. */
+  readonly layout?: {
+    readonly last: string;
+    readonly dims: (hook: HookInfo) => readonly string[];
+  };
 };
 
-/** A hook as an input of a graph: rows [N,width] where it is [B,T,width]. */
-function hookInput({ dims, width }: HookInfo): ValueInfo {
-  const flat = dims.length === 3;
-  return {
-    type: 'float32',
-    dims: flat ? ['N', width] : dims.map((d) => (/^\d/.test(d) ? Number(d) : d)),
-  };
-}
+/** Dimensions inside our own graphs: rows [N,width] where the hook is [B,T,width]. */
+const flatRows = ({ dims, width }: HookInfo): readonly string[] =>
+  dims.length === 3 ? ['N', String(width)] : dims;
 
 /** Copies a fetched tensor under dims of our own: inside the graph rows are flat. */
 function toTensor(value: { data: unknown } | undefined, dims: readonly number[]): Tensor {
@@ -77,10 +88,29 @@ function joinParts(parts: readonly Tensor[]): Tensor {
   return { data, dims: [parts.reduce((sum, { dims }) => sum + dims[0]!, 0), ...first.dims.slice(1)] };
 }
 
-export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFiles }: RuntimeParts): Model {
+export function createRuntime(parts: RuntimeParts): Model {
+  const { spec, info, hooks, tokenizer, sessions, closeFiles, layout } = parts;
   const { ort } = getPlatform();
   const tileRows = Math.max(16, Math.floor(TILE_ELEMENTS / spec.V));
-  const last = `blocks.${spec.layers - 1}.${spec.encoder ? 'hook_normalized_resid_post' : 'hook_resid_post'}`;
+  const last =
+    layout?.last ??
+    `blocks.${spec.layers - 1}.${spec.encoder ? 'hook_normalized_resid_post' : 'hook_resid_post'}`;
+  const graphDims = layout?.dims ?? flatRows;
+
+  /** A hook as an input of a graph. */
+  const hookInput = (hook: HookInfo): ValueInfo => ({
+    type: 'float32',
+    dims: graphDims(hook).map((dim) => (/^\d/.test(dim) ? Number(dim) : dim)),
+  });
+  /** Values of a hook as the graph takes them. */
+  const hookFeed = (hook: HookInfo, data: Float32Array, { B, T }: { B: number; T: number }) => {
+    const letters: Readonly<Record<string, number>> = { B, T, N: B * T };
+    return new ort.Tensor(
+      'float32',
+      data,
+      graphDims(hook).map((dim) => letters[dim] ?? Number(dim)),
+    );
+  };
 
   /** Refuses what needs a next-token head in a model that has none. */
   function needHead(what: string): void {
@@ -107,11 +137,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
         `Activations for ${hook.name} are [${dims.join(', ')}] with ${data.length} elements, expected [${expected.join(', ')}]`,
       );
     }
-    const flat = hook.dims.length === 3;
-    return {
-      info: hookInput(hook),
-      tensor: new ort.Tensor('float32', data, flat ? [batch.B * batch.T, hook.width] : expected),
-    };
+    return { info: hookInput(hook), tensor: hookFeed(hook, data, batch) };
   }
 
   /** The purpose and feed that put `activations` in place of a hook's own value. */
@@ -204,14 +230,20 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
   }
 
   /** Logits and losses in one session: each has its own copy of the head, which is most of a small model. */
+  const lastHook = findHook(hooks, last);
   const head: Purpose = {
     outputs: [LOGITS, LOSS],
-    given: new Map([[last, { type: 'float32', dims: ['N', spec.D] }]]),
+    given: new Map([[last, hookInput(lastHook)]]),
   };
   const headFeeds = (rows: Float32Array, targets: Int32Array): Feeds => ({
-    [last]: () => new ort.Tensor('float32', rows, [targets.length, spec.D]),
+    ...(layout ? shapeFeeds(targets.length) : {}),
+    [last]: () => hookFeed(lastHook, rows, { B: 1, T: targets.length }),
     [INPUTS.targets]: () => new ort.Tensor('int32', targets, [targets.length, 1]),
   });
+
+  /** Heads of others may ask the token ids for their shape. */
+  const shapeFeeds = (T: number): Feeds =>
+    batchFeeds({ ids: new Int32Array(T), mask: new Uint8Array(T).fill(1), B: 1, T }, spec, ort);
 
   async function lossPerToken(batch: TokenBatch, options: LossOptions = {}): Promise<Tensor> {
     needHead('loss');
@@ -306,6 +338,14 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
     return tokenizer;
   }
 
+  const decoder: WriterParts['decoder'] = (rows, captured, steer) =>
+    spec.cached
+      ? createDecoder(
+          { spec: spec.cached, sessions, ort, last, hooks: captured, steer: steering(steer) },
+          rows,
+        )
+      : createWholeDecoder({ run, headLogits, last, D: spec.D, V: spec.V, hooks: captured, steer }, rows);
+
   return {
     info,
     hooks,
@@ -340,7 +380,7 @@ export function createRuntime({ spec, info, hooks, tokenizer, sessions, closeFil
           : partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
       };
     },
-    ...createWriter({ spec, info, hooks, tokenizer, sessions, ort, last, steering }),
+    ...createWriter({ spec, info, hooks, tokenizer, decoder }),
     async close() {
       await sessions.close();
       await closeFiles();

@@ -29,6 +29,7 @@ export type ModelFamily =
   | 'gpt_neox'
   | 'llama'
   | 'mistral'
+  | 'onnx'
   | 'qwen2'
   | 'qwen3';
 

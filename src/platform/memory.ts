@@ -27,13 +27,15 @@ export function fromBytes(bytes: Uint8Array | ArrayBuffer, name = 'buffer'): Byt
   };
 }
 
-/** A folder whose files are already in memory, such as an upload. */
+/** A folder whose files are already in memory, such as an upload. `file` names the one that is the model, where it is one file. */
 export function folderFromBytes(
   name: string,
   files: ReadonlyMap<string, Uint8Array | ArrayBuffer>,
+  file?: string,
 ): ByteFolder {
   return {
     name,
+    ...(file === undefined ? {} : { file }),
     has: async (file) => files.has(file),
     async open(file) {
       const bytes = files.get(file);

@@ -6,7 +6,7 @@ import './no-telemetry.ts';
 import { existsSync } from 'node:fs';
 import { access as fileAccess, open, realpath, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
@@ -73,6 +73,7 @@ export async function openFolder(
 ): Promise<ByteFolder> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return folderAt(path, path);
+  if (info && path.endsWith('.onnx')) return fileInFolder(path);
   if (info) throw new Error(`${path}: not a folder`);
   const id = parseModelId(path);
   // A name in a folder that is there is a mistyped path.
@@ -87,6 +88,19 @@ export async function openFolder(
       error.message = `${path}: no such folder. ${error.message}`;
     throw error;
   }
+}
+
+/** A model that is one file; what belongs to it stands beside it, or above a folder called onnx, as in repositories for transformers.js. */
+function fileInFolder(path: string): ByteFolder {
+  const folder = dirname(path);
+  const above = dirname(folder);
+  const inside =
+    basename(folder) === 'onnx' &&
+    ['config.json', 'tokenizer.json'].some(
+      (file) => existsSync(join(above, file)) && !existsSync(join(folder, file)),
+    );
+  const root = inside ? above : folder;
+  return { ...folderAt(root, root), file: inside ? `onnx/${basename(path)}` : basename(path) };
 }
 
 const folderAt = (path: string, name: string): ByteFolder => ({

@@ -25,6 +25,8 @@ export type ByteFolder = {
   /** What to call it in messages. */
   readonly name: string;
   readonly origin?: HubOrigin;
+  /** When one file was named, not the folder: the model is that file, and the folder has what belongs to it. */
+  readonly file?: string;
   has(file: string): Promise<boolean>;
   /** Throws when the file is missing; the message names the folder and the file. */
   open(file: string): Promise<ByteSource>;

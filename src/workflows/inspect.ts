@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
-import { openModel } from '../models/index.ts';
+import { describeOnnx, type OnnxDescription, openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { loadSae, type SaeConfig } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
@@ -50,6 +50,14 @@ export type Inspection =
       readonly cards: FeatureCards | undefined;
     }
   | { readonly kind: 'model'; readonly info: ModelInfo; readonly hooks: readonly HookInfo[] }
+  | {
+      readonly kind: 'onnx';
+      readonly file: OnnxDescription;
+      /** When text can be run through it. */
+      readonly info?: ModelInfo;
+      /** Why it cannot. */
+      readonly notText?: string;
+    }
   | ({ readonly kind: 'harvest' } & HarvestInspection)
   | ({ readonly kind: 'activations' } & ActivationsInspection)
   | {
@@ -116,6 +124,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
     const harvested = await inspectHarvest(path, options);
     if (harvested) return { kind: 'harvest', ...harvested };
   }
+  if (info?.isFile() && path.endsWith('.onnx')) return await inspectOnnx(path, stop);
   const found = await inspectActivations(path, options.signal);
   if (!(found instanceof Error)) return { kind: 'activations', ...found };
   try {
@@ -123,6 +132,14 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   } catch (error) {
     throw found instanceof NoActivations ? error : found;
   }
+}
+
+async function inspectOnnx(path: string, stop: { readonly signal?: AbortSignal }): Promise<Inspection> {
+  const file = await describeOnnx(path, stop);
+  if (file.notText !== undefined) return { kind: 'onnx', file, notText: file.notText };
+  const model = await openModel(path, stop);
+  await model.close();
+  return { kind: 'onnx', file, info: model.info };
 }
 
 async function inspectRun(path: string): Promise<RunInspection> {

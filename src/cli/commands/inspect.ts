@@ -10,6 +10,7 @@ const example = `
 Examples:
   saekit inspect runs/first                   progress, metrics, evaluation, features
   saekit inspect demo/model                   its shape and every hook that can be read
+  saekit inspect model.onnx                   inputs, tensors, and which are the residual stream
   saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers
   saekit inspect acts --verify                harvested activations, every byte compared with its checksum
   saekit inspect vit/patches.npy              activations of another program; PATH#NAME chooses one of several`;
@@ -22,6 +23,7 @@ export function addInspectCommand(program: Command): void {
       .argument('<path>', 'The folder or file.')
       .option('--text-field <name>', 'JSONL field that holds the text.', 'text')
       .option('--verify', 'Compare every byte of harvested activations with its checksum.')
+      .option('--tensors', 'List every tensor of an ONNX file, not only its residual stream.')
       .addOption(new Option('--features <n>', 'Feature cards to show.').argParser(parseNumber).default(3)),
   );
   command.addHelpText('after', example).action(async (path: string) => {
@@ -30,7 +32,14 @@ export function addInspectCommand(program: Command): void {
       verify = false,
       textField,
       features,
-    } = command.opts<{ json?: boolean; verify?: boolean; textField: string; features: number }>();
+      tensors = false,
+    } = command.opts<{
+      json?: boolean;
+      verify?: boolean;
+      textField: string;
+      features: number;
+      tensors?: boolean;
+    }>();
     await withContext({ json }, async (context) => {
       const { print, style, signal } = context;
       const counter = createCounter(context, 'MB compared');
@@ -40,7 +49,7 @@ export function addInspectCommand(program: Command): void {
           onVerify: (done, total) => counter.update(done / 1e6, total / 1e6),
         });
         counter.end();
-        print(json ? JSON.stringify(found) : inspectionText(path, found, { style, features }));
+        print(json ? JSON.stringify(found) : inspectionText(path, found, { style, features, tensors }));
       } finally {
         counter.end();
       }

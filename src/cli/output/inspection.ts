@@ -8,17 +8,23 @@ import { sparkline } from './charts.ts';
 import { gridInspectionText } from './grid-view.ts';
 import { activationsText, harvestText } from './inspection-activations.ts';
 import { bytes, grouped, short } from './numbers.ts';
+import { onnxText } from './onnx.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
 
-export type InspectionOptions = { readonly style: Style; readonly features: number };
+export type InspectionOptions = {
+  readonly style: Style;
+  readonly features: number;
+  /** Of an ONNX file, list every tensor. */
+  readonly tensors?: boolean;
+};
 
 /** What `saekit inspect` prints. */
 export function inspectionText(
   path: string,
   found: Inspection,
-  { style, features }: InspectionOptions,
+  { style, features, tensors = false }: InspectionOptions,
 ): string {
   switch (found.kind) {
     case 'run':
@@ -42,6 +48,8 @@ export function inspectionText(
     }
     case 'model':
       return modelText(path, found, style);
+    case 'onnx':
+      return onnxText(found, style, tensors);
     case 'harvest':
       return harvestText(path, found, style);
     case 'activations':

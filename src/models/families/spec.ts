@@ -64,7 +64,7 @@ export const everyLayer = (layers: number, attention: LayerAttention): LayerAtte
   Array.from({ length: layers }, () => attention);
 
 /** The different rotary positions of a model, in the order of their first layer; none where positions are learned. */
-export function ropesOf({ attention }: TransformerSpec): RopeSpec[] {
+export function ropesOf({ attention }: Pick<TransformerSpec, 'attention'>): RopeSpec[] {
   const ropes = new Map<string, RopeSpec>();
   for (const { rope } of attention) if (rope) ropes.set(JSON.stringify(rope), rope);
   return [...ropes.values()];

@@ -1,10 +1,8 @@
 /** What a model offers for writing text: one, many, as a stream, in a conversation. */
 import type { Message } from '../../data/types.ts';
-import type { Ort } from '../../platform/index.ts';
 import { checkBatch, padBatch } from '../batch.ts';
 import type { TransformerSpec } from '../families/spec.ts';
 import { selectHooks } from '../hooks.ts';
-import type { Sessions } from '../sessions.ts';
 import type {
   ChatOptions,
   GenerateOptions,
@@ -17,18 +15,20 @@ import type {
   SteerEdit,
   Tokenizer,
 } from '../types.ts';
-import { createDecoder, type DecoderParts } from './decoder.ts';
+import type { Decoder } from './decoder.ts';
 import { type Delta, generateTexts } from './generate.ts';
 
 export type WriterParts = {
-  readonly spec: TransformerSpec;
+  readonly spec: Pick<TransformerSpec, 'V' | 'heads' | 'encoder'>;
   readonly info: ModelInfo;
   readonly hooks: readonly HookInfo[];
   readonly tokenizer: Tokenizer | undefined;
-  readonly sessions: Pick<Sessions, 'run'>;
-  readonly ort: Ort;
-  readonly last: string;
-  readonly steering: (steer: SteerEdit | undefined) => DecoderParts['steer'];
+  /** What runs the model for so many texts at once and returns some hooks of every token. */
+  readonly decoder: (
+    rows: number,
+    hooks: readonly HookInfo[],
+    steer: SteerEdit | undefined,
+  ) => Pick<Decoder, 'advance' | 'keep'>;
 };
 
 type Prompts = readonly (readonly number[])[];
@@ -38,10 +38,7 @@ export function createWriter({
   info,
   hooks,
   tokenizer,
-  sessions,
-  ort,
-  last,
-  steering,
+  decoder,
 }: WriterParts): Pick<Model, 'generate' | 'generateBatch' | 'stream' | 'chat'> {
   function needTokenizer(): Tokenizer {
     if (tokenizer) return tokenizer;
@@ -75,11 +72,10 @@ export function createWriter({
       );
     if (prompts.length > 0) checkBatch(padBatch(prompts), spec.V, info.contextLength);
     const found = capture === undefined ? [] : selectHooks(hooks, capture);
-    const parts = { spec, sessions, ort, last, hooks: found, steer: steering(steer) };
     return generateTexts(
       {
         prompts,
-        createDecoder: (rows) => createDecoder(parts, rows),
+        createDecoder: (rows) => decoder(rows, found, steer),
         tokenizer,
         endIds: info.eosTokenIds,
         contextLength: info.contextLength,
