@@ -1,18 +1,19 @@
 // Loads a model and an SAE and encodes a sentence: which latents fire on which token, and how much of each activation they explain.
 //   npx tsx examples/01-load-and-encode.ts ["your own text"]
-import { decode, encode, loadSae, logitEffects, openModel } from 'saekit';
+import { decode, describeSae, encode, loadSae, logitEffects, openModel } from 'saekit';
 
 const [text = 'Melt the pepper on Monday. Привет! {"id": 7, "name": "TGTGGCTA"}'] = process.argv.slice(2);
 const model = await openModel('demo/model');
 const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
-const { F, K, D, metadata } = sae.config;
+const { D, metadata } = sae.config;
 const hook = metadata.hook_name as string;
-console.log(`${model.info.name} at ${hook}, width ${D}; an SAE of ${F} latents, ${K} of them per token\n`);
+console.log(`${model.info.name} at ${hook}, width ${D}; ${describeSae(sae.config)}\n`);
 
 // Rows of x [T, D] are tokens, and so are those of the code: values and indices [T, K], the strongest latent first.
 const { cache, batch } = await model.runWithCache(text, hook);
 const x = cache[hook]?.data ?? new Float32Array();
 const code = await encode(sae, x);
+const { K } = code;
 const xhat = decode(sae, code);
 
 /** Share of the activation of token t that the latents explain: 1 - |x - xhat|² / |x - b_dec|². */

@@ -15,7 +15,7 @@ const reports = [
 
 const model = await openModel('demo/model');
 const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
-const { F, K } = sae.config;
+const { F } = sae.config;
 
 /** Mean activation [F] over the tokens of all texts, and the token on which each latent was strongest. */
 async function summarize(texts: readonly string[]) {
@@ -26,7 +26,7 @@ async function summarize(texts: readonly string[]) {
     // Slots of value 0 are empty; the row of BOS is empty altogether.
     for (const [slot, value] of code.values.entries()) {
       const latent = code.indices[slot] ?? 0;
-      const token = tokens[Math.floor(slot / K)] ?? '';
+      const token = tokens[Math.floor(slot / code.K)] ?? '';
       mean[latent] = (mean[latent] ?? 0) + value;
       if (value > (best[latent]?.value ?? 0)) best[latent] = { value, token };
     }

@@ -61,9 +61,12 @@ export {
 export * from './hooked/index.ts';
 export * from './models/index.ts';
 export {
+  type Architecture,
   createEncoder,
+  type DecodeOptions,
   decode,
   dense,
+  describeSae,
   type EncodeOptions,
   type Encoder,
   editLatent,

@@ -27,6 +27,7 @@ const SYNCHRONOUS = [
     'createUnembed',
     'decode',
     'dense',
+    'describeSae',
     'editLatent',
     'expandGrid',
   ],

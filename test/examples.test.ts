@@ -36,9 +36,7 @@ const lineWith = (lines: readonly string[], text: string): string =>
 describe('examples', { timeout: 180_000 }, () => {
   it('01: encodes a sentence', () => {
     const lines = run('01');
-    expect(lines[0]).toBe(
-      'demo/model at blocks.2.hook_resid_post, width 192; an SAE of 4096 latents, 32 of them per token',
-    );
+    expect(lines[0]).toBe('demo/model at blocks.2.hook_resid_post, width 192; TopK, D 192, F 4096, K 32');
     const shares = lines.slice(3).map((line) => Number(/ (\d+) % /.exec(line)![1]));
     expect(shares.length).toBeGreaterThan(20);
     expect(Math.min(...shares)).toBeGreaterThan(70);

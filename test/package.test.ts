@@ -40,6 +40,7 @@ describe('package', () => {
         "decode",
         "dense",
         "describeOnnx",
+        "describeSae",
         "editLatent",
         "encode",
         "encodeTexts",

@@ -137,7 +137,7 @@ describe('what is sent', () => {
     expect([branch, removed, summary]).toEqual([
       'main',
       [],
-      'TopK SAE at blocks.0.hook_resid_post: F 128, K 8',
+      'SAE at blocks.0.hook_resid_post: TopK, D 32, F 128, K 8',
     ]);
     expect(Object.keys(put).sort()).toEqual(['README.md', ...FILES]);
     for (const file of FILES) expect([file, put[file]!.equals(onDisk(hubRun, file))]).toEqual([file, true]);

@@ -1,12 +1,20 @@
 /** The things that can be evaluated, all of one kind: give activations, get reconstructions. */
-import { decode, encode, type Sae, type SparseCode } from '../sae/index.ts';
+import {
+  activePerRow,
+  type DecodeOptions,
+  decode,
+  encode,
+  type Sae,
+  type SaeConfig,
+  type SparseCode,
+} from '../sae/index.ts';
 import { openPca, type Pca, type PcaReconstruction } from './pca.ts';
 import type { Candidate } from './types.ts';
 
 /** What stands in for encoder and decoder, for an SAE of another kind. Either may be asynchronous. */
 export type SaeFunctions = {
   encode(sae: Sae, x: Float32Array, B: number): SparseCode | Promise<SparseCode>;
-  decode(sae: Sae, code: SparseCode): Float32Array | Promise<Float32Array>;
+  decode(sae: Sae, code: SparseCode, options: DecodeOptions): Float32Array | Promise<Float32Array>;
 };
 
 const own: SaeFunctions = { encode: (sae, x) => encode(sae, x), decode };
@@ -22,16 +30,23 @@ export function saeCandidate(
   functions: SaeFunctions = own,
   kind: Candidate['kind'] = 'sae',
 ): Candidate {
+  if (sae.config.Dout !== undefined)
+    throw new Error(
+      `${name} is a transcoder: it gives back another place of the model than it reads, which this evaluation does not compare.`,
+    );
   return {
     name,
     kind,
     latents: sae.config.F,
-    async reconstruct(x, B) {
+    async reconstruct(x, B, ids) {
       const code = await functions.encode(sae, x, B);
-      return { xhat: await functions.decode(sae, code), code };
+      return { xhat: await functions.decode(sae, code, { x, ...(ids ? { ids } : {}) }), code };
     },
   };
 }
+
+/** Components that PCA, the control of an SAE, gets: its active latents per row; 32 where the SAE does not say how many. */
+export const pcaRank = (config: SaeConfig): number => Math.max(1, Math.round(activePerRow(config) ?? 32));
 
 /** PCA with K components as a candidate. */
 export function pcaCandidate(pca: Pca, name = `PCA-${pca.K}`): Candidate {

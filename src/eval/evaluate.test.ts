@@ -68,7 +68,7 @@ function tanhModel(E: number[], U: number[], c: number[], width: number, vocabul
 }
 
 /** Slow TopK: full pre-activations, full sort. */
-function encode({ config, W_enc, b_enc, b_dec }: Sae, x: Float32Array, B: number): SparseCode {
+function encode({ config, W_enc, b_enc, b_dec }: Sae<'topk'>, x: Float32Array, B: number): SparseCode {
   const values = new Float32Array(B * config.K);
   const indices = new Int32Array(B * config.K);
   for (let b = 0; b < B; b++) {

@@ -1,4 +1,4 @@
-export { pcaCandidate, type SaeFunctions, saeCandidate } from './candidates.ts';
+export { pcaCandidate, pcaRank, type SaeFunctions, saeCandidate } from './candidates.ts';
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from './evaluate.ts';
 export { type EvaluateRowsOptions, evaluateRows } from './evaluate-rows.ts';
 export { createMoments, type Moments } from './moments.ts';

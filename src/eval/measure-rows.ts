@@ -29,10 +29,11 @@ export async function measureRows(
   const units = Int32Array.from(positions, (i) => rows.indexOf(unitOf(i)));
   for (const u of units) rows.addAt(u, 0, 1);
   scatter.add(x, units, N);
+  const ids = Int32Array.from(positions, (i) => packed.ids[i]!);
   const reconstructions: Float32Array[] = [];
   let firstCode: ObservedRows['code'];
   for (const [c, { name, reconstruct }] of candidates.entries()) {
-    const { xhat, code } = await reconstruct(x, N);
+    const { xhat, code } = await reconstruct(x, N, ids);
     if (xhat.length !== N * D)
       throw new Error(`evaluate: ${name} returned ${xhat.length} numbers for ${N} rows of width ${D}.`);
     const tally = tallies[c];
@@ -48,7 +49,7 @@ export async function measureRows(
       rows.addAt(units[r]!, 4 + 3 * c, rowL0(code, r));
       const token = packed.ids[positions[r]!]!;
       for (let k = r * code.K; k < (r + 1) * code.K; k++)
-        if (code.values[k]! > 0) tally.add(code.indices[k]!, token);
+        if (code.values[k] !== 0) tally.add(code.indices[k]!, token);
     }
     reconstructions.push(xhat);
     firstCode ??= code;

@@ -8,7 +8,7 @@ import { memoryDocuments, packRows } from '../data/index.ts';
 import type { PackedRows } from '../data/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
-import { encode } from '../sae/topk.ts';
+import { encode } from '../sae/encode.ts';
 import type { Sae } from '../sae/types.ts';
 import { createRng } from '../shared/rng.ts';
 import { pcaCandidate, saeCandidate } from './candidates.ts';

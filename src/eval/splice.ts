@@ -5,17 +5,21 @@
  */
 import type { Tensor } from '../models/types.ts';
 
+/** D of [B,T,D]; H headDim of hook_z [B,T,H,headDim], which lies in memory as flattened. */
+const widthOf = ({ dims }: Tensor): number => dims.slice(2).reduce((product, n) => product * n, 1);
+
 /** A copy of the activations [B,T,D] with xhat [N,D] at the given flat positions [N]. */
 export function spliceRows(activations: Tensor, positions: Int32Array, xhat: Float32Array): Tensor {
-  const D = activations.dims.at(-1)!;
+  const D = widthOf(activations);
   const data = activations.data.slice();
   for (let r = 0; r < positions.length; r++) data.set(xhat.subarray(r * D, (r + 1) * D), positions[r]! * D);
   return { data, dims: activations.dims };
 }
 
 /** Rows [N,D] of activations [B,T,D] at flat positions [N]. */
-export function gatherRows({ data, dims }: Tensor, positions: Int32Array): Float32Array {
-  const D = dims.at(-1)!;
+export function gatherRows(activations: Tensor, positions: Int32Array): Float32Array {
+  const { data } = activations;
+  const D = widthOf(activations);
   const x = new Float32Array(positions.length * D);
   for (let r = 0; r < positions.length; r++)
     x.set(data.subarray(positions[r]! * D, (positions[r]! + 1) * D), r * D);

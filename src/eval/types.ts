@@ -11,8 +11,8 @@ export type Candidate = {
   readonly kind: 'sae' | 'control';
   /** F, for candidates that return a code. */
   readonly latents?: number;
-  /** Must not keep or change x. */
-  reconstruct(x: Float32Array, B: number): Promise<Reconstruction> | Reconstruction;
+  /** Must not keep or change x. ids: the token of each row, where tokens are known. */
+  reconstruct(x: Float32Array, B: number, ids?: ArrayLike<number>): Promise<Reconstruction> | Reconstruction;
 };
 
 /** The part of a model that evaluation needs. */

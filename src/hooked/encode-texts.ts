@@ -71,7 +71,6 @@ export async function* encodeTexts(
   // A string is iterable too, by characters, which nobody means.
   const list = typeof texts === 'string' ? [texts] : texts;
   const total = Array.isArray(list) ? list.length : undefined;
-  const { K } = sae.config;
   const stop = signal ? { signal } : {};
   const done = { texts: 0, tokens: 0 };
 
@@ -84,6 +83,7 @@ export async function* encodeTexts(
     const { cache } = await model.run(padded, { hooks: [hook], ...stop });
     const code = await encode(sae, cache[hook]!.data, stop);
     clearRows(code, actsAt(padded, specialIds));
+    const { K } = code;
     done.texts += batch.length;
     done.tokens += padded.mask.reduce((sum, real) => sum + real, 0);
     onProgress?.({ ...done, total });
@@ -97,7 +97,12 @@ export async function* encodeTexts(
     const codes = new Map<Waiting, SparseCode>();
     const empty = window.filter(({ ids }) => ids.length === 0);
     for (const text of empty)
-      codes.set(text, { B: 0, K, values: new Float32Array(), indices: new Int32Array() });
+      codes.set(text, {
+        B: 0,
+        K: sae.config.architecture === 'topk' ? sae.config.K : 1,
+        values: new Float32Array(),
+        indices: new Int32Array(),
+      });
     const rest = window.filter(({ ids }) => ids.length > 0).sort((a, b) => a.ids.length - b.ids.length);
     while (rest.length > 0) {
       // From the longest down: its length is the batch's.

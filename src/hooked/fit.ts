@@ -32,11 +32,19 @@ export function placeSae(
       `The SAE (D ${D}, F ${F}) does not say which hook it reads: its cfg.json has no hook_name in its metadata. Name the hook.`,
     );
   const { dims, width } = findHook(hooks, name);
-  if (dims.length !== 3)
-    throw new Error(`An SAE reads hooks of [B,T,width]; ${name} is [${dims.join(',')}].`);
-  if (width !== D)
+  const { heads } = sae.config;
+  // [B,T,H,D/H] lies in memory as [B,T,D].
+  const flattened = heads !== undefined && dims.length === 4 && dims[2] === String(heads);
+  if (dims.length !== 3 && !flattened)
     throw new Error(
-      `The SAE reads activations of width ${D}, but ${name} of ${info.name} has width ${width}. Is it for another model or another hook?`,
+      heads === undefined
+        ? `An SAE reads hooks of [B,T,width]; ${name} is [${dims.join(',')}].`
+        : `The SAE reads ${heads} heads of hook_z flattened; ${name} is [${dims.join(',')}].`,
+    );
+  const found = flattened ? heads * width : width;
+  if (found !== D)
+    throw new Error(
+      `The SAE reads activations of width ${D}, but ${name} of ${info.name} has width ${found}. Is it for another model or another hook?`,
     );
   if (!otherModel && typeof model_hash === 'string' && model_hash !== info.hash)
     throw new Error(

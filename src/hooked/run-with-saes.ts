@@ -76,6 +76,9 @@ export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[
   const specialIds = excludeSpecial ? model.tokenizer?.specialIds : undefined;
   const placed = saes.map((one): PlacedSae => ('sae' in one ? one : { sae: one }));
   const hooks = placed.map(({ sae, ...where }) => placeSae(model, sae, where));
+  for (const [i, { sae }] of placed.entries())
+    if (sae.config.Dout !== undefined)
+      throw new Error(`The SAE at ${hooks[i]} is a transcoder: what it gives does not go where it reads.`);
   const twice = hooks.find((hook, i) => hooks.indexOf(hook) < i);
   if (twice !== undefined) throw new Error(`Two SAEs read ${twice}; a hook takes one.`);
 
@@ -87,10 +90,11 @@ export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[
       const acts = actsAt(where.batch, specialIds);
       const code = await encode(sae, data, options.signal ? { signal: options.signal } : {});
       clearRows(code, acts);
-      const xhat = decode(sae, code);
+      const needs = { x: data, ids: where.batch.ids };
+      const xhat = decode(sae, code, needs);
       const error = subtract(data, xhat, acts, sae.config.D);
       runs.set(hook, { hook, sae, code, error: { data: error, dims } });
-      const out = edit ? decode(sae, await applyEdit(edit, code, where)) : xhat;
+      const out = edit ? decode(sae, await applyEdit(edit, code, where), needs) : xhat;
       for (const [row, on] of acts.entries()) {
         const [from, to] = [row * sae.config.D, (row + 1) * sae.config.D];
         if (!on) out.set(data.subarray(from, to), from);

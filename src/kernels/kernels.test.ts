@@ -62,6 +62,50 @@ function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 
   return { arena, kernels, rng, B, D, F, K, S, Fs, own, pre, values, heap, entries, ...entries[0]! };
 }
 
+describe('selection by threshold', () => {
+  it('keeps what is above the threshold of its latent, scaled and shifted, as the slow version does', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          rows: fc.integer({ min: 1, max: 9 }),
+          width: fc.integer({ min: 1, max: 70 }),
+          seed: fc.nat(),
+          affine: fc.boolean(),
+        }),
+        ({ rows, width, seed, affine }) => {
+          const { arena, kernels } = setup(1);
+          const rng = createRng(seed);
+          const pre = fill(arena.f32(rows * width), rng);
+          const threshold = fill(arena.f32(width), rng);
+          // Equal is not above.
+          threshold[0] = pre[0]!;
+          const [scale, shift] = [fill(arena.f32(width), rng), fill(arena.f32(width), rng)];
+          const [rowStart, latents, values] = [
+            arena.i32(rows + 1),
+            arena.i32(rows * width),
+            arena.f32(rows * width),
+          ];
+          // biome-ignore format: grouped as in the kernel
+          const n = kernels.selectAbove(
+            at(pre), rows, width, 100, at(threshold), affine ? at(scale) : 0, affine ? at(shift) : 0,
+            at(rowStart), at(latents), at(values),
+          );
+          const expected = affine
+            ? reference.above(pre, rows, width, threshold, scale, shift)
+            : reference.above(pre, rows, width, threshold);
+          expect(n).toBe(expected.length);
+          expect([...latents.subarray(0, n)]).toEqual(expected.map(({ latent }) => latent + 100));
+          for (const [i, { row, value }] of expected.entries()) {
+            expect(values[i]).toBeCloseTo(value, 5);
+            expect(i >= rowStart[row]! && i < rowStart[row + 1]!).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
 describe('selection', () => {
   it('merges the lists of all shards into the exact top K, ties to the lower latent', () => {
     fc.assert(

@@ -15,6 +15,7 @@ export type Kernels = {
     | 'countAbove'
     | 'auxCollect'
     | 'gatherColumns'
+    | 'selectAbove'
     | 'selectTile'
     | 'sortHeaps'
     | 'mergeTopK'

@@ -17,6 +17,25 @@ export function topK(pre: ArrayLike<number>, B: number, F: number, K: number): E
   return entries;
 }
 
+/** What of pre [B,F] is above the threshold of its latent: z = scale pre + shift there, if positive. */
+export function above(
+  pre: ArrayLike<number>,
+  B: number,
+  F: number,
+  threshold: ArrayLike<number>,
+  scale?: ArrayLike<number>,
+  shift?: ArrayLike<number>,
+): Entry[] {
+  const entries: Entry[] = [];
+  for (let row = 0; row < B; row++)
+    for (let latent = 0; latent < F; latent++) {
+      const p = pre[row * F + latent]!;
+      const value = scale ? scale[latent]! * p + shift![latent]! : p;
+      if (p > threshold[latent]! && value > 0) entries.push({ row, latent, value });
+    }
+  return entries;
+}
+
 /** out [B,D] = sum over entries of value * W_dec[latent]. */
 export function decode(
   entries: readonly Entry[],

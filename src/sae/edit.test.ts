@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { dense } from './decode.ts';
 import { editLatent, latentColumn } from './edit.ts';
-import { dense } from './topk.ts';
 import type { SparseCode } from './types.ts';
 
 const F = 7;

@@ -1,5 +1,8 @@
+export { activePerRow, checkSae, describeSae, outputWidth } from './check.ts';
+export { type DecodeOptions, decode, dense } from './decode.ts';
 export { editLatent, latentColumn } from './edit.ts';
+export { createEncoder, type EncodeOptions, type Encoder, encode } from './encode.ts';
 export { loadSae, readSaeConfig } from './load.ts';
 export { saveSae } from './save.ts';
-export * from './topk.ts';
-export type { Sae, SaeConfig, SparseCode } from './types.ts';
+export type { InputNorm, Sae, SaeConfig, SparseCode } from './types.ts';
+export { type Architecture, variantOf, variants } from './variants/registry.ts';

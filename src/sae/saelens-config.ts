@@ -13,7 +13,7 @@ import type { SaeConfig } from './types.ts';
 const FORMAT_VERSION = '6.0.0';
 
 /** What is read of cfg.json beyond the canonical config. */
-export type SaelensConfig = SaeConfig & {
+export type SaelensConfig = SaeConfig<'topk'> & {
   readonly subtractDecoderBias: boolean;
   readonly rescaleByDecoderNorm: boolean;
   /** Written by SAELens's own code or ours, so that the layout is known even where shapes do not tell. */
@@ -21,7 +21,7 @@ export type SaelensConfig = SaeConfig & {
 };
 
 /** The object that cfg.json holds for an SAE. Metadata names are SAELens's: model_name, hook_name, context_size, … */
-export function toSaelensConfig({ D, F, K, metadata }: SaeConfig): Record<string, unknown> {
+export function toSaelensConfig({ D, F, K, metadata }: SaeConfig<'topk'>): Record<string, unknown> {
   return {
     architecture: 'topk',
     d_in: D,

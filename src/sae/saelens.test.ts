@@ -11,9 +11,10 @@ import { folderFromBytes, fromBytes } from '../platform/memory.ts';
 import '../platform/node.ts';
 import { folderWriter } from '../store/index.ts';
 import type { FolderWriter } from '../store/types.ts';
+import { decode, dense } from './decode.ts';
+import { encode } from './encode.ts';
 import { loadSae } from './load.ts';
 import { CFG_FILE, saveSae, transposedBlocks, WEIGHTS_FILE } from './save.ts';
-import { decode, dense, encode } from './topk.ts';
 
 const golden = (name: string): string =>
   fileURLToPath(new URL(`../../test/golden/sae/${name}`, import.meta.url));

@@ -7,6 +7,7 @@
  * Beyond the SAE itself this takes one block of at most 8 MB.
  */
 import type { FolderWriter } from '../store/types.ts';
+import { describeSae } from './check.ts';
 import { toSaelensConfig } from './saelens-config.ts';
 import type { Sae } from './types.ts';
 
@@ -78,6 +79,8 @@ export async function saveSae(
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const { W_enc, b_enc, W_dec, b_dec, config } = sae;
+  if (config.architecture !== 'topk')
+    throw new Error(`Saving ${describeSae(config)} in SAELens's format is not built yet.`);
   const { D, F, K } = config;
   const sizes = { W_enc: F * D, b_enc: F, W_dec: F * D, b_dec: D };
   for (const name of ['W_enc', 'b_enc', 'W_dec', 'b_dec'] as const) {

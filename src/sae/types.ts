@@ -2,25 +2,38 @@
  * Shape letters: B rows (tokens), D model width, F latents, K active latents.
  * Canonical layout: W_enc and W_dec both latent-major [F,D], so that one latent is one contiguous slice.
  */
-export type SaeConfig = {
-  readonly architecture: 'topk';
+import type { Architecture, VariantSettings } from './variants/registry.ts';
+import type { Arrays } from './variants/variant.ts';
+
+/** What all variants have; variants/ has what is each one's own, told apart by `architecture`. */
+export type SharedConfig = {
+  /** Width of what is read. */
   readonly D: number;
   readonly F: number;
-  readonly K: number;
+  /** Of a transcoder: width of what it writes, another place of the model. Absent: an SAE, which writes where it reads. */
+  readonly Dout?: number;
+  /** The encoder reads x - b_dec (the default) or x; a transcoder always x. */
+  readonly subtractDecoderBias?: boolean;
+  /** Each row is normalised before anything else, and the output scaled back (normalise.ts). */
+  readonly inputNorm?: InputNorm;
+  /** Heads that hook_z [B,T,H,D/H] is flattened from. */
+  readonly heads?: number;
   /** Where the activations came from; written to SAELens's metadata. */
   readonly metadata: Readonly<Record<string, unknown>>;
 };
 
-/** A finished SAE: xhat = z W_dec + b_dec, z = ReLU(TopK((x - b_dec) W_enc^T + b_enc)). */
-export type Sae = {
-  readonly config: SaeConfig;
-  readonly W_enc: Float32Array;
-  readonly b_enc: Float32Array;
-  readonly W_dec: Float32Array;
-  readonly b_dec: Float32Array;
-};
+export type InputNorm = 'layer' | 'norm';
 
-/** The K largest latents of every row, largest first: values[b,k] >= 0, indices[b,k] in [0,F). */
+/** Of all variants, or of one: SaeConfig<'topk'> has K. */
+export type SaeConfig<A extends Architecture = Architecture> = SharedConfig & VariantSettings<A>;
+
+/** A finished SAE: variants/variant.ts has the equations. */
+export type Sae<A extends Architecture = Architecture> = { readonly config: SaeConfig<A> } & Arrays;
+
+/**
+ * The active latents of every row, largest magnitude first: indices[b,k] in [0,F); a slot of value 0 is free. K is the SAE's for TopK; for
+ * variants that keep what is above a threshold it is the largest number of any row of this call. Only signed codes have values below 0.
+ */
 export type SparseCode = {
   readonly B: number;
   readonly K: number;

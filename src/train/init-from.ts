@@ -7,6 +7,7 @@
  *
  * So s xhat(x) is what the trainer computes from s x. Adam starts at zero.
  */
+import { describeSae } from '../sae/check.ts';
 import type { Sae } from '../sae/types.ts';
 import { scalesOf } from './init.ts';
 import type { Scales } from './step.ts';
@@ -16,7 +17,14 @@ import type { TrainerConfig } from './types.ts';
 const normTolerance = 0.01;
 
 /** Throws when the SAE has other sizes than the run, or decoder rows that are not of unit norm. */
-export function checkStart(config: Pick<TrainerConfig, 'D' | 'F' | 'K'>, from: Sae): void {
+export function checkStart(
+  config: Pick<TrainerConfig, 'D' | 'F' | 'K'>,
+  from: Sae,
+): asserts from is Sae<'topk'> {
+  if (!isPlainTopK(from))
+    throw new Error(
+      `The SAE to start from is ${describeSae(from.config)}; training goes on with TopK SAEs that read x - b_dec and nothing more.`,
+    );
   for (const letter of ['D', 'F', 'K'] as const)
     if (from.config[letter] !== config[letter])
       throw new Error(
@@ -29,6 +37,19 @@ export function checkStart(config: Pick<TrainerConfig, 'D' | 'F' | 'K'>, from: S
       `Decoder row ${bad} of the SAE to start from has norm ${norms[bad]!.toPrecision(4)}. Training keeps every row at 1, and scaling this one would change which latents are the top K. Start from an SAE with a unit-norm decoder.`,
     );
 }
+
+/** What this trainer makes, and nothing that it would leave out. */
+const isPlainTopK = (sae: Sae): sae is Sae<'topk'> => {
+  const { config, b_token } = sae;
+  return (
+    config.architecture === 'topk' &&
+    !config.signed &&
+    config.Dout === undefined &&
+    config.inputNorm === undefined &&
+    config.subtractDecoderBias !== false &&
+    b_token === undefined
+  );
+};
 
 export type Initial = { readonly scales: Scales } & Pick<Sae, 'W_enc' | 'W_dec' | 'b_enc' | 'b_dec'>;
 

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { readSafetensors } from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
-import { createEncoder, decode } from '../sae/topk.ts';
+import { createEncoder, decode } from '../sae/index.ts';
 import type { Sae } from '../sae/types.ts';
 import { createRng } from '../shared/rng.ts';
 import { geometricMedian, randomStart } from './init.ts';

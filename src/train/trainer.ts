@@ -77,7 +77,7 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       step++;
       return metrics satisfies StepMetrics;
     },
-    async exportSae(metadata = {}): Promise<Sae> {
+    async exportSae(metadata = {}): Promise<Sae<'topk'>> {
       // Before the first step there is nothing to average yet.
       const averaged = config.ema && step > 0;
       const names = averaged

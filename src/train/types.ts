@@ -62,7 +62,7 @@ export type Trainer = {
   /** One optimizer step on B rows [B,D]. Throws TrainingDiverged on a non-finite loss, state untouched. */
   train(x: Float32Array): Promise<StepMetrics>;
   /** The SAE as it stands (its moving average, with `ema`), unit-norm decoder, input scaling folded in: takes raw activations. */
-  exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
+  exportSae(metadata?: Record<string, unknown>): Promise<Sae<'topk'>>;
   /** Times each latent fired since the start [F], in rows. */
   firingCounts(): Promise<Float64Array>;
   /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. A copy, as large as the trainer's own. */

@@ -9,6 +9,7 @@ import {
   fitPca,
   type Moments,
   pcaCandidate,
+  pcaRank,
   saeCandidate,
   WIDEST_PCA,
 } from '../eval/index.ts';
@@ -69,7 +70,8 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     cards = 0,
   } = options;
   const { signal, onProgress } = options;
-  const { K, D, F } = sae.config;
+  const { D, F } = sae.config;
+  const K = pcaRank(sae.config);
   const rules = {
     excludeFirst: options.excludeFirst,
     ...(options.excludeSpecial && model.tokenizer ? { specialIds: model.tokenizer.specialIds } : {}),

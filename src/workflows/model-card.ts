@@ -3,7 +3,7 @@
  * folder says; a part that is not known is left out or said to be missing.
  */
 import { createHash } from 'node:crypto';
-import type { SaeConfig } from '../sae/index.ts';
+import { activePerRow, type SaeConfig, variantOf } from '../sae/index.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import type { FeatureCards } from '../shared/feature.ts';
 import type { Run } from '../shared/run.ts';
@@ -25,10 +25,10 @@ export type CardSource = {
   readonly license: string | undefined;
 };
 
-const TAGS = [
+const tags = ({ architecture }: SaeConfig): string[] => [
   'sparse-autoencoder',
   'sae',
-  'topk',
+  architecture,
   'interpretability',
   'mechanistic-interpretability',
   'saekit',
@@ -61,7 +61,7 @@ export function isUnedited(readme: string): boolean {
   return at >= 0 && readme.slice(at + 2).trimEnd() === mark(readme.slice(0, at));
 }
 
-function frontMatter({ run, license }: CardSource): string {
+function frontMatter({ sae, run, license }: CardSource): string {
   const { model, data: sets } = run ? hubNames(run.provenance) : { model: undefined, data: [] };
   const list = (name: string, items: readonly string[]): string[] =>
     items.length === 0 ? [] : [`${name}:`, ...items.map((item) => `- ${item}`)];
@@ -72,7 +72,7 @@ function frontMatter({ run, license }: CardSource): string {
     ...(license === undefined ? [] : [`license: ${license}`]),
     ...(model === undefined ? [] : [`base_model: ${model}`]),
     ...list('datasets', sets),
-    ...list('tags', TAGS),
+    ...list('tags', tags(sae)),
     '---',
   ].join('\n');
 }
@@ -90,7 +90,8 @@ function target({ sae: { metadata }, run }: Pick<CardSource, 'sae' | 'run'>) {
 
 function head(source: CardSource): string {
   const { sae, run } = source;
-  const { D, F, K, metadata } = sae;
+  const { D, F, metadata } = sae;
+  const K = activePerRow(sae);
   const { hook, model, onHub } = target(source);
   const info = run?.provenance.model;
   // Stored rows have no positions.
@@ -106,15 +107,24 @@ function head(source: CardSource): string {
     ['model', modelText],
     ['hook', hook === undefined ? undefined : `${code(hook)}, width D = ${count(D)}`],
     ['latents', `F = ${count(F)} (${(F / D).toFixed(F % D === 0 ? 0 : 1)} × D)`],
-    ['active per token', `K = ${count(K)}`],
+    ['active per token', activeText(sae)],
     ['trained on', typeof tokens === 'number' ? `${count(tokens)} tokens` : undefined],
     ['context', typeof context === 'number' ? contextText(context, metadata.prepend_bos) : undefined],
   ] as const;
-  return `# TopK sparse autoencoder${model === undefined ? '' : ` for ${model.split('/').at(-1)}`}${hook === undefined ? '' : `, ${hook}`}
+  return `# ${kindOf(sae)}${model === undefined ? '' : ` for ${model.split('/').at(-1)}`}${hook === undefined ? '' : `, ${hook}`}
 
-A sparse autoencoder (SAE): it writes an activation x of the model as a sum of at most ${count(K)} out of ${count(F)} learned directions.
+A sparse autoencoder (SAE): it writes an activation x of the model as a sum of ${sae.architecture === 'topk' ? `at most ${count(sae.K)} out of ` : K === undefined ? 'few of ' : `about ${count(Math.round(K))} out of `}${count(F)} learned directions.
 
-${pairs(rows)}${run ? `\n\n${EQUATIONS}` : ''}`;
+${pairs(rows)}${run && sae.architecture === 'topk' ? `\n\n${EQUATIONS}` : ''}`;
+}
+
+const kindOf = (sae: SaeConfig): string =>
+  `${variantOf(sae.architecture).title} ${sae.Dout === undefined ? 'sparse autoencoder' : 'transcoder'}`;
+
+function activeText(sae: SaeConfig): string | undefined {
+  if (sae.architecture === 'topk') return `K = ${count(sae.K)}`;
+  const mean = activePerRow(sae);
+  return mean === undefined ? undefined : `${mean} on average`;
 }
 
 /** Of an SAE that was trained here; others may have their biases or norms elsewhere. */
@@ -147,7 +157,7 @@ ${fenced('sh', `saekit generate --sae ${name}${at}${onHub || folder === undefine
 const model = await openModel('${folder}');
 const sae = await loadSae('${name}${at}');
 const { cache } = await model.runWithCache('The meeting was held on the', '${hook}');
-const { values, indices } = await encode(sae, cache['${hook}'].data); // ${count(sae.K)} per token`;
+const { values, indices } = await encode(sae, cache['${hook}'].data); // latents and their values, per token`;
   return `## Load it
 
 In Python, with [SAELens](https://github.com/jbloomAus/SAELens) 6 (\`pip install sae-lens\`):

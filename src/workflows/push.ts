@@ -13,6 +13,7 @@ import {
   parseModelId,
   pushFiles,
 } from '../hub/index.ts';
+import { describeSae } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { isUnedited, modelCard } from './model-card.ts';
 import { PUBLISHED, readPublication } from './publication.ts';
@@ -70,13 +71,14 @@ export async function planPush(
   const { leftOut, files, ...source } = await readPublication(folder, { features: options.features ?? true });
   const card = modelCard({ ...source, name: id.name, revision: id.revision, license });
   const content = new TextEncoder().encode(card);
-  const { F, K, metadata } = source.sae;
+  const { metadata } = source.sae;
   const settings = hubSettings();
   return {
     id,
     url: pageOf(settings, id),
     message:
-      options.message ?? `TopK SAE${metadata.hook_name ? ` at ${metadata.hook_name}` : ''}: F ${F}, K ${K}`,
+      options.message ??
+      `SAE${metadata.hook_name ? ` at ${metadata.hook_name}` : ''}: ${describeSae(source.sae)}`,
     card,
     files: [{ path: CARD, bytes: content.length, content }, ...files],
     leftOut,

@@ -1,6 +1,7 @@
 /** `saekit eval`: a finished SAE and its controls on held-out text -> eval.json and a table. */
 import type { Command } from 'commander';
 import { formatEvalTable } from '../../eval/index.ts';
+import { describeSae } from '../../sae/index.ts';
 import { evalConfigSchema } from '../../shared/config.ts';
 import { Interrupted } from '../../shared/errors.ts';
 import { evaluateSae } from '../../workflows/index.ts';
@@ -48,7 +49,7 @@ export function addEvalCommand(program: Command): void {
           onTarget: ({ hook, sae }, model, corpus) => {
             report.end();
             note(
-              `${model.info.name}, ${hook}: SAE with F ${grouped(sae.config.F)}, K ${sae.config.K} on ${grouped(corpus.heldout.count)} held-out documents\n`,
+              `${model.info.name}, ${hook}: ${describeSae(sae.config)} on ${grouped(corpus.heldout.count)} held-out documents\n`,
             );
           },
           onProgress: counter.update,

@@ -1,4 +1,5 @@
 import { formatEvalTable } from '../../eval/index.ts';
+import { describeSae } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import type { Run } from '../../shared/run.ts';
 import type { Inspection } from '../../workflows/index.ts';
@@ -36,14 +37,11 @@ export function inspectionText(
     case 'grid':
       return gridInspectionText(path, found, style);
     case 'sae': {
-      const { D, F, K, architecture, metadata } = found.config;
+      const { metadata } = found.config;
       const rows = Object.entries(metadata)
         .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
         .map(([name, value]): [string, string] => [name, String(value)]);
-      const head = pairs(
-        [['SAE', path], ['kind', `${architecture}, D ${D}, F ${grouped(F)}, K ${K}`], ...rows],
-        style,
-      );
+      const head = pairs([['SAE', path], ['kind', describeSae(found.config)], ...rows], style);
       return head + resultsText(path, found, { style, features });
     }
     case 'model':

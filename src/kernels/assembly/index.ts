@@ -10,6 +10,6 @@
 // reference.ts says the same in plain loops and is what the tests compare with.
 
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
-export { auxCollect, auxPrepare, countAbove, gatherColumns, mergeTopK, selectTile, sortHeaps, transposeEntries } from './select';
+export { auxCollect, auxPrepare, countAbove, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries } from './select';
 export { decodeRows } from './decode';
 export { accumulateAux, movingAverage, updateLatents } from './update';

@@ -71,6 +71,42 @@ function replaceWorst(values: usize, latents: usize, K: u32, value: f32, latent:
   store<u32>(latents + (<usize>at << 2), latent);
 }
 
+/**
+ * The entries of a tile pre [rows,width] that are above the threshold of their latent: value = scale * pre + shift, kept where it is
+ * positive; scale and shift may be 0 (none: value = pre). threshold, scale, shift [width] begin at the tile's first latent. Writes entries
+ * by row (rowStart [rows+1], latents, values; room for rows * width) and returns how many there are.
+ */
+export function selectAbove(
+  pre: usize, rows: u32, width: u32, firstLatent: u32, threshold: usize, scale: usize, shift: usize,
+  rowStart: usize, latents: usize, values: usize,
+): u32 {
+  const bytes: usize = <usize>width << 2;
+  const blocks: usize = bytes & ~15;
+  let n: u32 = 0;
+  store<u32>(rowStart, 0);
+  for (let r: u32 = 0; r < rows; r++) {
+    const row = pre + <usize>r * bytes;
+    for (let p: usize = 0; p < bytes; ) {
+      if (p < blocks && !v128.any_true(f32x4.gt(v128.load(row + p), v128.load(threshold + p)))) {
+        p += 16;
+        continue;
+      }
+      const end = p < blocks ? p + 16 : bytes;
+      for (; p < end; p += 4) {
+        let v = load<f32>(row + p);
+        if (!(v > load<f32>(threshold + p))) continue;
+        if (scale) v = load<f32>(scale + p) * v + load<f32>(shift + p);
+        if (!(v > 0)) continue;
+        store<u32>(latents + (<usize>n << 2), firstLatent + <u32>(p >> 2));
+        store<f32>(values + (<usize>n << 2), v);
+        n++;
+      }
+    }
+    store<u32>(rowStart + (<usize>(r + 1) << 2), n);
+  }
+  return n;
+}
+
 /** Turns every row's heap into a list, best first. */
 export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u32): void {
   for (let r: u32 = 0; r < rows; r++) {

@@ -4,6 +4,7 @@ import {
   fitPca,
   type Moments,
   pcaCandidate,
+  pcaRank,
   saeCandidate,
   WIDEST_PCA,
 } from '../../eval/index.ts';
@@ -161,7 +162,8 @@ export async function measureStored(
   }: { readonly source: ActivationSource; readonly share: number; readonly hook: string },
   { sae, moments, frozen, maxRows, seed, signal, onProgress }: MeasureStoredOptions,
 ): Promise<Measured> {
-  const { K, D } = sae.config;
+  const { D } = sae.config;
+  const K = pcaRank(sae.config);
   const functions = { encode: (one: Sae, x: Float32Array) => encode(one, x), decode };
   const evaluation = await evaluateRows({
     model: { name: source.meta.model ?? source.name, hash: source.meta.modelHash ?? source.fingerprint },

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { createRng } from '../shared/rng.ts';
-import { createEncoder, decode, dense, encode } from './topk.ts';
+import { decode, dense } from './decode.ts';
+import { createEncoder, encode } from './encode.ts';
 import type { Sae } from './types.ts';
 
-function randomSae(D: number, F: number, K: number, seed = 1): Sae {
+function randomSae(D: number, F: number, K: number, seed = 1): Sae<'topk'> {
   const rng = createRng(seed);
   const fill = (n: number, scale = 1) => Float32Array.from({ length: n }, () => scale * rng.normal());
   return {
@@ -17,7 +18,7 @@ function randomSae(D: number, F: number, K: number, seed = 1): Sae {
 }
 
 /** z and xhat of one row, in float64, by sorting all latents. */
-function slow({ config: { D, F, K }, W_enc, b_enc, W_dec, b_dec }: Sae, x: Float32Array) {
+function slow({ config: { D, F, K }, W_enc, b_enc, W_dec, b_dec }: Sae<'topk'>, x: Float32Array) {
   const pre = Array.from({ length: F }, (_, latent) => {
     let sum = b_enc[latent]!;
     for (let d = 0; d < D; d++) sum += (x[d]! - b_dec[d]!) * W_enc[latent * D + d]!;

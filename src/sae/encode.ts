@@ -1,0 +1,86 @@
+/**
+ * Rows x [B,D] -> sparse codes, for every variant.
+ *
+ *     row tiles of 512 x latent tiles of 2,048:  pre = (x' - b_dec) W_enc^T + b_enc   in ONNX Runtime
+ *     each tile then streams past the variant's selection: heaps of the K best per row, or a threshold per latent
+ *
+ * z is sparse here, never [B,F] unless asked for by `dense`.
+ */
+import { pointer as at, createArena } from '../kernels/arena.ts';
+import { createKernels, type Kernels } from '../kernels/kernels.ts';
+import { getPlatform } from '../platform/index.ts';
+import { checkSae, subtractsBias } from './check.ts';
+import { normaliseRows } from './normalise.ts';
+import { createProduct, latentTile, rowTile } from './product.ts';
+import { createSelector, joinCodes } from './select.ts';
+import type { Sae, SparseCode } from './types.ts';
+
+/** The signal is looked at before each tile of 512 rows. */
+export type EncodeOptions = { readonly signal?: AbortSignal };
+
+export type Encoder = {
+  /** Rows x [B,D] -> the active latents of each, largest magnitude first; a free slot is (0, index 0). */
+  encode(x: Float32Array, options?: EncodeOptions): Promise<SparseCode>;
+  close(): Promise<void>;
+};
+
+/** Opens an encoder for one SAE. Throws when its arrays do not fit its config. */
+export async function createEncoder(sae: Sae, { threads = getPlatform().threads } = {}): Promise<Encoder> {
+  const selection = checkSae(sae);
+  const { D, F, inputNorm } = sae.config;
+  const product = await createProduct(threads);
+  const selector = createSelector(selection, F);
+  const arena = createArena(selector.bytes + 4 * rowTile * latentTile + 1024);
+  const kernels: Kernels = createKernels(arena.memory);
+  const select = selector.open(arena, kernels);
+  const pre = arena.f32(rowTile * latentTile);
+  const bias = subtractsBias(sae.config) ? sae.b_dec : undefined;
+  const b_enc = selection.by === 'threshold' && selection.bias === false ? new Float32Array(F) : sae.b_enc;
+  async function encodeNow(x: Float32Array, { signal }: EncodeOptions = {}): Promise<SparseCode> {
+    const B = rowsOf(x, D);
+    const codes: SparseCode[] = [];
+    const centred = new Float32Array(Math.min(B, rowTile) * D);
+    for (let row = 0; row < B; row += rowTile) {
+      signal?.throwIfAborted();
+      const rows = Math.min(rowTile, B - row);
+      normaliseRows(inputNorm, x.subarray(row * D, (row + rows) * D), D, bias, centred);
+      select.start();
+      for (let i = 0; i < F; i += latentTile) {
+        const end = Math.min(F, i + latentTile);
+        const W = sae.W_enc.subarray(i * D, end * D);
+        const tile = pre.subarray(0, rows * (end - i));
+        await product.run(centred.subarray(0, rows * D), W, b_enc.subarray(i, end), tile, D);
+        select.tile(at(pre), rows, end - i, i);
+      }
+      codes.push(select.finish(rows));
+    }
+    return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
+  }
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    // One call after the other: they share the memory of the kernels.
+    encode(x, options) {
+      const code = last.then(() => encodeNow(x, options));
+      last = code.catch(() => {});
+      return code;
+    },
+    close: () => product.close(),
+  };
+}
+
+const encoders = new WeakMap<Sae, Promise<Encoder>>();
+
+/** Encodes rows x [B,D]. The first call opens an encoder, which lives as long as the SAE. */
+export async function encode(sae: Sae, x: Float32Array, options: EncodeOptions = {}): Promise<SparseCode> {
+  let encoder = encoders.get(sae);
+  if (!encoder) encoders.set(sae, (encoder = createEncoder(sae)));
+  return (await encoder).encode(x, options);
+}
+
+function rowsOf(x: Float32Array, D: number): number {
+  if (x.length % D !== 0)
+    throw new RangeError(
+      `Activations hold ${x.length} numbers, which is not a whole number of rows of width ${D}.`,
+    );
+  return x.length / D;
+}
