@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { writeTinyModel } from '../../test/fixtures/tiny-model.ts';
+import { goldenFolder } from '../../test/golden/models/compare.ts';
 import { openModel } from '../models/index.ts';
 import { createRng } from '../shared/rng.ts';
 import { createUnembed } from './unembed.ts';
@@ -42,5 +43,22 @@ it('gives W_U (g ⊙ d) of a model with RMSNorm and a tied head, for any number 
       }
       expect(Math.abs(effects[j * V + v]! - expected)).toBeLessThan(1e-4 * Math.sqrt(size));
     }
+  }
+});
+
+it('gives E ((1 + w) ⊙ d), not ended by the cap on logits, of Gemma 2', async () => {
+  const model = await openModel(goldenFolder('gemma2'));
+  const path = join(goldenFolder('gemma2'), 'model.safetensors');
+  const E = tensor(path, 'model.embed_tokens.weight');
+  const w = tensor(path, 'model.norm.weight');
+  const { D, V } = model.info;
+  // A direction along a token's own row: its logit is far beyond the cap of 6.
+  const direction = Float32Array.from({ length: D }, (_, d) => 40 * E[7 * D + d]!);
+  const effects = await createUnembed(model)(direction, 1);
+  await model.close();
+  for (let v = 0; v < V; v += 5) {
+    let expected = 0;
+    for (let d = 0; d < D; d++) expected += E[v * D + d]! * (1 + w[d]!) * direction[d]!;
+    expect(effects[v]!).toBeCloseTo(expected, 3);
   }
 });

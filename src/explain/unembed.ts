@@ -7,7 +7,8 @@
  * everything that later layers would do with the direction. Obtained from the graph itself, with no access to weights: the model is
  * continued from the last residual with c·d in place of the residual; the norm divides by c·rms(d), so
  *     effect = (logits(c·d) − logits(0)) · rms(d)
- * (for LayerNorm larger by the factor rms(d) / std(d), 1 for a direction of mean 0). c = 100 keeps the norm's epsilon from mattering.
+ * (for LayerNorm larger by the factor rms(d) / std(d), 1 for a direction of mean 0). c = 100 keeps the norm's epsilon from mattering. Where
+ * logits are capped (Gemma 2), those before the cap are meant: the cap is no part of the direction's effect, and would end it.
  */
 import type { Model } from '../models/types.ts';
 import type { Unembed } from './types.ts';
@@ -29,7 +30,7 @@ export function createUnembed(
       // One more row, left zero: the logits of no direction at all.
       const data = new Float32Array((rows + 1) * D);
       for (let i = 0; i < rows * D; i++) data[i] = scale * directions[from * D + i]!;
-      const logits = await model.headLogits(data, signal ? { signal } : {});
+      const logits = await model.headLogits(data, { uncapped: true, ...(signal ? { signal } : {}) });
       const V = logits.dims.at(-1)!;
       if (effects.length === 0) effects = new Float32Array(m * V);
       for (let r = 0; r < rows; r++) {

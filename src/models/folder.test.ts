@@ -182,8 +182,60 @@ describe('a bad folder is refused with what is wrong', () => {
           config.model_type = 'mamba';
           config.architectures = ['MambaForCausalLM'];
         }),
-      /architecture "mamba" \(MambaForCausalLM\) is not supported\. Supported model_type: bert, gemma2, gemma3, gemma3_text, gpt2, gpt_neox, llama, mistral, qwen2, qwen3\./,
+      /architecture "mamba" \(MambaForCausalLM\) is not supported: it is no transformer, or not only one\. Supported model_type: bert, gemma2, gemma3, gemma3_text, gpt2, gpt_neox, llama, mistral, qwen2, qwen3\./,
     ],
+    ...(
+      [
+        [
+          'a mixture of experts',
+          'qwen3-bf16',
+          { model_type: 'qwen3_moe' },
+          /"qwen3_moe" .*: its MLPs are mixtures of experts/,
+        ],
+        [
+          'attention to later tokens',
+          'gemma2',
+          { use_bidirectional_attention: true },
+          /use_bidirectional_attention = true is not supported; supported: null, false/,
+        ],
+        [
+          'a score cap that Gemma 3 does not apply',
+          'gemma3-text',
+          { attn_logit_softcapping: 50 },
+          /attn_logit_softcapping = 50 is not supported/,
+        ],
+        [
+          'layers of another kind',
+          'gemma3-text',
+          { layer_types: ['chunked_attention'] },
+          /layer_types is \["chunked_attention"\], expected 4 of full_attention or sliding_attention/,
+        ],
+        [
+          'a window of no width',
+          'mistral-window',
+          { sliding_window: 0 },
+          /sliding_window is 0, expected a positive integer/,
+        ],
+        [
+          'positions that turn an odd part of a head',
+          'neox-parallel',
+          { rope_parameters: { partial_rotary_factor: 0.4 } },
+          /3 dimensions of a head turn; rotary positions need pairs/,
+        ],
+        ['BERT as a decoder', 'bert', { is_decoder: true }, /is_decoder = true is not supported/],
+        [
+          'BERT with relative positions',
+          'bert',
+          { position_embedding_type: 'relative_key' },
+          /position_embedding_type = "relative_key" is not supported/,
+        ],
+      ] as const
+    ).map(([what, name, change, message]): [string, string, (folder: string) => Promise<void>, RegExp] => [
+      what,
+      name,
+      (f) => editJson(join(f, 'config.json'), (config) => void Object.assign(config, change)),
+      message,
+    ]),
     [
       'an unsupported RoPE scaling',
       'llama-yarn',

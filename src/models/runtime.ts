@@ -8,7 +8,7 @@ import type { ValueInfo } from '../graph/index.ts';
 import { getPlatform } from '../platform/index.ts';
 import { checkBatch, padBatch, splitBatch } from './batch.ts';
 import { partCost } from './cost.ts';
-import { INPUTS, LOGITS, LOSS } from './families/blocks.ts';
+import { INPUTS, LOGITS, LOSS, UNCAPPED } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { batchFeeds, steerFeeds } from './feeds.ts';
 import { createDecoder } from './generation/decoder.ts';
@@ -46,7 +46,7 @@ const MAX_LOGIT_BYTES = 2 * 2 ** 30;
 /** What the runtime has to know of a model's architecture. */
 export type RunSpec = Pick<
   TransformerSpec,
-  'D' | 'V' | 'layers' | 'heads' | 'headDim' | 'attention' | 'encoder'
+  'D' | 'V' | 'layers' | 'heads' | 'headDim' | 'attention' | 'encoder' | 'logitCap'
 > & {
   /** Of graphs that are ours: they can keep keys and values. */
   readonly cached?: TransformerSpec;
@@ -232,7 +232,7 @@ export function createRuntime(parts: RuntimeParts): Model {
   /** Logits and losses in one session: each has its own copy of the head, which is most of a small model. */
   const lastHook = findHook(hooks, last);
   const head: Purpose = {
-    outputs: [LOGITS, LOSS],
+    outputs: [LOGITS, LOSS, ...(spec.logitCap === undefined ? [] : [UNCAPPED])],
     given: new Map([[last, hookInput(lastHook)]]),
   };
   const headFeeds = (rows: Float32Array, targets: Int32Array): Feeds => ({
@@ -278,13 +278,17 @@ export function createRuntime(parts: RuntimeParts): Model {
     return { data: losses, dims: [B, T - 1] };
   }
 
-  async function headLogits(rows: Float32Array, { signal }: { signal?: AbortSignal } = {}): Promise<Tensor> {
+  async function headLogits(
+    rows: Float32Array,
+    { uncapped = false, signal }: { uncapped?: boolean; signal?: AbortSignal } = {},
+  ): Promise<Tensor> {
     needHead('logits');
     signal?.throwIfAborted();
     const n = rows.length / spec.D;
-    const values = await sessions.run(head, headFeeds(rows, new Int32Array(n)), [LOGITS]);
+    const wanted = uncapped && spec.logitCap !== undefined ? UNCAPPED : LOGITS;
+    const values = await sessions.run(head, headFeeds(rows, new Int32Array(n)), [wanted]);
     signal?.throwIfAborted();
-    return toTensor(values[LOGITS], [n, spec.V]);
+    return toTensor(values[wanted], [n, spec.V]);
   }
 
   async function runWithHooks(

@@ -260,7 +260,10 @@ export type Model = {
   /** The residual after the last block [B,T,D], what the head reads, or an encoder's output; options as of `lossPerToken`. */
   lastResidual(batch: TokenBatch, options?: LossOptions): Promise<Tensor>;
   /** Logits [n,V] of rows of that residual [n,D]: the head alone. A few rows at a time keep a large vocabulary small. */
-  headLogits(rows: Float32Array, options?: { signal?: AbortSignal }): Promise<Tensor>;
+  headLogits(
+    rows: Float32Array,
+    options?: { /** Before the soft cap, where a model has one. */ uncapped?: boolean; signal?: AbortSignal },
+  ): Promise<Tensor>;
   /** What running takes, for batches of B rows of T positions: up to the last of `hooks`, from there to the last residual, and the head. */
   cost(hooks: readonly string[], shape: { readonly B: number; readonly T: number }): ModelCost;
   /** The continuation of `prompt`, without it; ends at an end token, at `maxNewTokens` or at the model's context. */

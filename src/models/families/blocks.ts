@@ -40,6 +40,8 @@ export const MASK_PARTS = {
 
 /** Values that are not hooks but can be fetched. */
 export const LOGITS = 'logits';
+/** Before the cap, in models that cap logits. */
+export const UNCAPPED = 'logits_uncapped';
 export const LOSS = 'loss';
 
 /** Far below any score, and finite: a padded row without a single real token before it must not become NaN. */
@@ -190,7 +192,7 @@ export function activate(g: GraphBuilder, x: Value, activation: Activation): Val
   return g.gelu(x, activation === 'gelu' ? 'none' : 'tanh');
 }
 
-/** Logits [N,V] and the loss of every row [N,1]: -log softmax(logits)[target]. */
+/** Logits [N,V], before a cap too, and the loss of every row [N,1]: -log softmax(logits)[target]. */
 export function unembed(
   g: GraphBuilder,
   spec: Pick<TransformerSpec, 'logitCap'>,
@@ -198,6 +200,7 @@ export function unembed(
   head: Value,
 ): void {
   const products = g.gemm(normalized, head, undefined, { transB: true });
-  const logits = g.named(LOGITS, softCap(g, products, spec.logitCap));
+  const uncapped = spec.logitCap === undefined ? products : g.named(UNCAPPED, products);
+  const logits = g.named(LOGITS, softCap(g, uncapped, spec.logitCap));
   g.named(LOSS, g.op('Neg', [g.gatherElements(g.logSoftmax(logits), INPUTS.targets, 1)]));
 }

@@ -31,12 +31,21 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   gemma3_text: { parse: parseGemma3, build: buildGated },
 };
 
+/** Why an architecture is not among them, where that says more than its name. */
+function reason(config: Config, type: string): string {
+  if (/moe|mixtral|^llama4|gpt_oss|^deepseek_v/.test(type) || config.num_experts || config.num_local_experts)
+    return ': its MLPs are mixtures of experts, whose routing is not built';
+  if (/mamba|rwkv|jamba|^lfm/.test(type)) return ': it is no transformer, or not only one';
+  if (/^t5|^bart|^whisper|^mbart|^pegasus/.test(type)) return ': it is an encoder with a decoder';
+  return '';
+}
+
 /** The family of a config.json. Throws for an architecture that is not supported and names those that are. */
 export function findFamily(config: Config, folder: string): Family {
   const type = config.model_type;
   if (typeof type === 'string' && Object.hasOwn(FAMILIES, type)) return FAMILIES[type]!;
   const architectures = Array.isArray(config.architectures) ? ` (${config.architectures.join(', ')})` : '';
   throw new Error(
-    `${folder}: architecture ${JSON.stringify(type)}${architectures} is not supported. Supported model_type: ${Object.keys(FAMILIES).sort().join(', ')}.`,
+    `${folder}: architecture ${JSON.stringify(type)}${architectures} is not supported${reason(config, String(type))}. Supported model_type: ${Object.keys(FAMILIES).sort().join(', ')}.`,
   );
 }
