@@ -248,6 +248,7 @@ const cases: Record<string, Case> = {
       signal,
     });
   },
+  listModels: (signal) => library.listModels({ signal }),
   'inspect, a model': (signal) => library.inspect(modelPath, { signal }),
   'inspect, an SAE': (signal) => library.inspect(saePath, { signal }),
   'inspect, a corpus': (signal) => library.inspect(corpusPath, { signal }),

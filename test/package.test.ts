@@ -61,6 +61,7 @@ describe('package', () => {
         "inspect",
         "joinMemory",
         "latentColumn",
+        "listModels",
         "loadSae",
         "logitEffects",
         "measureSae",

@@ -140,24 +140,30 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
 
   signal?.throwIfAborted();
   for (const [u, scatter] of measures.scatter.perUnit().entries()) measures.rows.addAt(u, 1, scatter);
+  const { name, hash, quantization } = model.info;
+  const summary = summarize({
+    candidates: candidates.map(({ name, kind }, c) => ({ name, kind, tally: measures.tallies[c] })),
+    rows,
+    rowSums: measures.rows.sums(),
+    ceSums: measures.ce.sums(),
+    klSums: measures.kl.sums(),
+    unit: resample,
+    seed,
+    resamples,
+  });
   return evalResultSchema.parse({
     schemaVersion: evalSchemaVersion,
-    model: { name: model.info.name, hash: model.info.hash },
+    model: { name, hash },
     hook,
     rows,
     excludedRows,
     ceTokens: ceCount,
     klTokens: klCount,
-    ...summarize({
-      candidates: candidates.map(({ name, kind }, c) => ({ name, kind, tally: measures.tallies[c] })),
-      rows,
-      rowSums: measures.rows.sums(),
-      ceSums: measures.ce.sums(),
-      klSums: measures.kl.sums(),
-      unit: resample,
-      seed,
-      resamples,
-    }),
+    ...summary,
+    notes: [
+      ...(quantization === undefined ? [] : [`The model's weights: ${quantization}.`]),
+      ...summary.notes,
+    ],
   } satisfies EvalResult);
 }
 

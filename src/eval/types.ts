@@ -17,7 +17,8 @@ export type Candidate = {
 
 /** The part of a model that evaluation needs. */
 export type EvalModel = Pick<Model, 'run' | 'lossPerToken' | 'lastResidual' | 'headLogits'> & {
-  readonly info: Pick<Model['info'], 'name' | 'hash' | 'D'> & Partial<Pick<Model['info'], 'encoder'>>;
+  readonly info: Pick<Model['info'], 'name' | 'hash' | 'D'> &
+    Partial<Pick<Model['info'], 'encoder' | 'quantization'>>;
 };
 
 /**

@@ -1,5 +1,6 @@
 export * from './arrow.ts';
 export * from './float16.ts';
+export * from './gguf/index.ts';
 export * from './int8-blocks.ts';
 export * from './latent-cache.ts';
 export * from './npy.ts';

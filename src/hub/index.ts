@@ -2,6 +2,7 @@
 export { isCommit } from './cache.ts';
 export { type Dataset, openHubDataset, parseDatasetArgument } from './dataset.ts';
 export { HubError, HubMissing, HubUnreachable } from './errors.ts';
+export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolder } from './local.ts';
 export { openHubModel } from './model.ts';
 export { type Change, type ExistingRepo, type Pushed, type PushFile, pageOf, pushFiles } from './push.ts';
 export { openHubSae } from './sae.ts';

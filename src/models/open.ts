@@ -5,6 +5,7 @@ import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { openTokenizer } from './folder-tokenizer.ts';
+import { ggufConversion } from './gguf/convert.ts';
 import { openModelFolder } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
 import { openOnnxModel } from './onnx/open.ts';
@@ -37,6 +38,13 @@ const parameterCount = ({ initializers }: Graph): number => {
   return total;
 };
 
+/** The folder of a model argument; a GGUF file stands for the folder that it becomes. */
+async function openLocation(location: string, access: HubAccess): Promise<ByteFolder> {
+  const platform = getPlatform();
+  const converted = await platform.openConverted?.(location, ggufConversion, access);
+  return converted ?? (await platform.openFolder(location, access));
+}
+
 /** `openModel` with one thing made wrong, for the mutation gate. */
 export async function openMutatedModel(
   location: string | ByteFolder,
@@ -49,7 +57,7 @@ export async function openMutatedModel(
   };
   const { signal } = access;
   signal?.throwIfAborted();
-  const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
+  const folder = typeof location === 'string' ? await openLocation(location, access) : location;
   if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, settings, signal);
   const model = await openModelFolder(folder);
   try {
@@ -68,6 +76,7 @@ export async function openMutatedModel(
     const configured = ids(model.config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
     signal?.throwIfAborted();
+    const { quantization } = model.weights.files[0]?.metadata ?? {};
     const info: ModelInfo = {
       name: model.name,
       family: spec.family,
@@ -83,6 +92,7 @@ export async function openMutatedModel(
       eosTokenIds: ids(model.generationConfig.eos_token_id ?? model.config.eos_token_id),
       parameters: parameterCount(built),
       hash: model.hash,
+      ...(quantization === undefined ? {} : { quantization }),
       ...(folder.origin ? { origin: folder.origin } : {}),
     };
     return createRuntime({
@@ -103,8 +113,8 @@ export async function openMutatedModel(
  * Opens a model in Hugging Face layout: config.json, one or many safetensors files, tokenizer.json. Weights stay in those
  * files. Sessions are opened on first use, one per set of hooks.
  *
- * @param location a folder's path, a model of the Hugging Face hub as `org/name[@revision]`, or a folder object (in the browser: from a URL
- *   prefix or from bytes)
+ * @param location a folder's path, a model of the Hugging Face hub as `org/name[@revision]`, a GGUF file (a path, `ollama:NAME[:TAG]`, or
+ *   its name in llama.cpp's cache), or a folder object (in the browser: from a URL prefix or from bytes)
  * @throws for an unsupported architecture (names what is supported), missing, truncated or wrongly shaped weights
  * @example
  * const model = await openModel('models/tiny-llama');

@@ -52,6 +52,8 @@ export type ModelInfo = {
   readonly parameters: number;
   /** sha256 over config.json and the weight files' headers and sizes; identifies a model in run.json. */
   readonly hash: string;
+  /** How the weights were stored where that loses something: `Q4_1, dequantised to float32`. */
+  readonly quantization?: string;
   /** When it came from the hub. */
   readonly origin?: HubOrigin;
 };

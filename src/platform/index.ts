@@ -1,3 +1,3 @@
 export { getPlatform } from './current.ts';
 export { fromBytes } from './memory.ts';
-export type { ByteFolder, ByteSource, HubOrigin, Ort, WorkerPort } from './types.ts';
+export type { ByteFolder, ByteSource, Conversion, HubOrigin, Ort, WorkerPort } from './types.ts';

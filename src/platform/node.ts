@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import {
+  findGguf,
   type HubAccess,
   HubMissing,
   HubUnreachable,
@@ -18,9 +19,10 @@ import {
   openHubSae,
   parseModelId,
 } from '../hub/index.ts';
+import { convertedFolder } from './converted.ts';
 import { setPlatform } from './current.ts';
 import { checkRange } from './memory.ts';
-import type { ByteFolder, ByteSource, Platform, WorkerHandle } from './types.ts';
+import type { ByteFolder, ByteSource, Conversion, Platform, WorkerHandle } from './types.ts';
 
 /** Opens a file for reading by range. Throws when it is missing or not a file; the message names it. */
 export async function openFile(path: string): Promise<ByteSource> {
@@ -113,6 +115,22 @@ const folderAt = (path: string, name: string): ByteFolder => ({
   open: (file) => openFile(join(path, file)),
 });
 
+async function openConverted(
+  location: string,
+  conversion: Conversion,
+  access: HubAccess = {},
+): Promise<ByteFolder | undefined> {
+  const path = await findGguf(location);
+  if (path === undefined) return undefined;
+  const source = await openFile(path);
+  try {
+    const onDisk = { ...source, realPath: source.realPath! };
+    return folderAt(await convertedFolder(onDisk, location, conversion, access), location);
+  } finally {
+    await source.close?.();
+  }
+}
+
 /** The compiled bootstrap: Node 20 runs no TypeScript, so a worker started from the sources still runs from dist. */
 function workerBootstrap(): string {
   const here = import.meta.url;
@@ -164,6 +182,7 @@ export const nodePlatform: Platform = {
   threads: availableParallelism(),
   spawnWorker,
   openFolder,
+  openConverted,
   now: () => performance.now(),
 };
 

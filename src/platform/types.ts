@@ -32,6 +32,27 @@ export type ByteFolder = {
   open(file: string): Promise<ByteSource>;
 };
 
+/** How a model in one file becomes a folder, for a cache. */
+export type Conversion = {
+  /** Raised when the same file would give another folder. */
+  readonly version: number;
+  convert(
+    source: ByteSource,
+    name: string,
+    sha256: string,
+  ): Promise<{
+    readonly files: ReadonlyMap<string, Uint8Array>;
+    /** The one file too large for memory. */
+    readonly large: {
+      readonly file: string;
+      readonly byteLength: number;
+      chunks(signal?: AbortSignal): AsyncIterable<Uint8Array>;
+    };
+    /** What the file is, in some words. */
+    readonly note: string;
+  }>;
+};
+
 /** The part of the ONNX Runtime package that the core uses; the Node, web and WebGPU builds all have it. */
 export type Ort = {
   readonly InferenceSession: typeof InferenceSession;
@@ -76,6 +97,15 @@ export type Platform = {
    * downloaded is what a model, or an SAE, is made of.
    */
   openFolder(location: string, access?: HubAccess, kind?: 'model' | 'sae'): Promise<ByteFolder>;
+  /**
+   * The folder that a GGUF file becomes, kept in the user's cache from the first time on: by path, by `ollama:NAME[:TAG]`, or by name in
+   * llama.cpp's cache. Undefined for a location that means no GGUF file. Node only.
+   */
+  openConverted?(
+    location: string,
+    conversion: Conversion,
+    access?: HubAccess,
+  ): Promise<ByteFolder | undefined>;
   /** Milliseconds from a fixed point, for durations. */
   now(): number;
 };

@@ -13,7 +13,11 @@ const count = z.int().nonnegative();
 
 /** What the rows depend on: a harvest is continued only by one that agrees in all of it. */
 export const harvestOriginSchema = z.strictObject({
-  model: z.strictObject({ name: z.string(), hash: z.string().describe('As in run.json.') }),
+  model: z.strictObject({
+    name: z.string(),
+    hash: z.string().describe('As in run.json.'),
+    quantization: z.string().optional().describe('As in run.json.'),
+  }),
   tokenizerHash: z.string().optional().describe('sha256 of tokenizer.json.'),
   hook: z.string(),
   part: z.enum(['train', 'heldout']).describe('Which documents the rows are of.'),

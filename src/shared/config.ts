@@ -6,7 +6,7 @@ export const trainFields = z.strictObject({
   model: z
     .string()
     .describe(
-      'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), or org/name[@revision] of the hub.',
+      'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), org/name[@revision] of the hub, a GGUF file, or ollama:NAME[:TAG].',
     )
     .optional(),
   hook: z

@@ -14,6 +14,10 @@ export const provenanceSchema = z.strictObject({
       family: z.string(),
       hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
       parameters: z.int().nonnegative(),
+      quantization: z
+        .string()
+        .optional()
+        .describe('How the weights were stored where that loses something: `Q4_1, dequantised to float32`.'),
       commit: z.string().optional().describe('Of the repository on the hub that it came from.'),
       files: z
         .record(z.string(), z.string())

@@ -159,6 +159,7 @@ async function openParts(
   const { saekit } = environment();
   const { hash: tokenizerHash } = tokenizerOf(model);
   const { excludeSpecial, excludeFirst, dtype, roles } = config;
+  const { name, hash, quantization } = model.info;
   const parts: Part[] = [];
   for (const part of ['train', 'heldout'] as const) {
     const tokens = part === 'train' ? config.tokens : config.heldoutTokens;
@@ -167,7 +168,7 @@ async function openParts(
     const writers: ShardWriter[] = [];
     for (const { hook, D, folder, rowsPerShard } of plan.hooks) {
       const origin: HarvestOrigin = {
-        model: { name: model.info.name, hash: model.info.hash },
+        model: { name, hash, ...(quantization === undefined ? {} : { quantization }) },
         ...(tokenizerHash ? { tokenizerHash } : {}),
         ...{ hook, part, data, documents, split },
         ...(roles ? { roles } : {}),

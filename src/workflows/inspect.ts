@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
+import { findGguf } from '../hub/index.ts';
+import type { HubAccess } from '../hub/types.ts';
 import { describeOnnx, type OnnxDescription, openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { loadSae, type SaeConfig } from '../sae/index.ts';
@@ -14,6 +16,7 @@ import type { GridFile } from '../shared/grid.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
 import { lockOwner, NoActivations, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
+import { hubAccess } from './hub.ts';
 import {
   type ActivationsInspection,
   type HarvestInspection,
@@ -73,11 +76,11 @@ export type Inspection =
 /** Documents looked at for the table of registers. */
 const LOOK_AT = 2000;
 
-export type InspectOptions = {
+/** With the progress of a GGUF file's conversion, and a signal. */
+export type InspectOptions = HubAccess & {
   readonly textField?: string;
   /** Compare every byte of harvested activations with its checksum. */
   readonly verify?: boolean;
-  readonly signal?: AbortSignal;
   /** Bytes compared. */
   readonly onVerify?: (done: number, total: number) => void;
 };
@@ -97,6 +100,8 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   signal?.throwIfAborted();
   const stop = signal ? { signal } : {};
   const info = await stat(path).catch(() => undefined);
+  // Before the message that there is no such file: this one knows where else GGUF files lie.
+  if (path.startsWith('ollama:') || path.endsWith('.gguf')) return await inspectModel(path, options);
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>
     stat(join(path, file)).then(
@@ -116,11 +121,8 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
       const { config } = await loadSae(path, stop);
       return { kind: 'sae', config, ...(await readResults(path)) };
     }
-    if (await has('config.json')) {
-      const model = await openModel(path, stop);
-      await model.close();
-      return { kind: 'model', info: model.info, hooks: model.hooks };
-    }
+    if ((await has('config.json')) || (await findGguf(path)) !== undefined)
+      return await inspectModel(path, options);
     const harvested = await inspectHarvest(path, options);
     if (harvested) return { kind: 'harvest', ...harvested };
   }
@@ -140,6 +142,12 @@ async function inspectOnnx(path: string, stop: { readonly signal?: AbortSignal }
   const model = await openModel(path, stop);
   await model.close();
   return { kind: 'onnx', file, info: model.info };
+}
+
+async function inspectModel(path: string, access: HubAccess): Promise<Inspection> {
+  const model = await openModel(path, hubAccess(access));
+  await model.close();
+  return { kind: 'model', info: model.info, hooks: model.hooks };
 }
 
 async function inspectRun(path: string): Promise<RunInspection> {

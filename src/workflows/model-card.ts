@@ -102,7 +102,7 @@ function head(source: CardSource): string {
   const modelText =
     model === undefined
       ? undefined
-      : `${onHub ? hubLink(model) : code(model)}${info && !onHub ? ' (not from the hub)' : ''}${info ? `, ${info.family}, ${count(info.parameters)} parameters` : ''}${info?.commit ? `, commit ${code(info.commit.slice(0, 12))}` : ''}`;
+      : `${onHub ? hubLink(model) : code(model)}${info && !onHub ? ' (not from the hub)' : ''}${info ? `, ${info.family}, ${count(info.parameters)} parameters` : ''}${info?.quantization ? `, ${info.quantization}` : ''}${info?.commit ? `, commit ${code(info.commit.slice(0, 12))}` : ''}`;
   const rows = [
     ['model', modelText],
     ['hook', hook === undefined ? undefined : `${code(hook)}, width D = ${count(D)}`],

@@ -18,6 +18,7 @@ export const textProvenance = (
     family: model.family,
     hash: model.hash,
     parameters: model.parameters,
+    ...(model.quantization === undefined ? {} : { quantization: model.quantization }),
     ...model.origin,
   },
   data: corpus.files.map(({ path, origin = path, bytes, sha256, documents }) => ({

@@ -4,6 +4,7 @@ import { inspect } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
+import { createDownloads } from '../output/downloads.ts';
 import { inspectionText } from '../output/inspection.ts';
 
 const example = `
@@ -11,6 +12,7 @@ Examples:
   saekit inspect runs/first                   progress, metrics, evaluation, features
   saekit inspect demo/model                   its shape and every hook that can be read
   saekit inspect model.onnx                   inputs, tensors, and which are the residual stream
+  saekit inspect ollama:smollm2:135m          the same of a model of Ollama, or of a .gguf file
   saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers
   saekit inspect acts --verify                harvested activations, every byte compared with its checksum
   saekit inspect vit/patches.npy              activations of another program; PATH#NAME chooses one of several`;
@@ -41,17 +43,20 @@ export function addInspectCommand(program: Command): void {
       tensors?: boolean;
     }>();
     await withContext({ json }, async (context) => {
-      const { print, style, signal } = context;
+      const { print, style } = context;
       const counter = createCounter(context, 'MB compared');
+      const downloads = createDownloads(context);
       try {
         const found = await inspect(path, {
-          ...{ textField, verify, signal },
+          ...{ textField, verify, ...downloads.access },
           onVerify: (done, total) => counter.update(done / 1e6, total / 1e6),
         });
         counter.end();
+        downloads.end();
         print(json ? JSON.stringify(found) : inspectionText(path, found, { style, features, tensors }));
       } finally {
         counter.end();
+        downloads.end();
       }
     });
   });

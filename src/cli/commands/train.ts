@@ -143,7 +143,8 @@ export function freeFolder({
   latents,
 }: Pick<TrainConfig, 'model' | 'activations' | 'latents'>): string {
   const origin = model?.replace(/^([^/@]+\/[^/@]+)@.*$/, '$1') ?? activations.replace(/#.*$/, '');
-  const name = `runs/${basename(origin.replace(/[\\/]+$/, '')) || 'model'}-${latents}`;
+  const last = basename(origin.replace(/[\\/]+$/, '')).replace(/^ollama:|\.gguf$/g, '');
+  const name = `runs/${last.replaceAll(':', '-') || 'model'}-${latents}`;
   for (let i = 1; ; i++) {
     const folder = i === 1 ? name : `${name}-${i}`;
     if (!existsSync(folder)) return folder;

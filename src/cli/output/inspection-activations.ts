@@ -1,7 +1,7 @@
 import { basename, relative } from 'node:path';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
-import { bytes, grouped } from './numbers.ts';
+import { bytes, grouped, stored } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
 
@@ -30,7 +30,7 @@ export function harvestText(path: string, { folders, writer, verified }: Harvest
     ['activations', `${path}, by saekit ${saekit}`],
     ['state', state],
     ['hook', severalHooks ? '' : origin.hook],
-    ['model', `${origin.model.name}, hash ${origin.model.hash.slice(0, 16)}`],
+    ['model', `${origin.model.name}${stored(origin.model)}, hash ${origin.model.hash.slice(0, 16)}`],
     ['text', origin.data.map((file) => file.path).join(', ')],
     ['split', origin.split],
     ['context', `${origin.contextLength}${left.length > 0 ? `, without ${left.join(', ')}` : ''}`],

@@ -8,7 +8,7 @@ import { cardText } from './card.ts';
 import { sparkline } from './charts.ts';
 import { gridInspectionText } from './grid-view.ts';
 import { activationsText, harvestText } from './inspection-activations.ts';
-import { bytes, grouped, short } from './numbers.ts';
+import { bytes, grouped, short, stored } from './numbers.ts';
 import { onnxText } from './onnx.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
@@ -106,10 +106,10 @@ function originRows({ provenance: { model, activations } }: Run): [string, strin
   return [
     ...(model
       ? [
-          ['model', `${model.name}, ${model.family}, ${short(model.parameters)} parameters`] as [
-            string,
-            string,
-          ],
+          [
+            'model',
+            `${model.name}, ${model.family}, ${short(model.parameters)} parameters${stored(model)}`,
+          ] as [string, string],
         ]
       : []),
     ...(activations
@@ -150,6 +150,7 @@ function modelText(path: string, { info, hooks }: Inspection & { kind: 'model' }
   const rows: [string, string][] = [
     ['model', path],
     ['family', info.family],
+    ...(info.quantization === undefined ? [] : [['weights', info.quantization] as [string, string]]),
     [
       'shape',
       `${info.layers} layers, D ${info.D}, ${info.heads} heads${info.kvHeads === info.heads ? '' : ` (${info.kvHeads} for keys and values)`}, ${short(info.parameters)} parameters`,

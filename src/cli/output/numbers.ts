@@ -43,3 +43,7 @@ export const percent = (share: number): string =>
 
 /** "1 in 410": how rarely something happens. */
 export const oneIn = (share: number): string => (share > 0 ? `1 in ${grouped(1 / share)}` : 'never');
+
+/** `, Q4_1, dequantised to float32`, where a model's weights were quantised. */
+export const stored = ({ quantization }: { readonly quantization?: string | undefined }): string =>
+  quantization === undefined ? '' : `, ${quantization}`;

@@ -1,7 +1,7 @@
 import { peakMemory } from '../../workflows/index.ts';
 import type { TrainPlan } from '../../workflows/types.ts';
 import { memoryPairs } from './memory.ts';
-import { bytes, grouped, short } from './numbers.ts';
+import { bytes, grouped, short, stored } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs } from './table.ts';
 
@@ -50,7 +50,7 @@ export function originLines(
   return [
     [
       'model',
-      `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters`,
+      `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters${stored(model)}`,
     ],
     ['hook', `${settings.hook}${D === model.D ? '' : `, ${D} wide`}${given}`],
   ];

@@ -68,6 +68,7 @@ export function textSource(model: Model, corpus: Corpus): Source {
       context_size: settings.contextLength,
       prepend_bos: info.bosTokenId !== undefined,
       model_hash: info.hash,
+      ...(info.quantization === undefined ? {} : { model_quantization: info.quantization }),
     }),
     async measure({ config, settings }, sae, moments, { frozen, signal, onProgress }) {
       if (corpus.heldout.count === 0) return undefined;

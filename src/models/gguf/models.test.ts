@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { relativeError } from '../../../test/golden/models/compare.ts';
+import { joinChunks, readSafetensors } from '../../formats/index.ts';
+import { fromBytes } from '../../platform/index.ts';
+import { folderFromBytes } from '../../platform/memory.ts';
+import '../../platform/node.ts';
+import { openModel } from '../open.ts';
+import { convertGguf } from './convert.ts';
+
+const golden = (name: string) =>
+  new Uint8Array(readFileSync(new URL(`../../../test/golden/gguf/${name}`, import.meta.url)));
+
+async function openGguf(bytes: Uint8Array, name: string) {
+  const { files, weights, quantization } = await convertGguf(fromBytes(bytes), name);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of weights.chunks()) chunks.push(chunk);
+  const whole = joinChunks(chunks);
+  expect(whole.length).toBe(weights.byteLength);
+  const folder = folderFromBytes(name, new Map([...files, ['model.safetensors', whole]]));
+  return { model: await openModel(folder, { threads: 1 }), quantization };
+}
+
+describe('a model as llama.cpp writes it gives the logits of PyTorch', () => {
+  const kinds: [string, string | undefined][] = [
+    ['llama', 'Q8_0, dequantised to float32'],
+    ['qwen2', 'Q4_0, dequantised to float32'],
+    ['qwen3', 'Q5_1, dequantised to float32'],
+    ['gemma2', undefined],
+    ['gemma3', undefined],
+    ['gpt2', 'Q8_0, dequantised to float32'],
+    ['gptneox', 'Q5_0, dequantised to float32'],
+  ];
+  test.each(kinds)('%s', async (kind, stored) => {
+    const expected = await readSafetensors(fromBytes(golden('logits.safetensors')));
+    const ids = new Int32Array((await expected.read(`${kind}/ids`)) as Int32Array);
+    const { model, quantization } = await openGguf(golden(`${kind}.gguf`), `${kind}.gguf`);
+    expect(quantization).toBe(stored);
+    expect(model.info.quantization).toBe(stored);
+    const batch = { ids, mask: new Uint8Array(ids.length).fill(1), B: 1, T: ids.length };
+    const { logits } = await model.run(batch, { logits: true });
+    const [T, V] = expected.tensors.get(`${kind}/logits`)!.shape as [number, number];
+    const data = await expected.readFloat32(`${kind}/logits`);
+    expect(relativeError(logits!, { data, dims: [1, T, V] })).toBeLessThan(1e-5);
+    await model.close();
+  });
+});
+
+describe('what cannot be right is refused before a byte is written', () => {
+  /** The file with one text in it replaced by another as long. */
+  const patched = (kind: string, from: string, to: string): Uint8Array => {
+    expect(to.length).toBe(from.length);
+    const bytes = Buffer.from(golden(`${kind}.gguf`));
+    let count = 0;
+    for (let at = bytes.indexOf(from); at >= 0; at = bytes.indexOf(from, at + 1), count++)
+      bytes.write(to, at);
+    expect(count).toBeGreaterThan(0);
+    return new Uint8Array(bytes);
+  };
+  const cases: [string, Uint8Array, RegExp][] = [
+    [
+      'an architecture that is not known',
+      patched('llama', 'llama', 'mamba'),
+      /^x\.gguf: general\.architecture "mamba" is not supported\. Supported: gemma2, .*qwen3\./,
+    ],
+    [
+      'a tensor that has no place',
+      patched('llama', 'blk.0.ffn_gate.weight', 'blk.0.ffn_gote.weight'),
+      /^x\.gguf: tensor blk\.0\.ffn_gote\.weight has no place in a model of this architecture/,
+    ],
+    [
+      'a tensor of a layer that is not there',
+      patched('qwen3', 'blk.0.attn_q.weight', 'blk.9.attn_q.weight'),
+      /^x\.gguf: tensor model\.layers\.0\.self_attn\.q_proj\.weight is missing/,
+    ],
+    [
+      'a key that must be there',
+      patched('qwen2', 'block_count', 'block_c0unt'),
+      /^x\.gguf: qwen2\.block_count is missing/,
+    ],
+    [
+      'factors of rotary positions that are not Llama 3’s',
+      patched('llama', 'llama.rope.freq_base', 'llama.rope.freq_bose'),
+      /rotary factors in rope_freqs\.weight \(up to 8\) are not those of Llama 3's scaling/,
+    ],
+  ];
+  test.each(cases)('%s', async (_, bytes, message) => {
+    await expect(convertGguf(fromBytes(bytes), 'x.gguf')).rejects.toThrow(message);
+  });
+
+  test('a quantisation that is not read, by name', async () => {
+    const bytes = golden('qwen2.gguf');
+    const name = Buffer.from(bytes).indexOf('blk.0.ffn_up.weight');
+    // Behind the name: rank, two sizes, type 2 (Q4_0). Types of the same block size: 20 is IQ4_NL.
+    expect(bytes[name + 19 + 4 + 16]).toBe(2);
+    bytes[name + 19 + 4 + 16] = 20;
+    await expect(convertGguf(fromBytes(bytes), 'x.gguf')).rejects.toThrow(
+      /^x\.gguf: tensor blk\.0\.ffn_up\.weight is IQ4_NL, which is not read\. Read are F32, .*Q6_K/,
+    );
+  });
+});

@@ -1,0 +1,142 @@
+/**
+ * Folders made from one large file, kept in the user's cache beside the sha256 of that file:
+ *
+ *     HF_HOME/assets/saekit/gguf/SHA256-vN/       the folder; it appears by one rename, whole
+ *     HF_HOME/assets/saekit/gguf/seen/KEY.json    sha256 of a file that was read before, by path, size and time
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { hubSettings } from '../hub/index.ts';
+import type { HubAccess } from '../hub/types.ts';
+import type { ByteSource, Conversion } from './types.ts';
+
+const READ_BYTES = 8 * 2 ** 20;
+/** A folder half made that nobody has written to for this long is of a process that died. */
+const ABANDONED_MS = 60 * 60 * 1000;
+/** Room left on the disk beside what is written. */
+const SPARE_BYTES = 64 * 2 ** 20;
+
+/** Where converted models lie. */
+export const convertedRoot = (): string => join(hubSettings().assets, 'gguf');
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6).toLocaleString('en')} MB`;
+const exists = (path: string): Promise<boolean> => stat(path).then(Boolean, () => false);
+
+/** The sha256 of a file: read once, then remembered as long as path, size and time of change stay. */
+async function fileHash(
+  source: ByteSource & { readonly realPath: string },
+  name: string,
+  { signal, onDownload }: HubAccess,
+): Promise<string> {
+  const info = await stat(source.realPath, { bigint: true });
+  const state = `${info.size} ${info.mtimeNs} ${info.ino}`;
+  const key = createHash('sha256').update(source.realPath).digest('hex').slice(0, 32);
+  const note = join(convertedRoot(), 'seen', `${key}.json`);
+  const known = await readFile(note, 'utf8')
+    .then(JSON.parse, () => undefined)
+    .catch(() => undefined);
+  if (known?.state === state && /^[0-9a-f]{64}$/.test(known.sha256)) return known.sha256;
+  const hash = createHash('sha256');
+  const total = source.byteLength;
+  for (let at = 0; at < total; at += READ_BYTES) {
+    signal?.throwIfAborted();
+    onDownload?.({ name: `${name}: checksum`, done: at, total });
+    hash.update(await source.slice(at, Math.min(total, at + READ_BYTES)));
+  }
+  onDownload?.({ name: `${name}: checksum`, done: total, total });
+  const sha256 = hash.digest('hex');
+  const temporary = `${note}.tmp-${randomUUID()}`;
+  await mkdir(dirname(note), { recursive: true });
+  await writeFile(temporary, JSON.stringify({ path: source.realPath, state, sha256 }));
+  await rename(temporary, note);
+  return sha256;
+}
+
+/** Removes what processes that died left half made. */
+async function removeAbandoned(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (!name.includes('.tmp-')) continue;
+    const newest = Math.max(
+      ...(await Promise.all(
+        [join(root, name), join(root, name, 'model.safetensors')].map((path) =>
+          stat(path).then(
+            ({ mtimeMs }) => mtimeMs,
+            () => 0,
+          ),
+        ),
+      )),
+    );
+    if (Date.now() - newest > ABANDONED_MS) await rm(join(root, name), { recursive: true, force: true });
+  }
+}
+
+async function writeFlushed(
+  path: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    for await (const chunk of chunks) await handle.writeFile(chunk);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * The folder that `convert` makes of a file, made now or found in the cache. Nothing is kept of a conversion that fails or is stopped.
+ *
+ * @throws when the disk has no room, with the sizes; what `convert` throws; the signal's reason
+ */
+export async function convertedFolder(
+  source: ByteSource & { readonly realPath: string },
+  name: string,
+  { version, convert }: Conversion,
+  access: HubAccess,
+): Promise<string> {
+  const { signal, onDownload, onNote } = access;
+  const root = convertedRoot();
+  const sha256 = await fileHash(source, name, access);
+  const folder = join(root, `${sha256}-v${version}`);
+  if (await exists(folder)) return folder;
+
+  const { files, large, note } = await convert(source, name, sha256);
+  await mkdir(root, { recursive: true });
+  await removeAbandoned(root);
+  const { bavail, bsize } = await statfs(root);
+  const total = large.byteLength + [...files.values()].reduce((sum, file) => sum + file.length, 0);
+  if (total + SPARE_BYTES > bavail * bsize)
+    throw new Error(
+      `${name}: in float32 it takes ${megabytes(total)}, and ${megabytes(bavail * bsize)} are free where ${root} lies. Free some space, or set HF_HOME to a folder on another disk.`,
+    );
+  onNote?.(
+    `${name}: ${note}, ${megabytes(source.byteLength)}. Written once as float32, ${megabytes(total)}, to ${folder}`,
+  );
+  const temporary = `${folder}.tmp-${randomUUID()}`;
+  try {
+    await mkdir(temporary);
+    for (const [file, bytes] of files) await writeFlushed(join(temporary, file), [bytes]);
+    await writeFlushed(join(temporary, large.file), counted());
+    signal?.throwIfAborted();
+    await rename(temporary, folder);
+  } catch (error) {
+    // Another process was faster: its folder is as good.
+    if (await exists(folder)) return folder;
+    throw error;
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  return folder;
+
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    let done = 0;
+    const title = `${name}: to float32`;
+    onDownload?.({ name: title, done, total: large.byteLength });
+    for await (const chunk of large.chunks(signal)) {
+      yield chunk;
+      done += chunk.length;
+      onDownload?.({ name: title, done, total: large.byteLength });
+    }
+  }
+}
