@@ -93,6 +93,7 @@ export {
 export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
+export { type GenerateConfig, type GenerateConfigInput, generateConfigSchema } from './shared/generate.ts';
 export { expandGrid, type Grid, type GridFile, gridSchema } from './shared/grid.ts';
 export { type HarvestConfig, type HarvestConfigInput, harvestConfigSchema } from './shared/harvest.ts';
 export type { Run } from './shared/run.ts';

@@ -168,6 +168,7 @@ const cases: Record<string, Case> = {
   sentenceVectors: (signal) => library.sentenceVectors(model, MANY, { maxTokens: 16, signal }),
   'model.generateBatch': (signal) =>
     model.generateBatch(['the', 'a'], { maxNewTokens: 5, capture: HOOK, signal }),
+  writeText: (signal) => library.writeText(model, { prompt: 'the', chat: true, maxNewTokens: 5, signal }),
   'model.stream': (signal) => drain(model.stream('the', { maxNewTokens: 5, signal })),
   'model.chat': (signal) => model.chat([{ role: 'user', content: 'the' }], { maxNewTokens: 5, signal }),
   runWithSaes: (signal) => library.runWithSaes(model, ['the river'], [sae], { signal }),

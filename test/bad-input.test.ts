@@ -68,6 +68,16 @@ describe('bad usage ends with status 2 and says what to do', () => {
       () => ['generate', '--prompt', 'x', '--latent', '3'],
       /--latent needs --sae/,
     ],
+    [
+      'a top-p that is no share',
+      () => ['generate', '--model', model, '--prompt', 'x', '--top-p', '2'],
+      /--top-p: found 2, expected/,
+    ],
+    [
+      'a system message without a conversation',
+      () => ['generate', '--model', model, '--prompt', 'x', '--system', 'y'],
+      /--system needs --chat/,
+    ],
     ['--resume with other settings', () => ['train', '--resume', work, '--k', '4'], /takes no k/],
   ];
   for (const [name, args, message] of cases) {

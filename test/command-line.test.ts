@@ -68,7 +68,7 @@ describe('good input', () => {
       '3',
       '--prompt',
       'the river',
-      '--tokens',
+      '--max-tokens',
       '8',
       '--json',
     ]);
@@ -76,6 +76,24 @@ describe('good input', () => {
     expect(samples.steered).not.toBe(samples.without);
     expect(samples.random).not.toBe(samples.steered);
   }, 120_000);
+
+  it('writes from standard input, from a config file, up to a stop string, in a conversation', async () => {
+    const greedy = ['--temperature', '0', '--max-tokens', '12'];
+    const given = await saekit(['generate', '--model', model, '--prompt', 'the river', ...greedy]);
+    expect(given.status).toBe(0);
+    const text = given.stdout.replace(/\n$/, '');
+    expect(text.length).toBeGreaterThan(4);
+    const piped = await saekit(['generate', '--model', model, ...greedy, '--json'], { input: 'the river\n' });
+    expect(JSON.parse(piped.stdout)).toEqual({ prompt: 'the river', text });
+    const file = join(work, 'generate.json');
+    writeFileSync(file, JSON.stringify({ model, prompt: 'the river', temperature: 0, maxTokens: 12 }));
+    const stop = text.slice(2, 4);
+    const stopped = await saekit(['generate', '--config', file, '--stop', stop, '--json']);
+    expect(JSON.parse(stopped.stdout).text).toBe(text.slice(0, text.indexOf(stop)));
+    const chat = await saekit(['generate', '--model', model, '--chat', '--prompt', 'x']);
+    expect(chat.stderr).toMatch(/no chat template. Put chat_template.jinja into its folder/);
+    expect(chat.status).toBe(1);
+  }, 60_000);
 
   it('prints one JSON value with --json, and everything else on standard error', async () => {
     const { status, stdout, stderr } = await saekit([...small(newFolder(), 4), '--json']);

@@ -169,7 +169,7 @@ describe('behind a proxy', () => {
   beforeEach(() => Object.assign(proxy, { asked: [], refuse: false }));
 
   const generate = (env: Record<string, string>): Promise<Run> =>
-    saekit(['generate', '--model', 'tiny/llama', '--prompt', 'abc', '--tokens', '2', '--json'], {
+    saekit(['generate', '--model', 'tiny/llama', '--prompt', 'abc', '--max-tokens', '2', '--json'], {
       cwd: place,
       env: { ...environment, HF_HOME: newHome(), ...env },
     });

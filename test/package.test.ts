@@ -55,6 +55,7 @@ describe('package', () => {
         "fitPca",
         "folderWriter",
         "formatEvalTable",
+        "generateConfigSchema",
         "gridSchema",
         "harvest",
         "harvestConfigSchema",
@@ -95,6 +96,7 @@ describe('package', () => {
         "trainGrid",
         "trainSae",
         "verifyActivations",
+        "writeText",
       ]
     `);
   });

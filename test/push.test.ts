@@ -202,7 +202,7 @@ describe('what is sent', () => {
 
   it('steers from the hub, with the model that its run.json names; eval, which writes, says what to do', async () => {
     await push(hubRun);
-    const steer = ['--latent', '3', '--prompt', 'the river', '--tokens', '3', '--json'];
+    const steer = ['--latent', '3', '--prompt', 'the river', '--max-tokens', '3', '--json'];
     const [there, here] = await Promise.all(
       [name, hubRun].map((sae) => saekit(['generate', '--sae', sae, ...steer], { env: cli })),
     );

@@ -14,6 +14,8 @@ export {
   type SteeringDemo,
   type SteerOptions,
   steeredSamples,
+  type WriteOptions,
+  writeText,
 } from './steer.ts';
 export { type TokenizeOptions, tokenize } from './tokenize.ts';
 export {

@@ -1,22 +1,25 @@
 /** Text with and without one latent's direction added, beside a random direction of the same length: the control. */
 import { checkers } from '../demo/checkers.ts';
-import type { Model, SteerEdit } from '../models/types.ts';
+import type { GenerateOptions, Model } from '../models/types.ts';
 import type { Sae } from '../sae/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { FeatureCard } from '../shared/feature.ts';
 import { createRng } from '../shared/rng.ts';
 
-export type SteerOptions = {
+/** A text to write: the continuation of a prompt, or with `chat` the answer to it. */
+export type WriteOptions = GenerateOptions & {
   readonly prompt: string;
+  readonly chat?: boolean;
+  /** With `chat`, the system message before the prompt. */
+  readonly system?: string;
+};
+
+export type SteerOptions = Omit<WriteOptions, 'steer' | 'seed'> & {
   readonly hook: string;
   readonly latent: number;
   /** Added at every position, in units of the latent's own activation: the decoder row has length 1. */
   readonly strength: number;
-  readonly maxNewTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
   readonly seed: number;
-  readonly signal?: AbortSignal;
 };
 
 /** Continuations of the same prompt with the same seed. */
@@ -36,22 +39,24 @@ export async function steeredSamples(model: Model, sae: Sae, options: SteerOptio
   };
 }
 
-/** One continuation, with `strength` times a direction [D] added at the hook, or without. */
-async function sample(model: Model, options: SteerOptions, direction?: Float32Array): Promise<string> {
-  const { prompt, hook, strength, seed, signal, maxNewTokens, temperature, topP } = options;
-  const steer: SteerEdit | undefined = direction && {
-    hook,
-    directions: direction,
-    strengths: Float32Array.of(strength),
-  };
-  return await model.generate(prompt, {
-    maxNewTokens,
-    temperature,
-    topP,
-    seed,
-    ...(signal ? { signal } : {}),
-    ...(steer ? { steer } : {}),
-  });
+/** Writes one text. */
+export async function writeText(
+  model: Model,
+  { prompt, chat, system, ...options }: WriteOptions,
+): Promise<string> {
+  if (!chat) return await model.generate(prompt, options);
+  const before = system === undefined ? [] : [{ role: 'system', content: system }];
+  return await model.chat([...before, { role: 'user', content: prompt }], options);
+}
+
+/** One text, with `strength` times a direction [D] added at the hook, or without. */
+async function sample(
+  model: Model,
+  { hook, strength, latent: _, ...options }: SteerOptions,
+  direction?: Float32Array,
+): Promise<string> {
+  const steer = direction && { hook, directions: direction, strengths: Float32Array.of(strength) };
+  return await writeText(model, steer ? { ...options, steer } : options);
 }
 
 function latentDirection({ config: { D, F }, W_dec }: Sae, latent: number): Float32Array {

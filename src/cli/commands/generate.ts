@@ -1,62 +1,41 @@
 /** `saekit generate`: text from a model, with one latent's direction added, beside the text without it. */
-import { type Command, Option } from 'commander';
+import { text as readAll } from 'node:stream/consumers';
+import type { Command } from 'commander';
 import type { HubAccess } from '../../hub/types.ts';
 import { openModel } from '../../models/index.ts';
 import { UsageError } from '../../shared/errors.ts';
-import { findTarget, steeredSamples } from '../../workflows/index.ts';
+import { type GenerateConfig, generateConfigSchema } from '../../shared/generate.ts';
+import { findTarget, type SteerOptions, steeredSamples, writeText } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
-import { parseNumber } from '../flags.ts';
+import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createDownloads } from '../output/downloads.ts';
 import { samplesText } from '../output/samples.ts';
 
 const example = `
 Examples:
   saekit generate --model demo/model --prompt "The meeting will be held"
+  saekit generate --model my-chat-model --chat --prompt "Name three rivers." --max-tokens 200 --temperature 0
   saekit generate --sae runs/first --latent 1234 --strength 8 --prompt "The meeting will be held"
 
-Three continuations with the same seed: without, with the latent added, and with a random direction of the same length added.
+With a latent, three continuations with the same seed: without, with the latent added, and with a random direction of the same length added.
 A strength near the latent's own largest activation (saekit inspect shows it) is a good start.`;
 
-type Flags = {
-  readonly model?: string;
-  readonly sae?: string;
-  readonly latent?: number;
-  readonly strength: number;
-  readonly prompt: string;
-  readonly tokens: number;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly seed: number;
-  readonly json?: boolean;
-};
-
 export function addGenerateCommand(program: Command): void {
-  const number = (flags: string, description: string, value?: number): Option => {
-    const option = new Option(flags, description).argParser(parseNumber);
-    return value === undefined ? option : option.default(value);
-  };
   const command = addCommonFlags(
     program
       .command('generate')
-      .description('Continue a text, steered by one latent or not.')
-      .requiredOption('--prompt <text>', 'The beginning of the text.')
-      .option(
-        '--model <folder>',
-        'Model folder, or org/name of the hub. Default: the one the SAE was trained on.',
-      )
-      .option('--sae <folder>', 'Run folder, SAE folder, or org/name of the hub, to steer with.')
-      .addOption(number('--latent <n>', 'Latent whose decoder row is added to the residual stream.'))
-      .addOption(number('--strength <x>', 'How much of it, in units of its activation.', 8))
-      .addOption(number('--tokens <n>', 'Tokens to write.', 48))
-      .addOption(number('--temperature <x>', '0 takes the likeliest token.', 0.7))
-      .addOption(
-        number('--top-p <x>', 'Sample among the likeliest tokens that make up this probability.', 0.95),
-      )
-      .addOption(number('--seed <n>', 'The same seed gives the same text.', 0)),
+      .description('Continue a text, or answer one, steered by one latent or not.')
+      .option('--config <file>', 'JSON file with the fields below in camelCase.'),
   );
+  addFlags(command, generateConfigSchema);
   command.addHelpText('after', example).action(async () => {
-    const flags = command.opts<Flags>();
-    await withContext(flags, (context) => generate(flags, context));
+    const flags = command.opts<{ config?: string; json?: boolean }>();
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const config = parseConfig(generateConfigSchema, {
+      ...file,
+      ...givenFlags(command, generateConfigSchema),
+    });
+    await withContext(flags, (context) => generate(config, context));
   });
 }
 
@@ -70,48 +49,59 @@ async function withDownloads<T>(context: Context, open: (access: HubAccess) => P
   }
 }
 
-async function generate(flags: Flags, context: Context): Promise<void> {
-  const { print, json, signal, style } = context;
-  const sampling = {
-    maxNewTokens: flags.tokens,
-    temperature: flags.temperature,
-    topP: flags.topP,
-    seed: flags.seed,
-    signal,
+/** The prompt that was given, or what comes in at standard input without its last line end. */
+async function promptOf({ prompt }: GenerateConfig): Promise<string> {
+  if (prompt !== undefined) return prompt;
+  if (process.stdin.isTTY) throw new UsageError('Give --prompt, or pipe the text into standard input.');
+  return (await readAll(process.stdin)).replace(/\r?\n$/, '');
+}
+
+async function generate(config: GenerateConfig, context: Context): Promise<void> {
+  const { sae, latent, strength, threads } = config;
+  if (sae === undefined && latent !== undefined)
+    throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
+  if (sae !== undefined && latent === undefined)
+    throw new UsageError('--sae needs --latent: which latent to steer with. saekit inspect shows some.');
+  if (sae === undefined && config.model === undefined)
+    throw new UsageError('Give --model, or --sae and --latent to steer.');
+  if (config.system !== undefined && !config.chat)
+    throw new UsageError('--system needs --chat: it is a message of a conversation.');
+  const { print, write, json, signal, style } = context;
+  const { chat, system, maxTokens, temperature, topP, topK, minP, stop, seed } = config;
+  const prompt = await promptOf(config);
+  const writing: Omit<SteerOptions, 'hook' | 'latent' | 'strength'> = {
+    ...{ prompt, chat, maxNewTokens: maxTokens, temperature, topP, seed, signal },
+    ...(system === undefined ? {} : { system }),
+    ...(topK === undefined ? {} : { topK }),
+    ...(minP === undefined ? {} : { minP }),
+    ...(stop === undefined ? {} : { stop }),
   };
-  if (flags.sae === undefined) {
-    if (flags.latent !== undefined)
-      throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
-    const { model: location } = flags;
-    if (location === undefined) throw new UsageError('Give --model, or --sae and --latent to steer.');
-    const model = await withDownloads(context, (access) => openModel(location, access));
+  const open = (location: string) =>
+    withDownloads(context, (access) =>
+      openModel(location, { ...access, ...(threads === undefined ? {} : { threads }) }),
+    );
+
+  if (sae === undefined || latent === undefined) {
+    const model = await open(config.model!);
     try {
-      const text = await model.generate(flags.prompt, sampling);
-      print(json ? JSON.stringify({ prompt: flags.prompt, text }) : text);
+      const text = await writeText(model, json ? writing : { ...writing, onText: write });
+      if (json) print(JSON.stringify({ prompt, text }));
+      else write('\n');
     } finally {
       await model.close();
     }
     return;
   }
-  const { latent } = flags;
-  if (latent === undefined)
-    throw new UsageError('--sae needs --latent: which latent to steer with. saekit inspect shows some.');
-  const { sae } = flags;
-  const given = flags.model === undefined ? {} : { model: flags.model };
+  const given = config.model === undefined ? {} : { model: config.model };
   const target = await withDownloads(context, (access) => findTarget({ sae, data: ['-'], ...given }, access));
-  const model = await withDownloads(context, (access) => openModel(target.model, access));
+  const model = await open(target.model);
   try {
-    const samples = await steeredSamples(model, target.sae, {
-      ...sampling,
-      prompt: flags.prompt,
-      hook: target.hook,
-      latent,
-      strength: flags.strength,
-    });
+    const { hook } = target;
+    const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
     print(
       json
-        ? JSON.stringify({ ...flags, hook: target.hook, ...samples })
-        : samplesText(samples, { prompt: flags.prompt, latent, strength: flags.strength }, style),
+        ? JSON.stringify({ ...config, prompt, hook, ...samples })
+        : samplesText(samples, { prompt, latent, strength }, style),
     );
   } finally {
     await model.close();
