@@ -130,6 +130,20 @@ describe('examples', { timeout: 180_000 }, () => {
     expect(lines.at(-1)).toMatch(/^([█·]{8} {2}){7}[█·]{8}$/);
   });
 
+  it('10: watches latents while the model writes', () => {
+    const lines = run('10', 'The meeting will be held');
+    const count = lines.findIndex((line) => line.includes('of them written'));
+    const [tokens, written] = numbers(lines[count]);
+    const shown = lines
+      .slice(count + 1)
+      .map((line) => JSON.parse(/^ {2}("(?:[^"\\]|\\.)*")/.exec(line)![1]!));
+    expect(shown).toHaveLength(written!);
+    expect(tokens).toBeGreaterThan(written!);
+    // What was streamed is what was captured token by token.
+    expect(lines.slice(0, count - 1).join('\n')).toBe(`The meeting will be held${shown.join('')}`);
+    for (const line of lines.slice(count + 1)) expect(line).toMatch(/(#\d+ \d+\.\d {0,2}){3}$/);
+  });
+
   it('are all run here, in the index, short, and begin with what one learns and the command', () => {
     const index = read('examples/README.md');
     const here = read('test/examples.test.ts');
