@@ -1,12 +1,16 @@
 /** Opens the contenders that the chosen figures need, all fed from the same files. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { argmax } from '../../src/models/generation/sample.ts';
 import { createRng } from '../../src/shared/rng.ts';
 import type { Contender, Skipped } from './contender.ts';
 import type { Figure } from './figures.ts';
 import { ortProduct } from './gemm-ort.ts';
 import { workersProduct } from './gemm-workers.ts';
+import { oursDecode, oursPrefill, type WithLogits } from './generation-ours.ts';
 import { type HarvestBatch, oursHarvest } from './harvest-ours.ts';
 import { mixture } from './mixture.ts';
 import { openBlasProduct } from './openblas.ts';
@@ -20,6 +24,11 @@ export const sizes = { B: 4096, D: 768, F: 16384, K: 32 };
 /** 20 % of the latents. */
 const planted = 3277;
 const harvestShape = { B: 8, T: 128 };
+/** The shape of SmolLM2-135M. */
+const smolShape = { layers: 30, D: 576, heads: 9, kvHeads: 3, mlp: 1536, V: 49152 };
+const prefillShape = { B: 8, T: 512 };
+const decoded = 64;
+const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
 
 export type LineUp = {
   readonly contenders: readonly Contender[];
@@ -71,6 +80,38 @@ export async function lineUp(
     }
     return harvest;
   };
+  const smol = join(folder, 'smol');
+  /** Token ids of the prompts, made with the model when first asked for. */
+  const prompts = (): number[][] => {
+    const rng = createRng('prompts');
+    const { B, T } = prefillShape;
+    const ids = Int32Array.from({ length: B * T }, () => rng.int(smolShape.V));
+    if (!existsSync(smol)) {
+      mkdirSync(smol);
+      writeRandomModel(smol, smolShape);
+      writeFileSync(join(smol, 'ids.i32'), ids);
+      writeFileSync(join(smol, 'prompt.i32'), ids.subarray(0, T));
+    }
+    return Array.from({ length: B }, (_, b) => [...ids.subarray(b * T, (b + 1) * T)]);
+  };
+  /** llama.cpp needs its package, and Python once to write the same weights as GGUF. */
+  const llama = async (name: string, type: 'F32' | 'F16'): Promise<Contender | Skipped> => {
+    if (!existsSync(join(peersFolder, 'llama/node_modules/node-llama-cpp')))
+      return {
+        name,
+        skipped: 'node-llama-cpp is not installed: npm i --ignore-scripts --prefix bench/peers/llama',
+      };
+    if ('reason' in python) return { name, skipped: python.reason };
+    prompts();
+    const file = join(smol, `${type.toLowerCase()}.gguf`);
+    const made = spawnSync(python.python, [join(peersFolder, 'llama_gguf.py'), smol, file, type], {
+      encoding: 'utf8',
+    });
+    if (made.status !== 0)
+      return { name, skipped: `GGUF could not be written: ${made.stderr.trim().split('\n').at(-1)}` };
+    const args = ['--model', file, '--ids', join(smol, 'prompt.i32'), '--tokens', String(decoded)];
+    return { ...(await openPeer(process.execPath, 'llama/decode.mjs', [...common, ...args])), name };
+  };
   const peer = async (script: string, ...args: string[]) =>
     'reason' in python
       ? { name: script.replace(/\.py$/, ''), skipped: python.reason }
@@ -119,6 +160,15 @@ export async function lineUp(
       oursHarvest('ours.full_depth', folder, hook(modelShape.layers - 1), model(), threads),
     'ours.half_depth': () =>
       oursHarvest('ours.half_depth', folder, hook(modelShape.layers / 2 - 1), model(), threads),
+    'ours.prefill': () => oursPrefill('ours.prefill', smol, prompts(), threads),
+    torch_prefill: () => {
+      prompts();
+      const args = ['--model', smol, '--ids', join(smol, 'ids.i32'), '--B', String(prefillShape.B)];
+      return peer('torch_prefill.py', ...args);
+    },
+    'ours.decode': () => oursDecode('ours.decode', smol, prompts()[0]!, decoded, threads),
+    llama_f32: () => llama('llama_f32', 'F32'),
+    llama_f16: () => llama('llama_f16', 'F16'),
     torch_harvest: () => {
       model();
       const layer = String(modelShape.layers - 1);
@@ -153,7 +203,9 @@ export async function lineUp(
   await open(
     figures.filter(({ baseline }) => baseline.some((name) => present.has(name))).map(({ ours }) => ours),
   );
-  await sameActivations(contenders, join(folder, 'hidden.f32'));
+  await sameNumbers(contenders, ['ours.full_depth', 'torch_harvest'], join(folder, 'hidden.f32'));
+  await sameNumbers(contenders, ['ours.prefill', 'torch_prefill'], join(folder, 'logits.f32'));
+  await sameToken(contenders);
   return { contenders, skipped, clean: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
@@ -174,27 +226,43 @@ function fromProduct(
   };
 }
 
-/** A race between two programs that compute different things says nothing: both must give the same activations. */
-async function sameActivations(contenders: readonly Contender[], path: string): Promise<void> {
-  const ours = contenders.find(({ name }) => name === 'ours.full_depth') as
-    | Awaited<ReturnType<typeof oursHarvest>>
-    | undefined;
-  const theirs = contenders.find(({ name }) => name === 'torch_harvest') as
+/** A race between two programs that compute different things says nothing: both must give the same numbers. */
+async function sameNumbers(
+  contenders: readonly Contender[],
+  [ours, theirs]: readonly [string, string],
+  path: string,
+): Promise<void> {
+  const our = contenders.find(({ name }) => name === ours) as WithLogits | undefined;
+  const their = contenders.find(({ name }) => name === theirs) as
     | Exclude<Awaited<ReturnType<typeof openPeer>>, Skipped>
     | undefined;
-  if (!ours || !theirs) return;
-  await ours.turn();
-  await theirs.turn();
-  await theirs.ask(`save ${path}`);
+  if (!our || !their) return;
+  await our.turn();
+  await their.turn();
+  await their.ask(`save ${path}`);
   const bytes = readFileSync(path);
   const expected = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  const found = ours.last();
+  const found = our.last();
   let [error, norm] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
+  for (let i = 0; i < found.length; i++) {
     error += (found[i]! - expected[i]!) ** 2;
     norm += expected[i]! ** 2;
   }
   const relative = Math.sqrt(error / norm);
-  if (found.length !== expected.length || !(relative < 1e-3))
-    throw new Error(`Our activations differ from transformers' by ${relative} relative: the race is off.`);
+  if (found.length > expected.length || !(relative < 1e-3))
+    throw new Error(`Our numbers differ from those of ${theirs} by ${relative} relative: the race is off.`);
+}
+
+/** llama.cpp gives tokens only: the first one must be the likeliest of ours. */
+async function sameToken(contenders: readonly Contender[]): Promise<void> {
+  const our = contenders.find(({ name }) => name === 'ours.decode') as WithLogits | undefined;
+  const their = contenders.find(({ name }) => name === 'llama_f32') as
+    | Exclude<Awaited<ReturnType<typeof openPeer>>, Skipped>
+    | undefined;
+  if (!our || !their) return;
+  await our.turn();
+  const [token] = (await their.ask('step')).tokens as number[];
+  const logits = our.last();
+  if (token !== argmax(logits))
+    throw new Error(`llama.cpp goes on with token ${token}, we with ${argmax(logits)}: the race is off.`);
 }

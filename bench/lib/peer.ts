@@ -15,15 +15,19 @@ export function findPython(flag: string | undefined): { python: string } | { rea
   return { reason: `${python} cannot import torch and numpy: ${said}` };
 }
 
-/** Starts bench/peers/`script` and waits until it has warmed up; skipped when it cannot start. */
+/**
+ * Starts bench/peers/`script` and waits until it has warmed up; skipped when it cannot start.
+ *
+ * @param program that runs it: the Python, or node
+ */
 export async function openPeer(
-  python: string,
+  program: string,
   script: string,
   args: readonly string[],
 ): Promise<(Contender & { ask(line: string): Promise<Record<string, unknown>> }) | Skipped> {
-  const name = script.replace(/\.py$/, '');
+  const name = script.replace(/^.*\/|\.\w+$/g, '');
   const path = fileURLToPath(new URL(`../peers/${script}`, import.meta.url));
-  const child = spawn(python, [path, '--serve', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, [path, '--serve', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => {
     complaint = (complaint + chunk.toString()).slice(-2000);

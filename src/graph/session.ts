@@ -9,7 +9,10 @@ import { encodeModel } from './encode.ts';
 import type { Graph, Value, ValueInfo } from './types.ts';
 
 export type SessionOptions = {
+  /** Default: as many as suit `rows`. */
   readonly threads?: number;
+  /** How many rows a run has: many at once, or few at a time, where reading the weights is the work. Default many. */
+  readonly rows?: 'many' | 'few';
   /** Files that external initialisers point into, by index. */
   readonly weightFiles?: readonly ByteSource[];
   readonly outputTypes?: ReadonlyMap<Value, ValueInfo['type']>;
@@ -44,7 +47,14 @@ export function relativeToCommonFolder(paths: readonly string[]): { folder: stri
 export async function createSession(
   graph: Graph,
   outputs: readonly Value[],
-  { threads, weightFiles = [], outputTypes, mapped = false, optimize = true }: SessionOptions = {},
+  {
+    threads,
+    rows = 'many',
+    weightFiles = [],
+    outputTypes,
+    mapped = false,
+    optimize = true,
+  }: SessionOptions = {},
 ): Promise<InferenceSession> {
   const platform = getPlatform();
   const used = new Set<number>();
@@ -68,7 +78,7 @@ export async function createSession(
   }
   const bytes = encodeModel(graph, outputs, locations, outputTypes);
   return platform.ort.InferenceSession.create(bytes, {
-    intraOpNumThreads: threads ?? platform.threads,
+    intraOpNumThreads: threads ?? platform.sessionThreads[rows],
     interOpNumThreads: 1,
     graphOptimizationLevel: optimize ? 'all' : 'disabled',
     // A plan of the memory of one run is a second block beside what the first run took: a fifth more memory, not a percent of speed.

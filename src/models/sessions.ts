@@ -74,7 +74,11 @@ export function createSessions(
     else {
       const cut = graphFor(graph, purpose);
       slot = {
-        session: createSession(cut, [...purpose.outputs].sort(), { ...options, weightFiles }),
+        session: createSession(cut, [...purpose.outputs].sort(), {
+          rows: purpose.cached ? 'few' : 'many',
+          ...options,
+          weightFiles,
+        }),
         inputs: [...cut.inputs.keys()],
         running: 0,
         retired: false,

@@ -103,10 +103,12 @@ export function createBrowserPlatform({
   ort: Ort;
   worker?: (name: string, data: unknown) => Worker;
 }): Platform {
+  const threads = navigator.hardwareConcurrency ?? 1;
   return {
     kind: 'browser',
     ort,
-    threads: navigator.hardwareConcurrency ?? 1,
+    threads,
+    sessionThreads: { many: threads, few: threads },
     spawnWorker(name, data) {
       if (!worker)
         throw new Error(`No worker factory was given to createBrowserPlatform, and ${name} needs one`);

@@ -5,7 +5,6 @@ import './no-telemetry.ts';
 
 import { existsSync } from 'node:fs';
 import { access as fileAccess, open, realpath, stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -22,6 +21,7 @@ import {
 import { convertedFolder } from './converted.ts';
 import { setPlatform } from './current.ts';
 import { checkRange } from './memory.ts';
+import { chooseThreads, readMachine } from './node-cores.ts';
 import type { ByteFolder, ByteSource, Conversion, Platform, WorkerHandle } from './types.ts';
 
 /** Opens a file for reading by range. Throws when it is missing or not a file; the message names it. */
@@ -175,11 +175,14 @@ function spawnWorker(name: string, data: unknown): WorkerHandle {
   };
 }
 
+const threads = chooseThreads(readMachine());
+
 /** Node's platform: everything the core needs from the machine. */
 export const nodePlatform: Platform = {
   kind: 'node',
   ort,
-  threads: availableParallelism(),
+  threads: threads.usable,
+  sessionThreads: threads,
   spawnWorker,
   openFolder,
   openConverted,

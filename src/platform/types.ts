@@ -84,8 +84,10 @@ export type WorkerPort = {
 export type Platform = {
   readonly kind: 'node' | 'browser';
   readonly ort: Ort;
-  /** Hardware threads. */
+  /** Threads that can run at once. */
   readonly threads: number;
+  /** Threads of an engine session that gets many rows at once, and of one that writes text row by row. */
+  readonly sessionThreads: { readonly many: number; readonly few: number };
   /**
    * Starts a worker. `name` is a module under src/ without extension, such as `train/worker`, that exports
    * `startWorker(port: WorkerPort)`; the platform is set before it is loaded. `data` is cloned; SharedArrayBuffers in it
