@@ -7,4 +7,5 @@ export * from './npy.ts';
 export * from './parquet.ts';
 export * from './rows.ts';
 export * from './safetensors.ts';
+export * from './tensors.ts';
 export * from './zip.ts';

@@ -22,6 +22,8 @@ const HEAD_BYTES = 2 ** 17;
 
 export type ZipEntry = {
   readonly name: string;
+  /** Unpacked, as the directory announces; a compressed entry that unpacks to more is refused. */
+  readonly byteLength: number;
   /** The unpacked bytes: a range of the archive, or inflated into memory. */
   open(): Promise<ByteSource>;
   /** The same, but only the first HEAD_BYTES can be read: to see what it is. */
@@ -34,9 +36,11 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc32(bytes: Uint8Array): number {
+/** CRC-32 of pieces one after the other. */
+export function crc32(pieces: readonly Uint8Array[]): number {
   let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = CRC_TABLE[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
+  for (const bytes of pieces)
+    for (let i = 0; i < bytes.length; i++) crc = CRC_TABLE[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 
@@ -171,15 +175,18 @@ export async function readZip(source: ByteSource, name: string): Promise<ZipEntr
     };
     entries.push({
       name: entryName,
+      byteLength: size,
       async open() {
         const packed = await locate();
+        if (method === 0 && size !== packedSize)
+          throw new Error(`${what}: stored, but ${packedSize} bytes are not the ${size} that it announces`);
         if (method === 0) return packed;
         if (size > MAX_INFLATED_BYTES)
           throw new Error(
             `${what}: ${size} bytes when unpacked; compressed entries are held in memory, at most ${MAX_INFLATED_BYTES}. Save with np.savez instead of np.savez_compressed, or as .npy: those are read by range.`,
           );
         const unpacked = await inflate(packed, size, size, what);
-        if (crc32(unpacked) !== crc)
+        if (crc32([unpacked]) !== crc)
           throw new Error(`${what}: damaged: its checksum is wrong. Copy or save it again.`);
         return fromBytes(unpacked, what);
       },

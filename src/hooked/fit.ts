@@ -32,16 +32,11 @@ export function placeSae(
       `The SAE (D ${D}, F ${F}) does not say which hook it reads: its cfg.json has no hook_name in its metadata. Name the hook.`,
     );
   const { dims, width } = findHook(hooks, name);
-  const { heads } = sae.config;
-  // [B,T,H,D/H] lies in memory as [B,T,D].
-  const flattened = heads !== undefined && dims.length === 4 && dims[2] === String(heads);
-  if (dims.length !== 3 && !flattened)
-    throw new Error(
-      heads === undefined
-        ? `An SAE reads hooks of [B,T,width]; ${name} is [${dims.join(',')}].`
-        : `The SAE reads ${heads} heads of hook_z flattened; ${name} is [${dims.join(',')}].`,
-    );
-  const found = flattened ? heads * width : width;
+  // [B,T,H,headDim] lies in memory as [B,T,H headDim].
+  const flat = sae.config.flattened === true && dims.length === 4 && dims[1] === 'T';
+  if (dims.length !== 3 && !flat)
+    throw new Error(`An SAE reads hooks of [B,T,width]; ${name} is [${dims.join(',')}].`);
+  const found = flat ? Number(dims[2]) * width : width;
   if (found !== D)
     throw new Error(
       `The SAE reads activations of width ${D}, but ${name} of ${info.name} has width ${found}. Is it for another model or another hook?`,

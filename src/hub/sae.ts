@@ -1,37 +1,90 @@
-/** `org/name[@revision]` -> the folder of an SAE in SAELens's format in the cache, with run.json where the repository has one. */
+/**
+ * `org/name[@revision][/path]` -> an SAE of the hub in the cache: the files of one folder of the repository that an SAE of any known format
+ * is made of, or one file that is named and the configs beside it.
+ */
 import { HubError } from './errors.ts';
 import { openSnapshot, type Selection } from './snapshot.ts';
 import type { HubAccess, HubFile, HubId, Snapshot } from './types.ts';
 
-const NEEDED = ['cfg.json', 'sae_weights.safetensors'];
-const BESIDE = ['run.json'];
+/** One of these makes a folder an SAE (sae/formats). */
+const WEIGHTS = [
+  ...['sae_weights.safetensors', 'sae.safetensors', 'ae.pt', 'params.npz', 'params.safetensors'],
+  'checkpoints/final.safetensors',
+];
+const BESIDE = [
+  ...['cfg.json', 'config.json', 'hyperparams.json', 'activation_scaler.json', 'saekit.json', 'run.json'],
+];
+const WEIGHT_FILE = /\.(safetensors|npz|pt|pth|bin)$/;
 
-const selectionOf = ({ name }: HubId): Selection => ({
-  recursive: false,
-  async choose(files) {
-    const has = new Map(files.map((file) => [file.path, file]));
-    const missing = NEEDED.filter((path) => !has.has(path));
-    if (missing.length > 0)
-      throw new HubError(
-        `${name} has no ${missing.join(' and no ')} at its top, so it is no SAE that can be read here. It holds ${[...has.keys()].slice(0, 5).join(', ') || 'nothing'}.`,
-      );
-    return [...NEEDED, ...BESIDE].flatMap((path) => has.get(path) ?? []);
-  },
-  async cached(find) {
-    const found: HubFile[] = [];
-    for (const path of [...NEEDED, ...BESIDE]) {
-      const file = await find(path);
-      if (file) found.push(file);
-      else if (NEEDED.includes(path)) return undefined;
-    }
-    return found;
-  },
-});
+/** An SAE of a repository: the whole of it, or what lies at a path. */
+export type HubSaeId = HubId & { readonly path?: string };
+
+const LOCATION = /^([a-z0-9][\w.-]*\/[a-z0-9_][\w.-]*)(?:@([\w.-]+))?(?:\/([\w.@=+/-]+))?$/i;
+
+/** `org/name`, `org/name@revision`, `org/name/path/in/it`; undefined for what cannot be one. */
+export function parseSaeId(text: string): HubSaeId | undefined {
+  const [, name, revision = 'main', path] = LOCATION.exec(text) ?? [];
+  if (name === undefined || text.includes('..') || text.includes('//')) return undefined;
+  return { type: 'model', name, revision, ...(path === undefined ? {} : { path: path.replace(/\/$/, '') }) };
+}
+
+const folderOf = (path: string): string => (path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '');
+const join = (folder: string, file: string): string => (folder === '' ? file : `${folder}/${file}`);
+
+function wanted(path: string): { required: readonly string[]; beside: readonly string[] } {
+  if (WEIGHT_FILE.test(path))
+    return { required: [path], beside: BESIDE.map((file) => join(folderOf(path), file)) };
+  return {
+    required: WEIGHTS.map((file) => join(path, file)),
+    beside: BESIDE.map((file) => join(path, file)),
+  };
+}
+
+function selectionOf({ name, path = '' }: HubSaeId): Selection {
+  const { required, beside } = wanted(path);
+  return {
+    recursive: true,
+    async choose(files) {
+      const has = new Map(files.map((file) => [file.path, file]));
+      const weights = required.flatMap((file) => has.get(file) ?? []);
+      if (weights.length === 0)
+        throw new HubError(
+          `${name} has no SAE ${path === '' ? 'at its top' : `at ${path}`} that can be read here.${hint(files, path)}`,
+        );
+      return [...weights, ...beside.flatMap((file) => has.get(file) ?? [])];
+    },
+    async cached(find) {
+      const found: HubFile[] = [];
+      for (const file of [...required, ...beside])
+        found.push(...(await find(file).then((one) => (one ? [one] : []))));
+      return found.some((file) => required.includes(file.path)) ? found : undefined;
+    },
+  };
+}
+
+/** Where in the repository SAEs lie. */
+function hint(files: readonly HubFile[], path: string): string {
+  const places = files.flatMap((file) => {
+    const at = WEIGHTS.find((weights) => file.path === weights || file.path.endsWith(`/${weights}`));
+    if (at !== undefined) return [file.path.slice(0, -at.length).replace(/\/$/, '')];
+    return /\.(pt|pth|npz)$/.test(file.path) ? [file.path] : [];
+  });
+  const near = places.filter((place) => place.startsWith(path));
+  const shown = (near.length > 0 ? near : places).slice(0, 4);
+  if (shown.length > 0)
+    return ` ${places.length === 1 ? 'There is one' : `There are ${places.length}, such as`} at ${shown.join(', ')}: write the path behind the name.`;
+  return ` It holds ${
+    files
+      .slice(0, 5)
+      .map((file) => file.path)
+      .join(', ') || 'nothing'
+  }.`;
+}
 
 /**
- * Brings an SAE into the cache, or finds it there.
+ * Brings an SAE into the cache, or finds it there. Of a big repository only the files of this SAE are fetched.
  *
  * @throws HubError as `openHubModel` does
  */
-export const openHubSae = (id: HubId, access?: HubAccess): Promise<Snapshot> =>
+export const openHubSae = (id: HubSaeId, access?: HubAccess): Promise<Snapshot> =>
   openSnapshot(id, selectionOf(id), access);

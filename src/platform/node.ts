@@ -13,10 +13,12 @@ import {
   findGguf,
   type HubAccess,
   HubMissing,
+  type HubSaeId,
   HubUnreachable,
   openHubModel,
   openHubSae,
   parseModelId,
+  parseSaeId,
 } from '../hub/index.ts';
 import { convertedFolder } from './converted.ts';
 import { setPlatform } from './current.ts';
@@ -75,21 +77,32 @@ export async function openFolder(
 ): Promise<ByteFolder> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return folderAt(path, path);
+  if (info && kind === 'sae') return { ...folderAt(dirname(path), dirname(path)), file: basename(path) };
   if (info && path.endsWith('.onnx')) return fileInFolder(path);
   if (info) throw new Error(`${path}: not a folder`);
-  const id = parseModelId(path);
+  const id: HubSaeId | undefined = kind === 'sae' ? parseSaeId(path) : parseModelId(path);
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(dirname(path)))
     throw new Error(`${path}: no such folder. A model or SAE of the Hugging Face hub is named org/name.`);
   try {
     const { path: snapshot, commit, files } = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
     const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
-    return { ...folderAt(snapshot, id.name), origin };
+    return id.path === undefined
+      ? { ...folderAt(snapshot, id.name), origin }
+      : { ...(await partOf(snapshot, id.name, id.path)), origin };
   } catch (error) {
     if (error instanceof HubMissing || error instanceof HubUnreachable)
       error.message = `${path}: no such folder. ${error.message}`;
     throw error;
   }
+}
+
+/** A folder of a snapshot, or a file of it. */
+async function partOf(snapshot: string, name: string, path: string): Promise<ByteFolder> {
+  const place = join(snapshot, path);
+  const isFile = (await stat(place)).isFile();
+  if (!isFile) return folderAt(place, `${name}/${path}`);
+  return { ...folderAt(dirname(place), dirname(`${name}/${path}`)), file: basename(place) };
 }
 
 /** A model that is one file; what belongs to it stands beside it, or above a folder called onnx, as in repositories for transformers.js. */

@@ -37,7 +37,7 @@ function settingsOf({
   Dout: _o,
   subtractDecoderBias: _s,
   inputNorm: _n,
-  heads: _h,
+  flattened: _h,
   metadata: _m,
   ...own
 }: SaeConfig) {
@@ -57,7 +57,7 @@ export function checkSae(sae: Sae): Selection {
     const [issue] = settings.error.issues;
     throw new RangeError(`${variant.title} SAE: ${issue!.path.join('.') || 'config'}: ${issue!.message}.`);
   }
-  const { D, F, heads } = config;
+  const { D, F } = config;
   for (const [name, shape] of Object.entries(shapesOf(config, sae))) {
     const found = sae[name as keyof Arrays]?.length;
     const expected = shape.reduce((product, n) => product * n, 1);
@@ -71,8 +71,6 @@ export function checkSae(sae: Sae): Selection {
   for (const name of optional)
     if (sae[name] && !variant.arrays.includes(name))
       throw new RangeError(`${name} would be ignored: a ${variant.title} SAE has none.`);
-  if (heads !== undefined && D % heads !== 0)
-    throw new RangeError(`D = ${D} is not a whole number of ${heads} heads.`);
   if (config.inputNorm !== undefined && config.Dout !== undefined)
     throw new RangeError(
       'A transcoder with a normalised input is not known: it is undone where it reads, not where it writes.',

@@ -13,8 +13,9 @@ import { folderWriter } from '../store/index.ts';
 import type { FolderWriter } from '../store/types.ts';
 import { decode, dense } from './decode.ts';
 import { encode } from './encode.ts';
+import { transposedBlocks } from './formats/write.ts';
 import { loadSae } from './load.ts';
-import { CFG_FILE, saveSae, transposedBlocks, WEIGHTS_FILE } from './save.ts';
+import { CFG_FILE, saveSae, WEIGHTS_FILE } from './save.ts';
 
 const golden = (name: string): string =>
   fileURLToPath(new URL(`../../test/golden/sae/${name}`, import.meta.url));
@@ -134,18 +135,16 @@ describe('refusals', () => {
   test('the case that the others change loads', async () => {
     expect(await refusal({})).toBe('loaded');
   });
-  test('another architecture, or one of an earlier SAELens', async () => {
-    expect(await refusal({ architecture: 'jumprelu' })).toMatch(
-      /architecture "jumprelu"; this version reads "topk"/,
+  test('an architecture that is not known, and one whose tensors are not there', async () => {
+    expect(await refusal({ architecture: 'temporal' })).toMatch(
+      /architecture "temporal"; known are standard, gated, jumprelu, topk/,
+    );
+    expect(await refusal({ architecture: 'jumprelu', k: undefined })).toMatch(
+      /no threshold; the file has W_dec/,
     );
     expect(
-      await refusal({
-        architecture: undefined,
-        activation_fn_str: 'relu',
-        metadata: {},
-        sae_lens_version: '3.2.0',
-      }),
-    ).toMatch(/architecture "relu".*SAELens 3\.2\.0: load and save it again/);
+      await refusal({ architecture: undefined, activation_fn_str: 'gelu', metadata: undefined }),
+    ).toMatch(/activation_fn is "gelu", expected relu or topk/);
   });
   test('sizes that are missing or impossible', async () => {
     expect(await refusal({ d_sae: undefined })).toMatch(/d_sae is missing/);
@@ -153,19 +152,19 @@ describe('refusals', () => {
     expect(await refusal({ k: 7 })).toMatch(/k = 7 active latents of d_sae = 6/);
   });
   test('settings that change what the SAE is fed', async () => {
-    expect(await refusal({ normalize_activations: 'layer_norm' })).toMatch(
-      /normalize_activations is "layer_norm"/,
+    expect(await refusal({ normalize_activations: 'covariance_whitening' })).toMatch(
+      /normalize_activations is "covariance_whitening", expected "none" or/,
     );
-    expect(await refusal({ reshape_activations: 'hook_z' })).toMatch(/reshape_activations is "hook_z"/);
+    expect(await refusal({ gain: 2 })).toMatch(/gain is not known here and may change what the SAE computes/);
     expect(await refusal({ apply_b_dec_to_input: 'yes' })).toMatch(/expected true or false/);
   });
   test('missing, surplus, misshapen and transposed tensors', async () => {
     expect(await refusal({}, tensors({ b_enc: undefined }))).toMatch(
-      /no b_enc\. .*the file has W_dec, W_enc, b_dec/,
+      /no b_enc; the file has W_dec, W_enc, b_dec/,
     );
-    expect(await refusal({}, tensors({ scaling_factor: [F] }))).toMatch(/scaling_factor would be ignored/);
+    expect(await refusal({}, tensors({ scaling_factor: [F] }))).toMatch(/scaling_factor is not 1 everywhere/);
     expect(await refusal({}, tensors({ b_enc: [F + 1] }))).toMatch(
-      /b_enc is \[7\], expected \[6\] from d_in 4 and d_sae 6/,
+      /b_enc is \[7\], expected \[6\] from D 4 and F 6/,
     );
     expect(await refusal({}, tensors({ W_enc: [F, D] }))).toMatch(
       /W_enc is \[6, 4\], expected \[4, 6\].*transposed/,
@@ -185,7 +184,10 @@ describe('refusals', () => {
     await writeFile(join(root, WEIGHTS_FILE), joinChunks(writeSafetensors(tensors())).subarray(0, -8));
     await expect(loadSae(root)).rejects.toThrow(/truncated/);
     await rm(join(root, WEIGHTS_FILE));
-    await expect(loadSae(root)).rejects.toThrow(/sae_weights\.safetensors: no such file/);
+    await expect(loadSae(root)).rejects.toThrow(
+      /no SAE of a known format\. Looked for cfg\.json with sae_weights/,
+    );
+    await refusal({});
     await writeFile(join(root, CFG_FILE), '{');
     await expect(loadSae(root)).rejects.toThrow(/cfg\.json: not JSON/);
   });

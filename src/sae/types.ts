@@ -16,8 +16,8 @@ export type SharedConfig = {
   readonly subtractDecoderBias?: boolean;
   /** Each row is normalised before anything else, and the output scaled back (normalise.ts). */
   readonly inputNorm?: InputNorm;
-  /** Heads that hook_z [B,T,H,D/H] is flattened from. */
-  readonly heads?: number;
+  /** Reads hook_z [B,T,H,headDim] with its heads flattened: D = H headDim. */
+  readonly flattened?: boolean;
   /** Where the activations came from; written to SAELens's metadata. */
   readonly metadata: Readonly<Record<string, unknown>>;
 };

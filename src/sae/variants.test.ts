@@ -143,9 +143,6 @@ test('an SAE whose arrays or settings do not go together is refused with what is
   expect(() =>
     checkSae(randomSae({ architecture: 'matryoshka', K: 4, threshold: 1, prefixes: [10, 30] })),
   ).toThrow(/end at F = 40/);
-  expect(() => checkSae(randomSae({ architecture: 'relu' }, { heads: 4 }))).toThrow(
-    /6 is not a whole number of 4 heads/,
-  );
   expect(() => checkSae({ ...sae, config: { ...sae.config, architecture: 'sparsemax' as 'relu' } })).toThrow(
     /no SAE of architecture "sparsemax"; there are relu, gated/,
   );

@@ -1,7 +1,7 @@
 /** What comes from the hub into a job: whom to tell of downloads, where an SAE of it lies, and which commits a run was made with. */
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { HubMissing, HubUnreachable, openHubSae, parseModelId } from '../hub/index.ts';
+import { dirname, join } from 'node:path';
+import { HubMissing, HubUnreachable, openHubSae, parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import type { Provenance } from '../shared/run.ts';
@@ -13,13 +13,14 @@ export const hubAccess = ({ signal, onDownload, onNote }: HubAccess): HubAccess 
   ...(onNote ? { onNote } : {}),
 });
 
-/** The folder of an SAE: a path, or the place in the cache of `org/name[@revision]`. What is neither is given back: loading says so. */
+/** The folder or file of an SAE: a path, or the place in the cache of `org/name[@revision][/path]`. What is neither is given back: loading says so. */
 export async function saeFolder(location: string, access?: HubAccess): Promise<string> {
-  const id = parseModelId(location);
+  const id = parseSaeId(location);
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(location) || existsSync(dirname(location))) return location;
   try {
-    return (await openHubSae(id, access)).path;
+    const { path } = await openHubSae(id, access);
+    return id.path === undefined ? path : join(path, id.path);
   } catch (error) {
     if (error instanceof HubMissing || error instanceof HubUnreachable)
       error.message = `${location}: no such folder. ${error.message}`;

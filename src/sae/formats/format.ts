@@ -1,0 +1,230 @@
+/**
+ * What a format of SAE files is: how a folder is known to be one, and where in it each canonical array lies.
+ *
+ *     files --read--> plan: config + a slot per array --loadPlan--> Sae          one latent: a few rows of the same slots
+ *     Sae --write--> files
+ */
+import {
+  countOf,
+  type NamedTensor,
+  readElements,
+  readMatrix,
+  readNumbers,
+  type TensorFile,
+} from '../../formats/index.ts';
+import type { ByteFolder } from '../../platform/types.ts';
+import type { FolderWriter } from '../../store/types.ts';
+import { shapesOf } from '../check.ts';
+import type { Sae, SaeConfig } from '../types.ts';
+import type { Arrays } from '../variants/variant.ts';
+
+export type ArrayName = keyof Arrays;
+
+/** Where an array lies. `transposed`: the file has the matrix the other way round. `change`: elementwise, after reading. */
+export type Slot = {
+  readonly tensor: NamedTensor;
+  readonly transposed?: boolean;
+  readonly change?: (value: number) => number;
+};
+
+export type Plan = {
+  readonly config: SaeConfig;
+  readonly arrays: { readonly [name in ArrayName]?: Slot | Float32Array };
+  /** What is done to the arrays once they are read, in place: factors that are folded in. */
+  readonly fold?: (arrays: Arrays) => void;
+  /** What was assumed or folded, for people. */
+  readonly notes: readonly string[];
+};
+
+/** An opened folder, or one file of it that was named. */
+export type SaeFiles = {
+  readonly folder: ByteFolder;
+  /** The file that was named, when it was a file. */
+  readonly file: string | undefined;
+  json(file: string): Promise<Record<string, unknown> | undefined>;
+  /** Reads the header of a file of tensors; the tensors when they are asked for. */
+  tensors(file: string): Promise<TensorFile>;
+  /** Where the files come from, beyond the folder's own name: a layer or a width is often only there. */
+  readonly path: string;
+};
+
+export type Format = {
+  /** For people: sparsify, Gemma Scope. */
+  readonly title: string;
+  /** Whether the folder looks like this format; reading says what is wrong with it. */
+  matches(files: SaeFiles): Promise<boolean>;
+  read(files: SaeFiles): Promise<Plan>;
+  /** @throws when the format has no place for something of the SAE */
+  write?(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Promise<void>;
+};
+
+/** Settings of a JSON file, each checked as it is taken; what is left at the end is refused. */
+export function settings(json: Readonly<Record<string, unknown>>, where: string) {
+  const taken = new Set<string>();
+  const bad = (key: string, expected: string): never => {
+    throw new Error(`${where}: ${key} is ${JSON.stringify(json[key]) ?? 'missing'}, expected ${expected}`);
+  };
+  const take = (key: string): unknown => {
+    taken.add(key);
+    return json[key];
+  };
+  return {
+    has: (key: string): boolean => json[key] !== undefined && json[key] !== null,
+    any: take,
+    count(key: string): number {
+      const value = take(key);
+      return Number.isSafeInteger(value) && (value as number) > 0
+        ? (value as number)
+        : bad(key, 'a whole number above 0');
+    },
+    number(key: string): number {
+      const value = take(key);
+      return typeof value === 'number' && Number.isFinite(value) ? value : bad(key, 'a number');
+    },
+    flag(key: string, fallback?: boolean): boolean {
+      const value = take(key) ?? fallback;
+      return typeof value === 'boolean' ? value : bad(key, 'true or false');
+    },
+    oneOf<T extends string>(key: string, choices: readonly T[], fallback?: T): T {
+      const value = take(key) ?? fallback;
+      return choices.includes(value as T)
+        ? (value as T)
+        : bad(key, choices.map((c) => JSON.stringify(c)).join(' or '));
+    },
+    /** Keys that say where the SAE comes from and change nothing. */
+    ignore(...keys: readonly string[]): void {
+      for (const key of keys) taken.add(key);
+    },
+    /** @throws for keys that nobody took: they might change what the SAE computes */
+    finish(): void {
+      const unknown = Object.keys(json).filter((key) => !taken.has(key));
+      if (unknown.length > 0)
+        throw new Error(
+          `${where}: ${unknown.join(', ')} ${unknown.length === 1 ? 'is' : 'are'} not known here and may change what the SAE computes, so it is not loaded.`,
+        );
+    },
+  };
+}
+
+/** The tensors of a file by name; those that nobody took at the end are refused. */
+export function tensorsOf(file: TensorFile) {
+  const taken = new Set<string>();
+  const names = [...file.tensors.keys()].sort();
+  return {
+    names,
+    has: (name: string): boolean => file.tensors.has(name),
+    take(...spellings: readonly string[]): NamedTensor {
+      const name = spellings.find((one) => file.tensors.has(one));
+      if (name === undefined)
+        throw new Error(
+          `${file.name}: no ${spellings.join(' or ')}; the file has ${names.join(', ') || 'nothing'}.`,
+        );
+      taken.add(name);
+      return file.tensors.get(name)!;
+    },
+    ignore(...keys: readonly string[]): void {
+      for (const key of keys) taken.add(key);
+    },
+    finish(): void {
+      const extra = names.filter((name) => !taken.has(name));
+      if (extra.length > 0)
+        throw new Error(
+          `${file.name}: ${extra.join(', ')} would be ignored, and then the SAE would be another one.`,
+        );
+    },
+  };
+}
+
+/** The two sizes of a matrix. @throws when it has another number of dimensions */
+export function matrixShape({ name, shape }: NamedTensor, where: string): [number, number] {
+  if (shape.length !== 2) throw new Error(`${where}: ${name} is [${shape.join(', ')}], expected a matrix`);
+  return [shape[0]!, shape[1]!];
+}
+
+/** A number that is stored as a tensor of one element. */
+export async function scalar(tensor: NamedTensor, where: string): Promise<number> {
+  const [value, ...more] = countOf(tensor.shape) <= 8 ? await readNumbers(tensor) : [];
+  if (value === undefined || more.length > 0)
+    throw new Error(`${where}: ${tensor.name} is [${tensor.shape.join(', ')}], expected one number`);
+  return value;
+}
+
+/**
+ * D and F of an encoder and decoder whose shapes alone tell how they lie.
+ *
+ * @param layout how the format lays W_enc out
+ * @throws when the other way round would fit as well and nothing else tells
+ */
+export function refuseSquare(D: number, F: number, layout: string, where: string): void {
+  if (D === F)
+    throw new Error(
+      `${where}: width and latents are both ${D}, so the shapes do not tell whether W_enc is ${layout}, and nothing else does. Convert it with the program that wrote it, to SAELens 6 or safetensors of sparsify.`,
+    );
+}
+
+const isSlot = (array: Slot | Float32Array): array is Slot => !(array instanceof Float32Array);
+
+/** Checks that every array has a place of the right shape. @throws naming the tensor, and saying when it is transposed */
+export function checkPlan({ config, arrays }: Plan, where: string): void {
+  const shapes = shapesOf(config, {
+    ...(arrays.W_skip ? { W_skip: new Float32Array() } : {}),
+  });
+  for (const [name, shape] of Object.entries(shapes)) {
+    const array = arrays[name as ArrayName];
+    if (!array) throw new Error(`${where}: nothing is ${name}`);
+    if (!isSlot(array) || name === 'b_token') continue;
+    const { tensor, transposed } = array;
+    const want = transposed ? [...shape].reverse() : shape;
+    const found =
+      tensor.shape.length === 2 && shape.length === 1 ? tensor.shape.filter((n) => n !== 1) : tensor.shape;
+    if (found.join() === want.join()) continue;
+    const flipped = found.length === 2 && found.join() === [...want].reverse().join();
+    throw new Error(
+      `${where}: ${tensor.name} is [${tensor.shape.join(', ')}], expected [${want.join(', ')}] from D ${config.D} and F ${config.F}.${flipped ? ' It is transposed: here it lies the other way round.' : ''}`,
+    );
+  }
+}
+
+/** The SAE of a plan, read and folded. @throws for numbers that are not finite, naming tensor and place */
+export async function loadPlan(plan: Plan, where: string, signal?: AbortSignal): Promise<Sae> {
+  checkPlan(plan, where);
+  const shapes = shapesOf(plan.config, { ...(plan.arrays.W_skip ? { W_skip: new Float32Array() } : {}) });
+  const arrays: Record<string, Float32Array> = {};
+  for (const [name, array] of Object.entries(plan.arrays)) {
+    signal?.throwIfAborted();
+    if (array instanceof Float32Array) arrays[name] = array;
+    else {
+      const { tensor, transposed = false, change } = array;
+      const shape = shapes[name] ?? tensor.shape;
+      const read =
+        shape.length === 2
+          ? await readMatrix(tensor, [shape[0]!, shape[1]!], transposed, signal)
+          : await readElements(tensor, 0, countOf(tensor.shape));
+      const at = read.findIndex((value) => !Number.isFinite(value));
+      if (at >= 0) throw new Error(`${where}: ${tensor.name} holds ${read[at]} (place ${at}): a damaged SAE`);
+      if (change) for (let i = 0; i < read.length; i++) read[i] = change(read[i]!);
+      arrays[name] = read;
+    }
+  }
+  plan.fold?.(arrays as Arrays);
+  return { config: plan.config, ...(arrays as Arrays) };
+}
+
+/** Folds a factor s on the input, x' = s x, into the weights: W_enc s, and the output back by 1 / s: W_dec / s, b_dec / s. */
+export function foldInputScale(s: number) {
+  return ({ W_enc, W_dec, b_dec }: Arrays): void => {
+    for (let i = 0; i < W_enc.length; i++) W_enc[i]! *= s;
+    for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= s;
+    for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= s;
+  };
+}
+
+/** Euclidean length of each row of W [F,D]. */
+export function rowNorms(W: Float32Array, F: number): Float64Array {
+  const D = W.length / F;
+  return Float64Array.from({ length: F }, (_, f) => {
+    let square = 0;
+    for (let i = f * D; i < (f + 1) * D; i++) square += W[i]! ** 2;
+    return Math.sqrt(square);
+  });
+}

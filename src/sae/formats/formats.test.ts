@@ -1,0 +1,145 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import '../../platform/node.ts';
+import { folderWriter } from '../../store/index.ts';
+import { decode, dense } from '../decode.ts';
+import { encode } from '../encode.ts';
+import { loadSae, openSae, readLatent, readSaeConfig } from '../load.ts';
+import { saveSae } from '../save.ts';
+import type { Sae } from '../types.ts';
+import type { FormatName } from './registry.ts';
+
+const root = fileURLToPath(new URL('../../../test/golden/sae/formats', import.meta.url));
+
+/** Case -> what is opened, and the format that it must be taken for. */
+const places: Record<string, [path: string, format: FormatName]> = {
+  ...Object.fromEntries(
+    readdirSync(root).flatMap((name): [string, [string, FormatName]][] => {
+      if (name.startsWith('saelens-')) return [[name, ['', 'saelens']]];
+      if (name.startsWith('dictionary-learning-')) return [[name, ['', 'dictionary-learning']]];
+      if (name.startsWith('llamascopium-')) return [[name, ['', 'llamascopium']]];
+      if (name.startsWith('openai-')) return [[name, ['1.pt', 'openai']]];
+      return [];
+    }),
+  ),
+  'sparsify-topk': ['layers.1', 'sparsify'],
+  'sparsify-skip-transcoder': ['layers.1', 'sparsify'],
+  'gemma-scope': ['layer_1/width_16/average_l0_3', 'gemma-scope'],
+  'gemma-scope-2': ['resid_post/layer_1_width_16_l0_small', 'gemma-scope'],
+  'gemma-scope-2-transcoder': ['transcoder/layer_1_width_16_l0_small_affine', 'gemma-scope'],
+  'llama-scope': ['', 'llama-scope'],
+};
+const pathOf = (name: string): string => join(root, name, places[name]![0]);
+const numbersOf = (name: string): { B: number; x: number[]; z: number[]; xhat: number[] } =>
+  JSON.parse(readFileSync(join(root, name, 'numbers.json'), 'utf8'));
+
+function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) largest = Math.max(largest, Math.abs(a[i]! - b[i]!));
+  return largest;
+}
+
+async function expectNumbers(sae: Sae, name: string): Promise<void> {
+  const { x, z, xhat } = numbersOf(name);
+  const rows = Float32Array.from(x);
+  const code = await encode(sae, rows);
+  expect(largestDifference(dense(code, sae.config.F), z)).toBeLessThan(2e-5);
+  expect(largestDifference(decode(sae, code, { x: rows }), xhat)).toBeLessThan(2e-5);
+}
+
+test('every case of the generator is one here', () => {
+  expect(Object.keys(places).sort()).toEqual(readdirSync(root).sort());
+});
+
+test.each(Object.keys(places))('gives the numbers of the program that the format is of: %s', async (name) => {
+  const opened = await openSae(pathOf(name));
+  await opened.close();
+  expect(opened.format).toBe(places[name]![1]);
+  const sae = await loadSae(pathOf(name));
+  expect(await readSaeConfig(pathOf(name))).toEqual(sae.config);
+  await expectNumbers(sae, name);
+});
+
+test('a latent is read alone, without the rest', async () => {
+  for (const name of [
+    'saelens-standard',
+    'sparsify-topk',
+    'dictionary-learning-AutoEncoder',
+    'gemma-scope',
+  ]) {
+    const sae = await loadSae(pathOf(name));
+    const opened = await openSae(pathOf(name));
+    const { D } = sae.config;
+    const { W_enc, W_dec } = await readLatent(opened, 5);
+    expect([...W_enc]).toEqual([...sae.W_enc.subarray(5 * D, 6 * D)]);
+    expect([...W_dec]).toEqual([...sae.W_dec.subarray(5 * D, 6 * D)]);
+    await expect(readLatent(opened, 16)).rejects.toThrow(/Latent 16 is not there: this SAE has 0 to 15/);
+    await opened.close();
+  }
+});
+
+describe('what is written is what was read', () => {
+  const written: Partial<Record<FormatName, string[]>> = {
+    // SAELens has no TopK transcoders.
+    saelens: Object.keys(places).filter((name) => name !== 'sparsify-skip-transcoder'),
+    sparsify: [
+      'sparsify-topk',
+      'sparsify-skip-transcoder',
+      'saelens-abstopk',
+      'dictionary-learning-AutoEncoderTopK',
+    ],
+    'dictionary-learning': Object.keys(places).filter(
+      (name) =>
+        /^dictionary.*[^y]TopK|AutoEnc|BatchTopKSAE|gemma-scope$|saelens-gated/.test(name) &&
+        !/Matry/.test(name),
+    ),
+    'gemma-scope': [
+      'gemma-scope',
+      'gemma-scope-2',
+      'llama-scope',
+      'saelens-standard-x',
+      'saelens-transcoder',
+    ],
+  };
+  for (const [format, names] of Object.entries(written) as [FormatName, string[]][])
+    test.each(names)(`${format}: %s`, async (name) => {
+      const folder = await mkdtemp(join(tmpdir(), 'saekit-formats-'));
+      try {
+        const sae = await loadSae(pathOf(name));
+        await saveSae(folderWriter(folder), sae, { format });
+        const again = await loadSae(folder);
+        // Bit for bit, and by the numbers of the program it came from.
+        for (const array of ['W_enc', 'b_enc', 'W_dec', 'b_dec', 'r_mag', 'b_mag', 'W_skip'] as const)
+          expect(again[array]).toEqual(sae[array]);
+        if (sae.threshold && again.threshold) expect(again.threshold).toEqual(sae.threshold);
+        if (format === 'saelens') expect(again.config).toEqual(sae.config);
+        await expectNumbers(again, name);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    });
+
+  test('what a format has no place for is refused by name', async () => {
+    const folder = folderWriter(join(tmpdir(), 'saekit-never'));
+    const refuse = async (name: string, format: FormatName): Promise<string> =>
+      await saveSae(folder, await loadSae(pathOf(name)), { format }).then(
+        () => 'written',
+        (error: Error) => error.message,
+      );
+    expect(await refuse('saelens-gated', 'sparsify')).toMatch(/sparsify has no place for Gated, D 6, F 16/);
+    expect(await refuse('saelens-standard', 'gemma-scope')).toMatch(
+      /no place for ReLU.*that reads x - b_dec/,
+    );
+    expect(await refuse('saelens-transcoder', 'dictionary-learning')).toMatch(
+      /has no class for ReLU transcoder/,
+    );
+    expect(await refuse('saelens-standard', 'openai')).toMatch(
+      /OpenAI is read, not written. Written are saelens, sparsify/,
+    );
+  });
+});

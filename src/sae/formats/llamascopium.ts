@@ -1,0 +1,134 @@
+/**
+ * Llamascopium (OpenMOSS Language-Model-SAEs), config.json + sae_weights.safetensors.
+ *
+ *     W_E [D,F]   b_E [F]   W_D [F,Dout]   b_D [Dout]   log_jumprelu_threshold [F]   dataset_average_activation_norm.HOOK
+ *     x' = s x, s = sqrt(D) / norm of hook_point_in (norm_activation "dataset-wise"), xhat = xhat' norm of hook_point_out / sqrt(Dout)    folded
+ *     sparsity_include_decoder_norm: what is active is decided on pre |W_D row|, z is pre
+ */
+import type { SaeConfig } from '../types.ts';
+import type { Arrays } from '../variants/variant.ts';
+import {
+  type Format,
+  type Plan,
+  rowNorms,
+  type SaeFiles,
+  type Slot,
+  scalar,
+  settings,
+  tensorsOf,
+} from './format.ts';
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'sae_weights.safetensors';
+
+async function read(files: SaeFiles): Promise<Plan> {
+  const { folder } = files;
+  const where = `${folder.name}/${CONFIG}`;
+  const json = (await files.json(CONFIG))!;
+  const cfg = settings(json, where);
+  cfg.oneOf('sae_type', ['sae', 'transcoder'], 'sae');
+  const D = cfg.count('d_model');
+  const F = cfg.has('d_sae') ? cfg.count('d_sae') : D * cfg.count('expansion_factor');
+  const act = cfg.oneOf('act_fn', ['relu', 'jumprelu', 'topk']);
+  const norm = cfg.oneOf(
+    'norm_activation',
+    ['dataset-wise', 'inference', 'none', 'token-wise'],
+    'dataset-wise',
+  );
+  if (norm === 'token-wise')
+    throw new Error(
+      `${where}: norm_activation is "token-wise", whose form is not documented, so it is not read.`,
+    );
+  const byDecoder = cfg.flag('sparsity_include_decoder_norm', true);
+  const [hookIn, hookOut] = [String(json.hook_point_in), String(json.hook_point_out ?? json.hook_point_in)];
+  const withBias = cfg.flag('use_decoder_bias', true);
+  if (json.use_glu_encoder === true)
+    throw new Error(`${where}: use_glu_encoder is true: such encoders are not read.`);
+  const file = await files.tensors(WEIGHTS);
+  const tensors = tensorsOf(file);
+  const transcoder = hookIn !== hookOut;
+  const b_D = withBias ? { tensor: tensors.take('b_D') } : new Float32Array(D);
+  const normOf = async (hook: string): Promise<number> => {
+    if (norm !== 'dataset-wise') return 1;
+    const name = `dataset_average_activation_norm.${hook}`;
+    return Math.sqrt(D) / (await scalar(tensors.take(name), file.name));
+  };
+  const [scale, back] = [await normOf(hookIn), await normOf(hookOut)];
+  const arrays: Record<string, Slot | Float32Array> = {
+    W_enc: { tensor: tensors.take('W_E'), transposed: true },
+    b_enc: { tensor: tensors.take('b_E') },
+    W_dec: { tensor: tensors.take('W_D') },
+    b_dec: b_D,
+    ...(act === 'jumprelu'
+      ? {
+          threshold: tensors.has('log_jumprelu_threshold')
+            ? { tensor: tensors.take('log_jumprelu_threshold'), change: Math.exp }
+            : { tensor: tensors.take('activation_function.log_jumprelu_threshold'), change: Math.exp },
+        }
+      : {}),
+  };
+  tensors.finish();
+  const shared = {
+    ...{ D, F },
+    ...(transcoder ? { Dout: D } : { subtractDecoderBias: false }),
+    metadata: { hook_name: hookIn, ...(transcoder ? { hook_name_out: hookOut } : {}) },
+  };
+  const config: SaeConfig =
+    act === 'topk'
+      ? { ...shared, architecture: 'topk', K: cfg.count('top_k') }
+      : { ...shared, architecture: act };
+  return {
+    config,
+    arrays,
+    fold: (all) =>
+      fold(all, { F, scale, back, byDecoder: byDecoder && act !== 'relu', rank: act === 'topk' }),
+    notes: [
+      ...(norm === 'dataset-wise'
+        ? [`The scale ${scale.toPrecision(6)} of the data set's activations is folded into the weights.`]
+        : []),
+      ...(byDecoder && act === 'topk'
+        ? ['Decoder norms are folded into the encoder: latents are in units of what they write.']
+        : []),
+    ],
+  };
+}
+
+function fold(
+  { W_enc, b_enc, W_dec, b_dec, threshold }: Arrays,
+  {
+    F,
+    scale,
+    back,
+    byDecoder,
+    rank,
+  }: { F: number; scale: number; back: number; byDecoder: boolean; rank: boolean },
+): void {
+  const [D, Dout] = [W_enc.length / F, W_dec.length / F];
+  if (byDecoder)
+    for (const [f, length] of rowNorms(W_dec, F).entries()) {
+      if (length === 0) continue;
+      if (threshold) threshold[f]! /= length;
+      if (!rank) continue;
+      b_enc[f]! *= length;
+      for (let i = f * D; i < (f + 1) * D; i++) W_enc[i]! *= length;
+      for (let i = f * Dout; i < (f + 1) * Dout; i++) W_dec[i]! /= length;
+    }
+  for (let i = 0; i < W_enc.length; i++) W_enc[i]! *= scale;
+  for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= back;
+  for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= back;
+}
+
+export const llamascopium: Format = {
+  title: 'Llamascopium',
+  async matches(files) {
+    const { folder, file } = files;
+    if (
+      (file !== undefined && file !== WEIGHTS) ||
+      !(await folder.has(CONFIG)) ||
+      !(await folder.has(WEIGHTS))
+    )
+      return false;
+    return (await files.tensors(WEIGHTS)).tensors.has('W_E');
+  },
+  read,
+};

@@ -1,0 +1,35 @@
+/** The formats, in the order in which a folder is asked for them: a new one is a file beside this one and a line here. */
+import { dictionaryLearning } from './dictionary-learning.ts';
+import type { Format, SaeFiles } from './format.ts';
+import { gemmaScope } from './gemma-scope.ts';
+import { llamaScope } from './llama-scope.ts';
+import { llamascopium } from './llamascopium.ts';
+import { openai } from './openai.ts';
+import { saelens } from './saelens.ts';
+import { sparsify } from './sparsify.ts';
+
+export const formats = {
+  saelens,
+  sparsify,
+  openai,
+  'dictionary-learning': dictionaryLearning,
+  'gemma-scope': gemmaScope,
+  'llama-scope': llamaScope,
+  llamascopium,
+} satisfies Record<string, Format>;
+
+export type FormatName = keyof typeof formats;
+
+/** Those that are written too. */
+export const writtenFormats = Object.entries(formats)
+  .filter(([, format]) => 'write' in format)
+  .map(([name]) => name as FormatName);
+
+/** @throws when the folder looks like none of them, naming what was looked for */
+export async function formatOf(files: SaeFiles): Promise<FormatName> {
+  for (const [name, format] of Object.entries(formats) as [FormatName, Format][])
+    if (await format.matches(files)) return name;
+  throw new Error(
+    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), or a .pt file (OpenAI, dictionary_learning) that is named itself.`,
+  );
+}

@@ -1,0 +1,117 @@
+/**
+ * sparsify (EleutherAI): cfg.json + sae.safetensors.
+ *
+ *     encoder.weight [F,D]   encoder.bias [F]   W_dec [F,D]   b_dec [D]   W_skip [D,D]
+ *     z = TopK(ReLU((x - b_dec) W_enc^T + b_enc)), of a transcoder (`transcode`) of x itself; xhat = z W_dec + b_dec (+ W_skip x)
+ *
+ * `signed` of early files keeps the K largest magnitudes. W_dec lies latent-major, other than readers of this format elsewhere take it.
+ */
+import { writeSafetensors } from '../../formats/index.ts';
+import type { FolderWriter } from '../../store/types.ts';
+import { describeSae } from '../check.ts';
+import type { Sae, SaeConfig } from '../types.ts';
+import { type Format, type Plan, type SaeFiles, settings, tensorsOf } from './format.ts';
+import { checkFinite, jsonBytes } from './write.ts';
+
+const CFG_FILE = 'cfg.json';
+const WEIGHTS_FILE = 'sae.safetensors';
+
+/** layers.10 is the output of block 10; other names are modules whose place here is not known. */
+function hookOf(folder: string): Record<string, unknown> {
+  const [, module] = /(?:^|\/)([^/]+)\/?$/.exec(folder) ?? [];
+  const [, layer, rest = ''] =
+    /^(?:.*\.)?(?:layers|h|blocks)\.(\d+)((?:\.[\w.]+)?)$/.exec(module ?? '') ?? [];
+  if (layer === undefined) return {};
+  if (rest === '') return { hook_name: `blocks.${layer}.hook_resid_post`, hookpoint: module };
+  if (rest === '.mlp') return { hook_name: `blocks.${layer}.hook_mlp_out`, hookpoint: module };
+  return { hookpoint: module };
+}
+
+async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Plan> {
+  const where = `${folder.name}/${CFG_FILE}`;
+  const cfg = settings((await json(CFG_FILE))!, where);
+  const D = cfg.count('d_in');
+  const F =
+    cfg.has('num_latents') && cfg.any('num_latents') !== 0
+      ? cfg.count('num_latents')
+      : D * cfg.count('expansion_factor');
+  const K = cfg.count('k');
+  cfg.oneOf('activation', ['topk'], 'topk');
+  const [transcode, skip, signed] = [
+    cfg.flag('transcode', false),
+    cfg.flag('skip_connection', false),
+    cfg.flag('signed', false),
+  ];
+  cfg.ignore('normalize_decoder', 'multi_topk', 'expansion_factor', 'num_latents');
+  const given = cfg.any('metadata');
+  cfg.finish();
+  const tensors = tensorsOf(await open(WEIGHTS_FILE));
+  const arrays: Plan['arrays'] = {
+    W_enc: { tensor: tensors.take('encoder.weight') },
+    b_enc: { tensor: tensors.take('encoder.bias') },
+    W_dec: { tensor: tensors.take('W_dec') },
+    b_dec: { tensor: tensors.take('b_dec') },
+    ...(skip ? { W_skip: { tensor: tensors.take('W_skip') } } : {}),
+  };
+  tensors.finish();
+  const config: SaeConfig = {
+    architecture: 'topk',
+    ...{ D, F, K },
+    ...(signed ? { signed } : {}),
+    ...(transcode ? { Dout: D } : {}),
+    metadata: { ...hookOf(path), ...(given as Record<string, unknown> | undefined) },
+  };
+  return { config, arrays, notes: [] };
+}
+
+async function write(sae: Sae, folder: FolderWriter): Promise<void> {
+  const { config, W_enc, b_enc, W_dec, b_dec, W_skip } = sae;
+  const { D, F, Dout } = config;
+  if (
+    config.architecture !== 'topk' ||
+    config.inputNorm ||
+    sae.b_token ||
+    (Dout !== undefined && Dout !== D) ||
+    (Dout === undefined && config.subtractDecoderBias === false)
+  )
+    throw new Error(
+      `sparsify has no place for ${describeSae(config)}${config.inputNorm ? ' with normalised input' : ''}${sae.b_token ? ' with token bias' : ''}${config.subtractDecoderBias === false ? ' that reads x itself' : ''}: it has TopK SAEs of x - b_dec and TopK transcoders of one width.`,
+    );
+  for (const [name, data] of Object.entries({ W_enc, b_enc, W_dec, b_dec })) checkFinite(name, data);
+  const chunks = writeSafetensors({
+    'encoder.weight': { dtype: 'F32', shape: [F, D], data: W_enc },
+    'encoder.bias': { dtype: 'F32', shape: [F], data: b_enc },
+    W_dec: { dtype: 'F32', shape: [F, D], data: W_dec },
+    b_dec: { dtype: 'F32', shape: [D], data: b_dec },
+    ...(W_skip ? { W_skip: { dtype: 'F32' as const, shape: [D, D], data: W_skip } } : {}),
+  });
+  await folder.write(
+    WEIGHTS_FILE,
+    chunks,
+    chunks.reduce((sum, { length }) => sum + length, 0),
+  );
+  const cfg = jsonBytes({
+    activation: 'topk',
+    expansion_factor: Math.max(1, Math.round(F / D)),
+    normalize_decoder: false,
+    num_latents: F,
+    k: config.K,
+    multi_topk: false,
+    skip_connection: W_skip !== undefined,
+    transcode: Dout !== undefined,
+    ...(config.signed ? { signed: true } : {}),
+    d_in: D,
+    metadata: config.metadata,
+  });
+  await folder.write(CFG_FILE, [cfg], cfg.length);
+}
+
+export const sparsify: Format = {
+  title: 'sparsify',
+  matches: async ({ folder, file }) =>
+    (file === undefined || file === WEIGHTS_FILE) &&
+    (await folder.has(CFG_FILE)) &&
+    (await folder.has(WEIGHTS_FILE)),
+  read,
+  write,
+};
