@@ -51,6 +51,20 @@ const MODELS = {
       ]),
     ),
   },
+  moonshine: {
+    what: 'Moonshine tiny, speech to text, ONNX float32 (MIT)',
+    megabytes: 104,
+    from: ['npm:@usefulsensors/moonshine-js@0.1.2'],
+    files: Object.fromEntries(
+      Object.entries({
+        'encoder_model.onnx': 'cbbf580f703b2af2137e0f6d14cd87f31cc67bd858bfd8715403a9489982d1a5',
+        'decoder_model_merged.onnx': '4131cef00b62942e9cdef691101f2cc7dbbcd828d71eee8c6c46c28fd051d6cb',
+      }).map(([file, sha256]) => [
+        `moonshine-tiny/${file}`,
+        { sha256, parts: [`dist/model/tiny/float/${file}`] },
+      ]),
+    ),
+  },
   gemma3: {
     what: 'Gemma-3-270m, GGUF Q4_K_M (Gemma terms of use: for tests on your own machine, never passed on)',
     megabytes: 238,

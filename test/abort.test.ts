@@ -20,6 +20,7 @@ import { root } from './repository.ts';
 
 /** Calls that are over in a moment or cannot be left half-way: they run without giving way. */
 const SYNCHRONOUS = [
+  ...['modelMemory', 'modelMemoryText', 'requireModelMemory'],
   ...[
     'chooseRandom',
     'createMoments',

@@ -140,6 +140,8 @@ const leavesWeights: {
 /** Options that need other data than these, with the test that shows their effect. */
 const elsewhere: Readonly<Record<string, readonly [file: string, flag: string]>> = {
   activations: ['test/stored-activations.test.ts', '--activations'],
+  device: ['test/webgpu.slow.test.ts', '--device'],
+  lowMemory: ['test/model-memory.slow.test.ts', '--low-memory'],
   heldoutShare: ['test/stored-activations.test.ts', '--heldout-share'],
   heldout: ['test/stored-activations.test.ts', '--heldout'],
   roles: ['test/data.test.ts', '--roles'],

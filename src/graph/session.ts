@@ -5,6 +5,8 @@
  */
 import type { InferenceSession } from 'onnxruntime-common';
 import { type ByteSource, getPlatform } from '../platform/index.ts';
+import type { Device } from '../shared/device.ts';
+import { deviceError, executionProviders } from './device.ts';
 import { encodeModel } from './encode.ts';
 import type { Graph, Value, ValueInfo } from './types.ts';
 
@@ -23,6 +25,8 @@ export type SessionOptions = {
   readonly mapped?: boolean;
   /** Default true. Without, the graph runs as it stands: for a look at values that nothing else will ask for. */
   readonly optimize?: boolean;
+  /** Default cpu. */
+  readonly device?: Device;
 };
 
 /** The folder that all paths lie under, and each path relative to it with forward slashes. */
@@ -54,6 +58,7 @@ export async function createSession(
     outputTypes,
     mapped = false,
     optimize = true,
+    device = 'cpu',
   }: SessionOptions = {},
 ): Promise<InferenceSession> {
   const platform = getPlatform();
@@ -77,14 +82,19 @@ export async function createSession(
       externalData.push({ path: locations[index]!, data: await source.slice(0, source.byteLength) });
   }
   const bytes = encodeModel(graph, outputs, locations, outputTypes);
-  return platform.ort.InferenceSession.create(bytes, {
+  const session = platform.ort.InferenceSession.create(bytes, {
+    ...executionProviders(device),
     intraOpNumThreads: threads ?? platform.sessionThreads[rows],
     interOpNumThreads: 1,
     graphOptimizationLevel: optimize ? 'all' : 'disabled',
     // A plan of the memory of one run is a second block beside what the first run took: a fifth more memory, not a percent of speed.
     enableMemPattern: false,
     // A look that fails is told by who looked; the engine would also write it to the terminal.
-    ...(optimize ? {} : { logSeverityLevel: 4 as const }),
+    ...(optimize
+      ? device === 'cpu'
+        ? {}
+        : { logSeverityLevel: 3 as const }
+      : { logSeverityLevel: 4 as const }),
     ...(externalData.length > 0 ? { externalData } : {}),
     extra: {
       session: {
@@ -95,4 +105,9 @@ export async function createSession(
       optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' },
     },
   });
+  return device === 'cpu'
+    ? await session
+    : await session.catch((error: Error) => {
+        throw deviceError(device, error);
+      });
 }

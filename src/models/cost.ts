@@ -6,11 +6,20 @@
  *     a table of embeddings              its bytes as they are stored; a look-up is no work
  *     inside one block                   two [B,H,T,T] (scores and pattern), or three [B T, M] of the MLP, whichever is larger
  */
-import { cutGraph, type Graph, type GraphNode, type Value, type ValueInfo } from '../graph/index.ts';
+import {
+  cutGraph,
+  type Graph,
+  type GraphNode,
+  type Initializer,
+  type Value,
+  type ValueInfo,
+} from '../graph/index.ts';
 
 /** What one part of a model takes. */
 export type PartCost = {
   readonly weightBytes: number;
+  /** Weights that stay in the pages of their file, when sessions map it. */
+  readonly mappedBytes: number;
   /** Multiplications and additions per position. */
   readonly flops: number;
   /** Values that are alive at the same time inside the engine, beyond the weights. */
@@ -26,16 +35,29 @@ type Sizes = {
   readonly heads: number;
   readonly headDim: number;
   readonly D: number;
+  /** F32 weights are mapped from their files. */
+  readonly mapped: boolean;
 };
 
-const BYTES = { float16: 2, bfloat16: 2 } as Readonly<Record<string, number>>;
+const BYTES = { float16: 2, bfloat16: 2, int8: 1, uint8: 1, uint4: 0.5, int4: 0.5 } as Readonly<
+  Record<string, number>
+>;
+/** What stands between a stored weight and the product that reads it, in files of others too. */
+const SAME_WEIGHT = new Set(['Cast', 'Transpose', 'Identity', 'DequantizeLinear']);
+const PRODUCTS: Readonly<Record<string, number>> = {
+  Gemm: 1,
+  MatMul: 1,
+  MatMulInteger: 1,
+  MatMulNBits: 1,
+  QLinearMatMul: 3,
+};
 const size = (dims: readonly number[]): number => dims.reduce((product, n) => product * n, 1);
 
 /** Cost of the graph cut to `outputs`, continued from `given` values. */
 export function partCost(
   graph: Graph,
   outputs: readonly Value[],
-  { B, T, heads, headDim, D }: Sizes,
+  { B, T, heads, headDim, D, mapped }: Sizes,
   given: ReadonlyMap<Value, ValueInfo> = new Map(),
 ): PartCost {
   const cut = cutGraph(graph, outputs, given);
@@ -43,9 +65,14 @@ export function partCost(
   /** The stored tensor behind a value: itself, or what a conversion to float32 reads. */
   const stored = (value: Value): Value => {
     const node: GraphNode | undefined = makers.get(value);
-    return node?.op === 'Cast' ? node.inputs[0]! : value;
+    return node && SAME_WEIGHT.has(node.op) ? stored(node.inputs[0]!) : value;
   };
   let weightBytes = 0;
+  let mappedBytes = 0;
+  const hold = (bytes: number, { type, data }: Initializer): void => {
+    if (mapped && type === 'float32' && !(data instanceof Uint8Array)) mappedBytes += bytes;
+    else weightBytes += bytes;
+  };
   let flops = 0;
   let widest = 0;
   let layers = 0;
@@ -53,17 +80,24 @@ export function partCost(
     if (op === 'Softmax') layers++;
     if (op === 'Gather') {
       const table = cut.initializers.get(inputs[0]!);
-      if (table) weightBytes += size(table.dims) * (BYTES[table.type] ?? 4);
+      if (table) hold(size(table.dims) * (BYTES[table.type] ?? 4), table);
     }
-    if (op !== 'Gemm' && op !== 'MatMul') continue;
-    const weight = cut.initializers.get(stored(inputs[1]!));
+    const operand = PRODUCTS[op];
+    if (operand === undefined) continue;
+    const weight = cut.initializers.get(stored(inputs[operand]!));
     if (!weight) continue;
-    weightBytes += 4 * size(weight.dims);
+    // Half precision is turned into float32 when it is loaded; quantised weights stay as they are.
+    hold(size(weight.dims) * (/^u?int/.test(weight.type) ? (BYTES[weight.type] ?? 4) : 4), weight);
     flops += 2 * size(weight.dims);
     widest = Math.max(widest, ...weight.dims);
   }
   flops += layers * 4 * T * heads * headDim;
   const N = B * T;
   const attention = layers > 0 ? 2 * N * heads * T : 0;
-  return { weightBytes, flops, innerBytes: 4 * (Math.max(attention, 3 * N * widest) + 3 * N * D) };
+  return {
+    weightBytes,
+    mappedBytes,
+    flops,
+    innerBytes: 4 * (Math.max(attention, 3 * N * widest) + 3 * N * D),
+  };
 }

@@ -2,6 +2,7 @@
 import type { Graph } from '../graph/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
+import type { Device } from '../shared/device.ts';
 import { findFamily } from './families/registry.ts';
 import type { TransformerSpec } from './families/spec.ts';
 import { openTokenizer } from './folder-tokenizer.ts';
@@ -19,6 +20,8 @@ export type OpenModelOptions = HubAccess & {
   readonly threads?: number;
   /** Map F32 weights from the file instead of copying them: opens at once, shares memory, runs up to 20 % slower. */
   readonly mapped?: boolean;
+  /** Where it runs. Default: cpu. Others differ in the last bits of every number. */
+  readonly device?: Device;
 };
 
 /** For tests only: what the graph would be if one thing were wrong. Not exported from the package. */
@@ -48,12 +51,13 @@ async function openLocation(location: string, access: HubAccess): Promise<ByteFo
 /** `openModel` with one thing made wrong, for the mutation gate. */
 export async function openMutatedModel(
   location: string | ByteFolder,
-  { threads, mapped, ...access }: OpenModelOptions,
+  { threads, mapped, device, ...access }: OpenModelOptions,
   mutations: Mutations,
 ): Promise<Model> {
   const settings = {
     ...(threads === undefined ? {} : { threads }),
     ...(mapped === undefined ? {} : { mapped }),
+    ...(device === undefined ? {} : { device }),
   };
   const { signal } = access;
   signal?.throwIfAborted();

@@ -343,7 +343,8 @@ export function createRuntime(parts: RuntimeParts): Model {
   }
 
   const decoder: WriterParts['decoder'] = (rows, captured, steer) =>
-    spec.cached
+    // The cache lives in memory of this process, where a GPU does not read it in place (the engine crashes).
+    spec.cached && sessions.device === 'cpu'
       ? createDecoder(
           { spec: spec.cached, sessions, ort, last, hooks: captured, steer: steering(steer) },
           rows,
@@ -373,14 +374,20 @@ export function createRuntime(parts: RuntimeParts): Model {
     cost(wanted, shape) {
       const found = wanted.map((name) => findHook(hooks, name));
       const deepest = found.reduce((a, b) => (hooks.indexOf(b) > hooks.indexOf(a) ? b : a));
-      const sizes = { ...shape, heads: spec.heads, headDim: spec.headDim, D: spec.D };
+      const sizes = {
+        ...shape,
+        heads: spec.heads,
+        headDim: spec.headDim,
+        D: spec.D,
+        mapped: sessions.mapped,
+      };
       const part = Math.min(shape.B, Math.max(1, Math.floor(PART_POSITIONS / shape.T)));
       const given = new Map([[deepest.name, hookInput(deepest)]]);
       return {
         before: partCost(sessions.graph, wanted, { ...sizes, B: part }),
         after: partCost(sessions.graph, [last], sizes, given),
         head: spec.encoder
-          ? { weightBytes: 0, flops: 0, innerBytes: 0 }
+          ? { weightBytes: 0, mappedBytes: 0, flops: 0, innerBytes: 0 }
           : partCost(sessions.graph, head.outputs, { ...sizes, B: 1, T: tileRows }, head.given),
       };
     },

@@ -7,6 +7,7 @@ import {
   createSession,
   cutGraph,
   type Graph,
+  type SessionOptions,
   spliceSteering,
   type Value,
   type ValueInfo,
@@ -41,13 +42,12 @@ export function graphFor(graph: Graph, { outputs, given, steer, cached }: Purpos
   return cutGraph(cached ? cachedGraph(steered, cached.layers, cached.last) : steered, outputs, given);
 }
 
+/** What all sessions of a model have in common. */
+export type SessionSettings = Pick<SessionOptions, 'threads' | 'mapped' | 'device'>;
+
 export type Sessions = ReturnType<typeof createSessions>;
 
-export function createSessions(
-  graph: Graph,
-  weightFiles: readonly ByteSource[],
-  options: { threads?: number; mapped?: boolean },
-) {
+export function createSessions(graph: Graph, weightFiles: readonly ByteSource[], options: SessionSettings) {
   const slots = new Map<string, Slot>();
   let closed = false;
 
@@ -93,6 +93,8 @@ export function createSessions(
 
   return {
     graph,
+    mapped: options.mapped === true,
+    device: options.device ?? 'cpu',
     /** Runs the graph for a purpose and returns its outputs, or those in `fetched`; only feeds that survived its cut are made. */
     async run(
       purpose: Purpose,

@@ -4,7 +4,7 @@ import type { Message } from '../data/types.ts';
 import type { HubOrigin } from '../platform/index.ts';
 import type { ModelCost } from './cost.ts';
 
-export type { ModelCost } from './cost.ts';
+export type { ModelCost, PartCost } from './cost.ts';
 
 /** A dense float tensor in row-major order. */
 export type Tensor = { readonly data: Float32Array; readonly dims: readonly number[] };

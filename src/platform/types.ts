@@ -57,6 +57,8 @@ export type Conversion = {
 export type Ort = {
   readonly InferenceSession: typeof InferenceSession;
   readonly Tensor: typeof Tensor;
+  /** Execution providers that this build knows; in Node only. */
+  readonly listSupportedBackends?: () => readonly { readonly name: string; readonly bundled: boolean }[];
 };
 
 /** The owner's end of a worker thread. */

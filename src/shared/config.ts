@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEVICES } from './device.ts';
 
 /** One schema drives the command line, the config file, run.json and the docs: a sentence per field. */
 export const trainFields = z.strictObject({
@@ -9,6 +10,18 @@ export const trainFields = z.strictObject({
       'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), org/name[@revision] of the hub, a GGUF file, or ollama:NAME[:TAG].',
     )
     .optional(),
+  device: z
+    .enum(DEVICES)
+    .default('cpu')
+    .describe(
+      'Where the model runs; cuda and webgpu differ in the last bits of every number. The SAE trains on the CPU.',
+    ),
+  lowMemory: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Map F32 weights of the model from their files instead of copying them: little memory, up to 20 % slower.',
+    ),
   hook: z
     .string()
     .optional()
@@ -262,6 +275,8 @@ export const evalConfigSchema = z.strictObject({
     .string()
     .optional()
     .describe('Model folder, or org/name[@revision]. Default: the one the run was trained on.'),
+  device: trainFields.shape.device,
+  lowMemory: trainFields.shape.lowMemory,
   hook: z.string().optional().describe('Where the SAE reads. Default: as the SAE folder says.'),
   data: z
     .array(z.string())

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { trainFields } from './config.ts';
 
 /** `saekit generate`: a model -> text, with a latent of an SAE turned up or not. */
 export const generateConfigSchema = z.strictObject({
@@ -46,6 +47,11 @@ export const generateConfigSchema = z.strictObject({
     ),
   stop: z.array(z.string().min(1)).optional().describe('Texts that end the text; they are not part of it.'),
   seed: z.int().nonnegative().default(0).describe('The same seed gives the same text.'),
+  device: trainFields.shape.device
+    .unwrap()
+    .describe('Where the model runs; cuda and webgpu differ in the last bits of every number.')
+    .default('cpu'),
+  lowMemory: trainFields.shape.lowMemory,
   threads: z
     .int()
     .positive()

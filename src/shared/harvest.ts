@@ -2,13 +2,29 @@ import { z } from 'zod';
 import { activationDtypes } from './activations.ts';
 import { trainFields } from './config.ts';
 
-const { $schema, model, data, heldout, textField, keepNearDuplicates, stream, contextLength, excludeFirst } =
-  trainFields.shape;
+const {
+  $schema,
+  model,
+  device,
+  lowMemory,
+  data,
+  heldout,
+  textField,
+  keepNearDuplicates,
+  stream,
+  contextLength,
+  excludeFirst,
+} = trainFields.shape;
 
 /** `saekit harvest`: model + hooks + data -> activations on disk, one pass of the model for any number of runs. */
 export const harvestConfigSchema = z.strictObject({
   $schema,
   model: model.unwrap(),
+  device: device
+    .unwrap()
+    .describe('Where the model runs; cuda and webgpu differ in the last bits of every number.')
+    .default('cpu'),
+  lowMemory,
   hooks: z
     .array(z.string())
     .min(1)

@@ -14,8 +14,9 @@ import { loadSae, type Sae } from '../sae/index.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
-import { hubAccess, pinned, saeFolder } from './hub.ts';
+import { hubAccess, modelOptions, pinned, saeFolder } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
+import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
@@ -45,7 +46,7 @@ export type EvalTarget = {
 
 /** With whom to tell of downloads from the hub. */
 export type EvaluateSaeOptions = HubAccess & {
-  readonly onTarget?: (target: EvalTarget, model: Model, corpus: Corpus) => void;
+  readonly onTarget?: (target: EvalTarget, model: Model, corpus: Corpus, memory: ModelMemory) => void;
   readonly onProgress?: (done: number, total: number) => void;
   /** While the frozen-decoder control trains. */
   readonly training?: Pick<TrainOptions, 'onPlan' | 'onCorpus' | 'onProgress'>;
@@ -66,7 +67,11 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
     );
   const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
-    const model = own(await openModel(target.model, hubAccess(options)));
+    const model = own(await openModel(target.model, modelOptions(config, options)));
+    const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
+    const needs = { hooks: [target.hook], B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: true };
+    const memory = modelMemory(model, needs);
+    requireModelMemory(model.info, needs, memory);
     const corpus = own(
       await openText(model, {
         data: target.data,
@@ -76,8 +81,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
         ...hubAccess(options),
       }),
     );
-    options.onTarget?.(target, model, corpus);
-    const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
+    options.onTarget?.(target, model, corpus, memory);
     const measured = await measureSae({
       ...target,
       model,

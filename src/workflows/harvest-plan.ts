@@ -9,6 +9,8 @@ import { UsageError } from '../shared/errors.ts';
 import type { HarvestConfig } from '../shared/harvest.ts';
 import { harvestFolders, StorageFull, storedBytesPerRow } from '../store/index.ts';
 import { freeBytes } from './estimate/disk.ts';
+import { type ModelMemory, type ModelNeeds, modelMemory } from './model-memory.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 
 /** Files by default: small enough that one per hook fits into memory, large enough for a disk. */
 const SHARD_BYTES = 2 ** 26;
@@ -38,6 +40,9 @@ export type HarvestPlan = {
   readonly bytes: number;
   /** Bytes free on the disk; undefined where the system does not say. */
   readonly free: number | undefined;
+  /** What of the model runs, and what that takes. */
+  readonly needs: ModelNeeds;
+  readonly modelMemory: ModelMemory;
   /** Bytes held in memory for shards. */
   readonly buffer: number;
 };
@@ -61,7 +66,7 @@ function chosenHooks(
 /** @throws UsageError for a context that is too long, for one of which nothing is left, for unknown hooks and those that are no vector per token */
 export async function planHarvest(
   config: HarvestConfig,
-  model: Pick<Model, 'info' | 'hooks'>,
+  model: Pick<Model, 'info' | 'hooks' | 'cost'>,
   folder: string,
 ): Promise<HarvestPlan> {
   const { dtype, tokens, heldoutTokens } = config;
@@ -99,7 +104,15 @@ export async function planHarvest(
     bytes += rows > 0 ? rows * bytesPerRow + REST_BYTES : 0;
     storedRows = Math.min(storedRows, tokens + heldoutTokens - rows);
   }
+  const needs = {
+    hooks: hooks.map(({ hook }) => hook),
+    B: MODEL_BATCH_SEQUENCES,
+    T: contextLength,
+    whole: false,
+  };
   return {
+    needs,
+    modelMemory: modelMemory(model, needs),
     ...{ folder, hooks, dtype, contextLength, tokens, heldoutTokens, storedRows, bytes },
     free: await freeBytes(folder),
     buffer: hooks.reduce(

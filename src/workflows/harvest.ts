@@ -31,7 +31,8 @@ import {
   type ShardWriter,
 } from '../store/index.ts';
 import { type HarvestPlan, planHarvest, requireRoom } from './harvest-plan.ts';
-import { hubAccess } from './hub.ts';
+import { hubAccess, modelOptions } from './hub.ts';
+import { requireModelMemory } from './model-memory.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { environment, textProvenance } from './provenance.ts';
 import { withResources } from './resources.ts';
@@ -82,10 +83,11 @@ type Part = {
 export async function harvest(config: HarvestConfig, options: HarvestOptions): Promise<HarvestResult> {
   const { folder, signal, onProgress = () => {} } = options;
   return await withResources(async (own) => {
-    const model = own(await openModel(config.model, hubAccess(options)));
+    const model = own(await openModel(config.model, modelOptions(config, options)));
     const plan = await planHarvest(await withStoredLength(config), model, folder);
     options.onPlan?.(plan);
     requireRoom(plan);
+    requireModelMemory(model.info, plan.needs, plan.modelMemory);
     const corpus = own(await openText(model, { ...corpusOptions(config), ...hubAccess(options) }));
     options.onCorpus?.(corpus);
     if (corpus.train.count === 0)

@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HubMissing, HubUnreachable, openHubSae, parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
+import type { OpenModelOptions } from '../models/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
+import type { Device } from '../shared/device.ts';
 import type { Provenance } from '../shared/run.ts';
 
 /** The part of a job's options that downloads need. */
@@ -12,6 +14,12 @@ export const hubAccess = ({ signal, onDownload, onNote }: HubAccess): HubAccess 
   ...(onDownload ? { onDownload } : {}),
   ...(onNote ? { onNote } : {}),
 });
+
+/** How a config wants its model opened. */
+export const modelOptions = (
+  { device, lowMemory }: { readonly device: Device; readonly lowMemory: boolean },
+  access: HubAccess,
+): OpenModelOptions => ({ ...hubAccess(access), device, mapped: lowMemory });
 
 /** The folder or file of an SAE: a path, or the place in the cache of `org/name[@revision][/path]`. What is neither is given back: loading says so. */
 export async function saeFolder(location: string, access?: HubAccess): Promise<string> {

@@ -5,6 +5,13 @@ export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
 export type { HarvestPlan } from './harvest-plan.ts';
 export { type Inspection, inspect, type RunInspection } from './inspect.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
+export {
+  type ModelMemory,
+  type ModelNeeds,
+  modelMemory,
+  modelMemoryText,
+  requireModelMemory,
+} from './model-memory.ts';
 export { type ListedModel, listModels, type ModelList } from './models.ts';
 export { planTraining } from './plan.ts';
 export { type PushPlan, type PushRunOptions, planPush, pushPlanned } from './push.ts';

@@ -24,7 +24,7 @@ const hooks: HookInfo[] = [
   { name: 'blocks.7.hook_resid_post', dims: ['B', 'T', 'D'], width: 768 },
   { name: 'blocks.7.mlp.hook_post', dims: ['B', 'T', '3072'], width: 3072 },
 ];
-const part = { weightBytes: 200e6, flops: 1e8, innerBytes: 30e6 };
+const part = { weightBytes: 200e6, mappedBytes: 0, flops: 1e8, innerBytes: 30e6 };
 const plan = (input: Partial<TrainConfigInput> = {}) =>
   planTraining(
     trainConfigSchema.parse({ model: 'gpt2', data: ['t'], latents: 16384, ...input }),

@@ -30,6 +30,7 @@ import {
 } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { pinned } from './hub.ts';
+import { requirePlanMemory } from './model-memory.ts';
 import { type Own, withResources } from './resources.ts';
 import { openStart } from './start.ts';
 import { withStoredLength } from './streams.ts';
@@ -93,6 +94,7 @@ export async function trainGrid(config: TrainConfig, grid: Grid, options: GridOp
       unread.plan(member.config, { folder: join(folder, member.folder) }),
     );
     options.onPlans?.(plans);
+    for (const plan of plans) requirePlanMemory(plan);
     for (const plan of plans) await openStart(plan);
     const source = await unread.read();
     await mkdir(folder, { recursive: true });
@@ -138,6 +140,7 @@ export async function resumeGrid(options: GridOptions & Pick<ResumeOptions, 'wor
     if (first.run) checkModel(unread, first.config, first.run.provenance.model?.hash);
     const plans = left.members.map(({ config, path }) => unread.plan(config, { folder: path }));
     options.onPlans?.(plans);
+    for (const plan of plans) requirePlanMemory(plan);
     const source = await unread.read();
     const opened: Opened[] = [];
     for (const [i, plan] of plans.entries()) {

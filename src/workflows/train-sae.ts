@@ -20,6 +20,7 @@ import {
 import { pinned } from './hub.ts';
 import type { LogTarget } from './log.ts';
 import { type Measured, saveMeasured } from './measure.ts';
+import { requirePlanMemory } from './model-memory.ts';
 import { type Own, withResources } from './resources.ts';
 import { openStart } from './start.ts';
 import { withStoredLength } from './streams.ts';
@@ -96,6 +97,7 @@ export async function trainSae(config: TrainConfig, options: TrainOptions): Prom
     const unread = await openSource(config, options, own);
     const plan = unread.plan(await withStoredLength(config), shown(options));
     options.onPlan?.(plan);
+    requirePlanMemory(plan);
     const start = await openStart(plan);
     const source = await unread.read();
     const folder = own(await createRunFolder(options.folder));
@@ -128,6 +130,7 @@ export async function resumeTraining(options: ResumeOptions): Promise<TrainResul
     checkModel(unread, config, provenance.model?.hash);
     const plan = unread.plan(config, shown(options));
     options.onPlan?.(plan);
+    requirePlanMemory(plan);
     const start = checkpoint ? { initialSae: provenance.initialSae } : await openStart(plan);
     const source = await unread.read();
     const member = await openMember({ plan, source, folder, started, start, checkpoint, logTo }, own);

@@ -4,7 +4,7 @@ import { formatEvalTable } from '../../eval/index.ts';
 import { describeSae } from '../../sae/index.ts';
 import { evalConfigSchema } from '../../shared/config.ts';
 import { Interrupted } from '../../shared/errors.ts';
-import { evaluateSae } from '../../workflows/index.ts';
+import { evaluateSae, modelMemoryText } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
@@ -46,10 +46,10 @@ export function addEvalCommand(program: Command): void {
       try {
         const { evaluation } = await evaluateSae(config, {
           ...downloads.access,
-          onTarget: ({ hook, sae }, model, corpus) => {
+          onTarget: ({ hook, sae }, model, corpus, memory) => {
             report.end();
             note(
-              `${model.info.name}, ${hook}: ${describeSae(sae.config)} on ${grouped(corpus.heldout.count)} held-out documents\n`,
+              `${model.info.name}, ${hook}: ${describeSae(sae.config)} on ${grouped(corpus.heldout.count)} held-out documents; ${modelMemoryText(memory)}\n`,
             );
           },
           onProgress: counter.update,

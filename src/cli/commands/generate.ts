@@ -3,9 +3,18 @@ import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { HubAccess } from '../../hub/types.ts';
 import { openModel } from '../../models/index.ts';
+import type { Model } from '../../models/types.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type GenerateConfig, generateConfigSchema } from '../../shared/generate.ts';
-import { findTarget, type SteerOptions, steeredSamples, writeText } from '../../workflows/index.ts';
+import {
+  findTarget,
+  modelMemory,
+  modelMemoryText,
+  requireModelMemory,
+  type SteerOptions,
+  steeredSamples,
+  writeText,
+} from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createDownloads } from '../output/downloads.ts';
@@ -56,8 +65,18 @@ async function promptOf({ prompt }: GenerateConfig): Promise<string> {
   return (await readAll(process.stdin)).replace(/\r?\n$/, '');
 }
 
+/** Before the weights are loaded. */
+function tellMemory(model: Model, { note, style }: Context): void {
+  const hook = model.hooks.find(({ name }) => name.endsWith('resid_post'))?.name;
+  if (hook === undefined || model.info.encoder) return;
+  const needs = { hooks: [hook], B: 1, T: Math.min(model.info.contextLength, 256), whole: true };
+  const memory = modelMemory(model, needs);
+  note(style.format('dim', modelMemoryText(memory)));
+  requireModelMemory(model.info, needs, memory);
+}
+
 async function generate(config: GenerateConfig, context: Context): Promise<void> {
-  const { sae, latent, strength, threads } = config;
+  const { sae, latent, strength, threads, device, lowMemory } = config;
   if (sae === undefined && latent !== undefined)
     throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
   if (sae !== undefined && latent === undefined)
@@ -78,12 +97,17 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
   };
   const open = (location: string) =>
     withDownloads(context, (access) =>
-      openModel(location, { ...access, ...(threads === undefined ? {} : { threads }) }),
+      openModel(location, {
+        ...access,
+        ...{ device, mapped: lowMemory },
+        ...(threads === undefined ? {} : { threads }),
+      }),
     );
 
   if (sae === undefined || latent === undefined) {
     const model = await open(config.model!);
     try {
+      tellMemory(model, context);
       const text = await writeText(model, json ? writing : { ...writing, onText: write });
       if (json) print(JSON.stringify({ prompt, text }));
       else write('\n');
@@ -96,6 +120,7 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
   const target = await withDownloads(context, (access) => findTarget({ sae, data: ['-'], ...given }, access));
   const model = await open(target.model);
   try {
+    tellMemory(model, context);
     const { hook } = target;
     const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
     print(

@@ -1,4 +1,4 @@
-import type { HarvestPlan } from '../../workflows/index.ts';
+import { type HarvestPlan, modelMemoryText } from '../../workflows/index.ts';
 import { bytes, grouped } from './numbers.ts';
 import type { Style } from './style.ts';
 import { pairs } from './table.ts';
@@ -17,6 +17,7 @@ export function harvestPlanText(plan: HarvestPlan, style: Style): string {
       'disk',
       `${bytes(plan.bytes)} needed${plan.storedRows > 0 ? ` beyond what is there` : ''}${plan.free === undefined ? '' : `, ${bytes(plan.free)} free`}; ${bytes(plan.buffer)} of memory for files that are not full`,
     ],
+    ['memory', modelMemoryText(plan.modelMemory)],
     ['folder', folder],
   ];
   return pairs(

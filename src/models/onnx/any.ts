@@ -114,7 +114,7 @@ function fromEngine({ data, dims, type }: OrtTensor): Tensor {
  */
 export async function openOnnx(
   location: string | ByteFolder,
-  { threads, mapped, ...access }: OpenModelOptions = {},
+  { threads, mapped, device, ...access }: OpenModelOptions = {},
 ): Promise<OpenedOnnx> {
   access.signal?.throwIfAborted();
   const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
@@ -124,6 +124,7 @@ export async function openOnnx(
   const sessions = createSessions(graph, file.sources, {
     ...(threads === undefined ? {} : { threads }),
     ...(mapped === undefined ? {} : { mapped }),
+    ...(device === undefined ? {} : { device }),
   });
   const hooks = residualNames(file);
   const tensorOf = new Map(hooks.map(({ hook, tensor }) => [hook, tensor]));

@@ -90,6 +90,15 @@ describe('a model from an ONNX file', () => {
     await model.close();
   });
 
+  test('says how it is quantised, where it is', async () => {
+    const [int8, float] = [await open('llama-int8'), await open('llama')];
+    expect([int8.info.quantization, float.info.quantization]).toEqual([
+      'int8 products, int8 weights',
+      undefined,
+    ]);
+    await Promise.all([int8.close(), float.close()]);
+  });
+
   test('goes on from a hook: the splice of its own activations changes no bit, that of others does', async () => {
     const model = await open('gpt2');
     const batch = padBatch(ROWS);

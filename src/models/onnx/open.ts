@@ -4,7 +4,7 @@ import type { ByteFolder } from '../../platform/index.ts';
 import { openTokenizer } from '../folder-tokenizer.ts';
 import { readJson } from '../hf-folder.ts';
 import { createRuntime } from '../runtime.ts';
-import { createSessions } from '../sessions.ts';
+import { createSessions, type SessionSettings } from '../sessions.ts';
 import type { Model, ModelInfo } from '../types.ts';
 import { openOnnxFile } from './file.ts';
 import { withHooks } from './hooks.ts';
@@ -34,6 +34,19 @@ function parameterCount({ initializers }: Graph): number {
   return total;
 }
 
+/** How the weights were quantised, where they were: results say so. */
+function quantizationOf({ nodes }: Graph): string | undefined {
+  const ops = new Set(nodes.map(({ op }) => op));
+  const found = [
+    ...(ops.has('MatMulNBits') || ops.has('GatherBlockQuantized')
+      ? ['weights in 4 or 8 bits, by blocks']
+      : []),
+    ...(ops.has('MatMulInteger') || ops.has('QLinearMatMul') ? ['int8 products'] : []),
+    ...(ops.has('DequantizeLinear') ? ['int8 weights'] : []),
+  ];
+  return found.length > 0 ? found.join(', ') : undefined;
+}
+
 /**
  * Opens an ONNX file as a model. config.json, tokenizer.json and the like are taken from its folder, or from the one above when that is
  * called onnx, as in repositories for transformers.js.
@@ -41,7 +54,7 @@ function parameterCount({ initializers }: Graph): number {
 export async function openOnnxModel(
   folder: ByteFolder,
   file: string,
-  options: { threads?: number; mapped?: boolean },
+  options: SessionSettings,
   signal?: AbortSignal,
 ): Promise<Model> {
   const opened = await openOnnxFile(folder, file, signal);
@@ -58,6 +71,7 @@ export async function openOnnxModel(
     const headDim =
       firstNumber(config, 'head_dim') ?? (Number(cache[3]) || (heads ? Math.floor(D / heads) : 0));
     const hooked = withHooks(graph, measured, names, D);
+    const quantization = quantizationOf(opened.model.graph);
     const info: ModelInfo = {
       name: opened.name,
       family: 'onnx',
@@ -70,6 +84,7 @@ export async function openOnnxModel(
       eosTokenIds: ids(generation.eos_token_id),
       parameters: parameterCount(opened.model.graph),
       hash: opened.hash,
+      ...(quantization === undefined ? {} : { quantization }),
       ...(folder.origin ? { origin: folder.origin } : {}),
     };
     return createRuntime({

@@ -27,7 +27,7 @@ describe('operations', () => {
   });
 
   it('of several SAEs add up; the model runs once for all of them, to the deepest hook', () => {
-    const part = { weightBytes: 0, innerBytes: 0, flops: 0 };
+    const part = { weightBytes: 0, mappedBytes: 0, innerBytes: 0, flops: 0 };
     const at = (flops: number, input: object): TrainPlan => ({
       ...plan(input),
       cost: { before: { ...part, flops }, after: part, head: part },

@@ -5,7 +5,7 @@ import { openModel } from '../../models/index.ts';
 import type { Model } from '../../models/types.ts';
 import { getPlatform } from '../../platform/index.ts';
 import type { TextTrainConfig } from '../../shared/config.ts';
-import { hubAccess } from '../hub.ts';
+import { hubAccess, modelOptions } from '../hub.ts';
 import { measureSae } from '../measure.ts';
 import { MODEL_BATCH_SEQUENCES, planTraining } from '../plan.ts';
 import { textProvenance } from '../provenance.ts';
@@ -21,7 +21,7 @@ export async function openTextSource(
   access: SourceOptions,
   own: Own,
 ): Promise<UnreadSource> {
-  const model = own(await openModel(config.model, hubAccess(access)));
+  const model = own(await openModel(config.model, modelOptions(config, access)));
   return {
     modelHash: model.info.hash,
     plan: (given, options) => planTraining(given, model, { cores: getPlatform().threads, ...options }),

@@ -1,0 +1,96 @@
+// Loading a model: F32, F16 and BF16 peak below 1.3 x the float32 weights; mapped F32 weights take next to no memory of the process.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeRandomModel } from '../bench/lib/random-model.ts';
+import {
+  float32ToBfloat16,
+  float32ToFloat16,
+  readSafetensors,
+  type TensorInput,
+  writeSafetensors,
+} from '../src/formats/index.ts';
+import { fromBytes } from '../src/platform/index.ts';
+import { buildOnce, saekit } from './fixtures/command-line.ts';
+import { root } from './repository.ts';
+
+const half = { F16: float32ToFloat16, BF16: float32ToBfloat16 };
+const shape = { layers: 4, D: 768, heads: 12, kvHeads: 12, mlp: 2048, V: 2048 };
+/** 4 layers of 4 D^2 + 3 D mlp, and the embedding, which is the head, too. */
+const float32 = 4 * (shape.layers * (4 * 768 ** 2 + 3 * 768 * 2048) + 2 * 2048 * 768);
+
+let folder: string;
+const at = (name: string): string => join(folder, name);
+
+beforeAll(async () => {
+  buildOnce();
+  folder = mkdtempSync(join(tmpdir(), 'saekit-load-'));
+  for (const name of ['tiny', 'F32', 'F16', 'BF16']) mkdirSync(at(name));
+  writeRandomModel(at('tiny'), { ...shape, layers: 1, D: 16, heads: 2, kvHeads: 2, mlp: 16, V: 64 });
+  writeRandomModel(at('F32'), shape);
+  const file = await readSafetensors(fromBytes(await readFile(join(at('F32'), 'model.safetensors'))));
+  for (const dtype of ['F16', 'BF16'] as const) {
+    const tensors: Record<string, TensorInput> = {};
+    for (const [name, { shape: dims }] of file.tensors)
+      tensors[name] = { dtype, shape: [...dims], data: half[dtype](await file.readFloat32(name)) };
+    writeFileSync(join(at(dtype), 'model.safetensors'), Buffer.concat(writeSafetensors(tensors)));
+    cpSync(join(at('F32'), 'config.json'), join(at(dtype), 'config.json'));
+  }
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Loaded = { readonly own: number; readonly all: number; readonly sum: number };
+
+function load(name: string, how: 'mapped' | 'copied'): Loaded {
+  const args = ['--import', 'tsx', join(root, 'test/fixtures/load-model.ts'), at(name), at('tiny'), how];
+  return JSON.parse(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })) as Loaded;
+}
+
+describe.skipIf(process.platform !== 'linux')('loading', () => {
+  it.each(['F32', 'F16', 'BF16'])(
+    '%s peaks below 1.3 x the float32 weights',
+    { timeout: 120_000 },
+    (dtype) => {
+      const { all } = load(dtype, 'copied');
+      console.log(
+        `${dtype}: ${(all / float32).toFixed(2)} x the float32 weights (${Math.round(float32 / 1e6)} MB)`,
+      );
+      expect(all).toBeGreaterThan(0.7 * float32);
+      expect(all).toBeLessThan(1.3 * float32);
+    },
+  );
+
+  it('mapped F32 weights stay in the file, and compute the same', { timeout: 120_000 }, () => {
+    const [copied, mapped] = [load('F32', 'copied'), load('F32', 'mapped')];
+    console.log(
+      `mapped: ${(mapped.own / float32).toFixed(2)} x, copied: ${(copied.own / float32).toFixed(2)} x`,
+    );
+    expect(copied.own).toBeGreaterThan(0.7 * float32);
+    expect(mapped.own).toBeLessThan(0.3 * float32);
+    expect(mapped.sum / copied.sum).toBeCloseTo(1, 5);
+  });
+
+  it('--low-memory says so and takes the same text', { timeout: 120_000 }, async () => {
+    for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+      cpSync(join(root, 'demo/model', file), join(at('F32'), file));
+    const args = [
+      'generate',
+      '--model',
+      at('F32'),
+      '--prompt',
+      'The',
+      '--max-tokens',
+      '4',
+      '--temperature',
+      '0',
+    ];
+    const [copied, mapped] = [await saekit(args), await saekit([...args, '--low-memory'])];
+    expect([copied.status, mapped.status], mapped.stderr).toEqual([0, 0]);
+    const said = (run: { stderr: string; stdout: string }): string => `${run.stderr}\n${run.stdout}`;
+    expect(said(copied)).toMatch(/\d+ MB for the model, .* available/);
+    expect(said(mapped)).toMatch(/\d+ MB for the model and \d+ MB mapped from its file/);
+  });
+});
