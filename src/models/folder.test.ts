@@ -222,6 +222,7 @@ describe('a bad folder is refused with what is wrong', () => {
           { rope_parameters: { partial_rotary_factor: 0.4 } },
           /3 dimensions of a head turn; rotary positions need pairs/,
         ],
+        ['a billion layers', 'gpt2-new', { n_layer: 1e9 }, /n_layer is 1000000000, expected at most 4096/],
         ['BERT as a decoder', 'bert', { is_decoder: true }, /is_decoder = true is not supported/],
         [
           'BERT with relative positions',

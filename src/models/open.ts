@@ -4,7 +4,7 @@ import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import type { Device } from '../shared/device.ts';
 import { findFamily } from './families/registry.ts';
-import type { TransformerSpec } from './families/spec.ts';
+import type { Config, TransformerSpec } from './families/spec.ts';
 import { openTokenizer } from './folder-tokenizer.ts';
 import { ggufConversion } from './gguf/convert.ts';
 import { openModelFolder } from './hf-folder.ts';
@@ -77,7 +77,9 @@ export async function openMutatedModel(
     const built = family.build(spec, model.weights);
     const graph = mutations.graph?.(built) ?? built;
 
-    const configured = ids(model.config.bos_token_id)[0];
+    // Models that see images keep what concerns text below.
+    const config = { ...(model.config.text_config as Config | undefined), ...model.config };
+    const configured = ids(config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
     signal?.throwIfAborted();
     const { quantization } = model.weights.files[0]?.metadata ?? {};
@@ -93,7 +95,7 @@ export async function openMutatedModel(
       contextLength: spec.contextLength,
       encoder: spec.encoder === true,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
-      eosTokenIds: ids(model.generationConfig.eos_token_id ?? model.config.eos_token_id),
+      eosTokenIds: ids(model.generationConfig.eos_token_id ?? config.eos_token_id),
       parameters: parameterCount(built),
       hash: model.hash,
       ...(quantization === undefined ? {} : { quantization }),

@@ -16,6 +16,7 @@ import {
   type Config,
   count,
   everyLayer,
+  layerCount,
   parseActivation,
   real,
   refuse,
@@ -27,7 +28,7 @@ export function parseBert(config: Config): TransformerSpec {
   refuse(config, 'add_cross_attention', [false]);
   refuse(config, 'position_embedding_type', ['absolute']);
   const D = count(config, 'hidden_size', 768);
-  const layers = count(config, 'num_hidden_layers', 12);
+  const layers = layerCount(config, 'num_hidden_layers', 12);
   const heads = count(config, 'num_attention_heads', 12);
   if (D % heads !== 0)
     throw new Error(`config.json: hidden_size ${D} is no multiple of num_attention_heads ${heads}`);

@@ -20,6 +20,7 @@ import {
   count,
   everyLayer,
   isTied,
+  layerCount,
   parseActivation,
   real,
   type TransformerSpec,
@@ -39,7 +40,7 @@ export function parseGated(
   { tied = false }: { tied?: boolean } = {},
 ): TransformerSpec {
   const D = count(config, 'hidden_size');
-  const layers = count(config, 'num_hidden_layers');
+  const layers = layerCount(config, 'num_hidden_layers');
   const heads = count(config, 'num_attention_heads');
   const kvHeads = count(config, 'num_key_value_heads', heads);
   const headDim = count(config, 'head_dim', D / heads);

@@ -19,6 +19,7 @@ import {
   count,
   everyLayer,
   isTied,
+  layerCount,
   parseActivation,
   real,
   type TransformerSpec,
@@ -40,7 +41,7 @@ function ropeOf(config: Config, maxPositions: number, headDim: number) {
 
 export function parseGptNeox(config: Config, weights: ModelWeights): TransformerSpec {
   const D = count(config, 'hidden_size');
-  const layers = count(config, 'num_hidden_layers');
+  const layers = layerCount(config, 'num_hidden_layers');
   const heads = count(config, 'num_attention_heads');
   if (D % heads !== 0)
     throw new Error(`config.json: hidden_size ${D} is no multiple of num_attention_heads ${heads}`);

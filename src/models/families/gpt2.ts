@@ -12,14 +12,23 @@ import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts
 import type { ModelWeights } from '../hf-folder.ts';
 import { activate, attentionBiases, createWeightReader, declareInputs, INPUTS, unembed } from './blocks.ts';
 import { decoderBlock } from './decoder.ts';
-import { type Config, count, isTied, parseActivation, real, refuse, type TransformerSpec } from './spec.ts';
+import {
+  type Config,
+  count,
+  isTied,
+  layerCount,
+  parseActivation,
+  real,
+  refuse,
+  type TransformerSpec,
+} from './spec.ts';
 
 const HEAD = 'lm_head.weight';
 
 export function parseGpt2(config: Config, weights: ModelWeights): TransformerSpec {
   refuse(config, 'add_cross_attention', [false]);
   const D = count(config, 'n_embd', 768);
-  const layers = count(config, 'n_layer', 12);
+  const layers = layerCount(config, 'n_layer', 12);
   const heads = count(config, 'n_head', 12);
   if (D % heads !== 0) throw new Error(`config.json: n_embd ${D} is no multiple of n_head ${heads}`);
   const scale = config.scale_attn_weights === false ? 1 : 1 / Math.sqrt(D / heads);

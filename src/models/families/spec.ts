@@ -79,6 +79,17 @@ export function count(config: Config, field: string, fallback?: number): number 
   return value;
 }
 
+/** No model has as many layers; a larger number is an error in the file, found before anything is made for each of them. */
+const MOST_LAYERS = 4096;
+
+/** The number of layers. Throws and names the field. */
+export function layerCount(config: Config, field: string, fallback?: number): number {
+  const layers = count(config, field, fallback);
+  if (layers > MOST_LAYERS)
+    throw new Error(`config.json: ${field} is ${layers}, expected at most ${MOST_LAYERS}`);
+  return layers;
+}
+
 /** A number of config.json. Throws and names the field. */
 export function real(config: Config, field: string, fallback: number): number {
   const value = config[field] ?? fallback;
