@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { DEVICES } from './device.ts';
 
+/** Kinds of SAE that can be trained: src/train/variants, one file each. */
+export const VARIANTS = ['topk', 'batch-topk', 'matryoshka', 'relu', 'gated', 'jumprelu'] as const;
+
 /** One schema drives the command line, the config file, run.json and the docs: a sentence per field. */
 export const trainFields = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),

@@ -53,7 +53,7 @@ export function selectAux(group: Group, comm: Comm, config: TrainerConfig, { col
   for (let s = 0; s < own; s++)
     for (let c = s * auxColumns; c < s * auxColumns + columns[s]!; c++) {
       const latent = group.auxLatent[c]!;
-      if (group.latentStart[latent + 1]! > group.latentStart[latent]!) group.auxHidden[c] = -1;
+      if (group.firedNow[latent]! > 0) group.auxHidden[c] = -1;
       if (group.auxHidden[c] === 0) competing++;
     }
   const total = sumOverRanks(comm, 'auxCompeting', competing);

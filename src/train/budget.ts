@@ -2,11 +2,14 @@ import { sharedBytes } from './comm/threads.ts';
 import type { SlotSizes } from './comm/types.ts';
 import { groupBytes, layout } from './group.ts';
 import type { TrainerConfig } from './types.ts';
+import { variantOf } from './variants/index.ts';
 import { windowBytes } from './window.ts';
 
 /** Longest message of every slot, elements per rank. */
 export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
-  const { D, own, listed } = layout(config, ranks);
+  const { D, own, listed, prefixes } = layout(config, ranks);
+  const { selection } = variantOf(config);
+  const [batch, above] = [selection === 'batch', selection === 'threshold'];
   return {
     heapValues: config.B * listed,
     partial: config.B * D,
@@ -14,6 +17,12 @@ export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
     auxCompeting: 1,
     counts: 2,
     biasGradients: own * D,
+    bins: batch ? 2048 : 0,
+    batchCount: batch ? 1 : 0,
+    batchLeast: batch ? 1 : 0,
+    prefixPartial: prefixes * config.B * D,
+    shardCounts: above ? own : 0,
+    shardSums: above ? own : 0,
   };
 }
 

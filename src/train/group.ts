@@ -1,17 +1,13 @@
 import { alignedBytes, createArena } from '../kernels/arena.ts';
 import { createKernels } from '../kernels/kernels.ts';
 import { rowTile } from '../sae/product.ts';
+import { auxBlock, averageOf, chunkRows, momentsOf, multiTopkFactor } from './constants.ts';
+import { startControl } from './control.ts';
 import type { TrainerConfig } from './types.ts';
+import { prefixesOf, variantOf } from './variants/index.ts';
 
 /** How many dead latents may compete for AuxK in one step, per k_aux; when more are dead, they take turns. */
 const competitorsPerAuxk = 16;
-
-/** Multi-TopK: how many times K, and the weight of that loss (Gao et al. 2024, appendix A; sparsify takes the same). */
-export const multiTopkFactor = 4;
-export const multiTopkWeight = 1 / 8;
-
-/** Rows that AuxK decodes together. */
-export const auxBlock = 32;
 
 /** The sizes of one rank's part: `own` of the S shards, F = own * shardLatents latents. */
 export type Layout = {
@@ -24,19 +20,35 @@ export type Layout = {
   readonly auxColumns: number;
   /** Best latents of a row that are kept in a list: K, or with Multi-TopK 4K. */
   readonly listed: number;
+  /** Threshold variants: entries that fit the list of one shard. */
+  readonly capacity: number;
+  /** Entries that fit the lists of this rank. */
+  readonly entries: number;
+  /** G, nested prefixes with a reconstruction each; 0 where there is one reconstruction. */
+  readonly prefixes: number;
 };
 
 export function layout(config: TrainerConfig, ranks: number): Layout {
   const shardLatents = config.F / config.shards;
   const own = config.shards / ranks;
   const columns = Math.min(shardLatents, Math.ceil((competitorsPerAuxk * config.auxk) / config.shards));
+  const { selection } = variantOf(config);
+  // Twice the L0 that is asked for, were it spread evenly; at least a chunk of rows in which every latent is active.
+  const capacity =
+    selection === 'threshold'
+      ? Math.max(chunkRows * shardLatents, Math.ceil((2 * config.B * config.K) / config.shards))
+      : 0;
   return {
     D: Math.ceil(config.D / 4) * 4,
     shardLatents,
     own,
     F: own * shardLatents,
     auxColumns: config.auxk > 0 ? Math.ceil(columns / 4) * 4 : 0,
-    listed: config.multiTopk ? Math.min(config.F, multiTopkFactor * config.K) : config.K,
+    listed:
+      selection !== 'rows' ? 0 : config.multiTopk ? Math.min(config.F, multiTopkFactor * config.K) : config.K,
+    capacity,
+    entries: selection === 'threshold' ? own * capacity : config.B * config.K,
+    prefixes: prefixesOf(config).length,
   };
 }
 
@@ -58,15 +70,27 @@ function stateArrays(config: TrainerConfig, ranks: number) {
     emaEnc: config.ema ? F * D : 0,
     emaDec: config.ema ? F * D : 0,
     emaBias: config.ema ? F : 0,
-  };
+    ...Object.fromEntries(
+      Object.keys(variantOf(config).parameters).flatMap((name) =>
+        [name, ...momentsOf(name), ...(config.ema ? [averageOf(name)] : [])].map((array) => [array, F]),
+      ),
+    ),
+  } as Record<(typeof stateNames)[number], number> & Record<string, number>;
 }
+
+const stateNames = [
+  ...['W_enc', 'W_dec', 'b_enc', 'mEnc', 'vEnc', 'mDec', 'vDec', 'mBias', 'vBias'],
+  ...['W_start', 'emaEnc', 'emaDec', 'emaBias'],
+] as const;
 
 /** float32 work space of a step. Entries of a sparse code: (latent, value) by row, (row, value) by latent. */
 function floatArrays(config: TrainerConfig, ranks: number) {
-  const { D, own, shardLatents, auxColumns, listed } = layout(config, ranks);
+  const { D, F, own, shardLatents, auxColumns, listed, entries, prefixes } = layout(config, ranks);
   const { B, K } = config;
   const aux = auxColumns > 0;
   const wide = config.multiTopk === true;
+  const { selection, gate } = variantOf(config);
+  const [above, batch] = [selection === 'threshold', selection === 'batch'];
   return {
     /** The batch, scaled and centred: s x - b_dec [B,D]. */
     x: B * D,
@@ -82,17 +106,33 @@ function floatArrays(config: TrainerConfig, ranks: number) {
     pre: Math.min(B, rowTile) * shardLatents,
     /** Every rank's best of every row [ranks,B,listed]. */
     heapValues: ranks * B * listed,
-    rowValue: B * K,
-    latentValue: B * K,
+    rowValue: entries,
+    latentValue: entries,
+    /** BatchTopK: candidates, in order of shard, row, latent. */
+    candidateValue: batch ? 2 * B * K : 0,
+    /** Nested prefixes: their entries, and their reconstructions, then residuals [G,B,D]. */
+    prefixValue: prefixes > 0 ? entries : 0,
+    prefixPartial: prefixes * B * D,
+    /** Gated: e^r [F], what entries decode to, the residual of the gate's reconstruction [B,D]. */
+    gateScale: gate ? F : 0,
+    magnitude: gate ? entries : 0,
+    gateError: gate ? B * D : 0,
+    /** Threshold variants: an entry is listed above `limit` and active above `theta` [F]. */
+    limit: above ? F : 0,
+    theta: above ? F : 0,
+    /** Gradients of one shard's own scalars [6,shardLatents], see kernels/assembly/through.ts. */
+    scalarSums: above ? 6 * shardLatents : 0,
     wideRowValue: wide ? B * listed : 0,
     wideLatentValue: wide ? B * listed : 0,
     /** Pre-activations of dead latents [own][B,auxColumns]. */
     auxPre: own * B * auxColumns,
     auxRowValue: auxEntries(config, ranks),
     auxLatentValue: auxEntries(config, ranks),
-    /** Gradient rows of one shard's dead latents [auxColumns,2,D] and their sums. */
-    auxGradients: auxColumns * 2 * D,
-    auxSums: auxColumns,
+    /** Gradient rows [2,D] of one shard's dead latents [auxColumns], then of all its latents where they come in chunks; and their sums. */
+    auxGradients: (auxColumns + (above ? shardLatents : 0)) * 2 * D,
+    auxSums: auxColumns + (above ? shardLatents : 0),
+    /** dL/db_enc in the same places, where it is not that sum. */
+    biasSums: gate ? auxColumns + shardLatents : 0,
     /** Partial reconstructions of own shards [own,block,D]. */
     leaves: own * (aux ? auxBlock : 1) * D,
     gradients: 2 * D,
@@ -104,16 +144,31 @@ function floatArrays(config: TrainerConfig, ranks: number) {
 
 /** int32 work space of a step. */
 function intArrays(config: TrainerConfig, ranks: number) {
-  const { F, own, auxColumns, listed } = layout(config, ranks);
+  const { F, own, auxColumns, listed, entries, prefixes } = layout(config, ranks);
   const { B, K } = config;
   const aux = auxColumns > 0;
   const wide = config.multiTopk === true;
+  const { selection } = variantOf(config);
+  const [above, batch] = [selection === 'threshold', selection === 'batch'];
   return {
+    candidateRow: batch ? 2 * B * K : 0,
+    candidateLatent: batch ? 2 * B * K : 0,
+    /** See kernels/assembly/batch.ts. */
+    candidateState: batch ? 2 : 0,
+    bins: batch ? 2048 : 0,
+    cells: batch ? B * own : 0,
+    prefixEnd: prefixes,
+    prefixStart: prefixes > 0 ? prefixes * B * own + 1 : 0,
+    prefixLatent: prefixes > 0 ? entries : 0,
+    rowEnd: above ? own * B : 0,
+    /** Rows of this batch on which each latent fires [F]; a second one where entries are listed again. */
+    firedNow: F,
+    firedAgain: above ? F : 0,
     heapLatent: B * listed,
     rowStart: B * own + 1,
-    rowLatent: B * K,
+    rowLatent: entries,
     latentStart: F + 1,
-    latentRow: B * K,
+    latentRow: entries,
     wideRowStart: wide ? B * own + 1 : 0,
     wideRowLatent: wide ? B * listed : 0,
     wideLatentStart: wide ? F + 1 : 0,
@@ -193,5 +248,9 @@ export function createGroup(config: TrainerConfig, rank: number, ranks: number) 
     sinceFired: new Int32Array(sizes.F),
     /** Rows on which each latent fired since the start. */
     fired: new Float64Array(sizes.F),
+    /** Whether the entries of this batch fitted their lists, see above.ts. */
+    whole: true,
+    /** Few numbers that change from step to step, equal on every rank: see control.ts. */
+    control: startControl(config),
   };
 }

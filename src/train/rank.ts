@@ -37,8 +37,8 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   const product = await createProduct(threads);
   const { D: padded } = group;
   const { D } = config;
-  const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec } = group;
-  const whole: Record<string, RankArray> = { b_dec, mBDec, vBDec, emaBDec };
+  const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec, control } = group;
+  const whole: Record<string, RankArray> = { b_dec, mBDec, vBDec, emaBDec, control };
   const arrays: Record<string, RankArray> = { ...group.weights, sinceFired, fired, ...whole };
   const info = Object.fromEntries(
     Object.entries(arrays)

@@ -3,22 +3,25 @@
  *
  *   x    = s * raw                                       s from initialisation
  *   pre  = (x - b_dec) W_enc^T + b_enc                   the only dense product, in row tiles
- *   z    = ReLU(TopK(pre)),  e = x - b_dec - z W_dec     global top K; partial reconstructions summed in a fixed tree
- *   L    = mseScale mean(e^2) + alpha L_aux              mean over B and D
- *          + mseScale mean(e_4K^2) / 8                   with Multi-TopK: e_4K as e, with 4K active latents
+ *   z    = the variant's active latents,  e = x - b_dec - z W_dec      partial reconstructions summed in a fixed tree
+ *   L    = mseScale mean(e^2) + the variant's own terms + alpha L_aux  mean over B and D
  *   G    = dL/dW_dec - (dL/dW_dec . w) w                 then Adam, then W_dec rows back to unit norm
  *
  * Gao et al. 2024, sec. 2.3 and appendix A; papers' released code for the order of things. "Fired" is z > 0 (their code: 1e-3).
+ * Variants: variants/, one file each.
  */
 import { pointer as at } from '../kernels/arena.ts';
 import type { Product } from '../sae/product.ts';
 import { listCompetitors, selectAux } from './auxk.ts';
 import type { Comm } from './comm/types.ts';
-import { auxBlock, type Group, multiTopkWeight } from './group.ts';
+import { auxBlock } from './constants.ts';
+import { coefficientAt } from './control.ts';
+import type { Group } from './group.ts';
+import { total } from './reconstruct.ts';
 import { learningRate } from './schedule.ts';
-import { selectMain } from './select.ts';
 import type { StepMetrics, TrainerConfig } from './types.ts';
-import { average, countFirings, update } from './update.ts';
+import { average, countFirings } from './update.ts';
+import { variantOf } from './variants/index.ts';
 
 /** Numbers fixed by initialisation. */
 export type Scales = { readonly inputScale: number; readonly mseScale: number };
@@ -42,83 +45,67 @@ export async function trainStep(
   raw: Float32Array,
 ): Promise<StepResult> {
   const { group, comm, config } = context;
-  const { kernels, D, own } = group;
   const { B } = config;
+  const variant = variantOf(config);
   loadBatch(group, config, scales.inputScale, raw);
   const variance = centredSquares(group, group.x, B);
-  const competitors = config.auxk > 0 ? listCompetitors(group, config, step) : undefined;
-  await selectMain(context, competitors);
+  const competitors = config.auxk > 0 && variant.auxk ? listCompetitors(group, config, step) : undefined;
+  const input = { scales, toLoss: scales.mseScale / (B * config.D), step, competitors };
+  const coefficient = coefficientAt(group, config, step);
+  const forward = await variant.forward(context, input);
 
-  // biome-ignore format: grouped as in the kernel
-  kernels.decodeRows(
-    at(group.rowStart), at(group.rowLatent), at(group.rowValue), at(group.weights.W_dec), at(group.leaves),
-    at(group.partial), B, own, D, 1,
-  );
-  comm.allReduceSum('partial', group.partial, group.partial);
-  kernels.rowError(at(group.x), at(group.partial), at(group.error), at(group.squared), B, D);
-  const squaredError = sum(group.squared);
-  const toLoss = scales.mseScale / (B * config.D);
-  const wideError = config.multiTopk ? decodeWide(context) : 0;
-  const reconstruction = toLoss * (squaredError + multiTopkWeight * wideError);
-
-  let auxLoss = 0;
-  let auxG = 0;
-  const finite = Number.isFinite(reconstruction);
+  const finite = Number.isFinite(forward.loss);
   const hasAux = finite && competitors !== undefined && selectAux(group, comm, config, competitors) > 0;
-  if (hasAux) {
-    const scale = centredSquares(group, group.error, B);
-    // biome-ignore format: grouped as in the kernel
-    kernels.decodeRows(
-      at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), at(group.weights.W_dec),
-      at(group.leaves), at(group.partial), B, own, D, auxBlock,
-    );
-    comm.allReduceSum('partial', group.partial, group.partial);
-    kernels.rowError(at(group.error), at(group.partial), at(group.auxError), at(group.squared), B, D);
-    // 0 / 0 when there is nothing left to explain: no loss, no gradient.
-    auxLoss = scale > 0 ? sum(group.squared) / scale : 0;
-    auxG = scale > 0 ? (2 * config.auxkCoefficient) / scale : 0;
-  }
-
-  const counts = new Int32Array(2 * comm.size);
+  const aux = hasAux ? auxLoss(context) : { loss: 0, g: 0 };
   if (finite) {
-    update(context, { g: 2 * toLoss, auxG, step, competitors: hasAux ? competitors : undefined });
-    if (config.ema) average(group, Math.fround(config.ema));
+    // biome-ignore format: one thing
+    await variant.backward(context, { ...input, competitors: hasAux ? competitors : undefined, auxG: aux.g, forward });
+    if (config.ema) average(group, Object.keys(variant.parameters), Math.fround(config.ema));
     countFirings(group);
   }
-  let dead = 0;
-  for (const since of group.sinceFired) if (since >= config.deadSteps) dead++;
-  comm.allGather('counts', Int32Array.of(group.rowStart[B * own]!, dead), counts);
-  let active = 0;
-  dead = 0;
-  for (let r = 0; r < comm.size; r++) {
-    active += counts[2 * r]!;
-    dead += counts[2 * r + 1]!;
-  }
+  const { active, dead } = countOverRanks(context);
   return {
     finite,
     step: step + 1,
     tokens: (step + 1) * B,
-    loss: reconstruction + config.auxkCoefficient * auxLoss,
-    fvu: squaredError / variance,
-    ...(config.multiTopk ? { multiTopkFvu: wideError / variance } : {}),
+    loss: forward.loss + config.auxkCoefficient * aux.loss,
+    fvu: forward.squaredError / variance,
+    ...(forward.wideError === undefined ? {} : { multiTopkFvu: forward.wideError / variance }),
     l0: active / B,
-    auxLoss,
+    auxLoss: aux.loss,
     dead,
     lr: learningRate(step, config),
+    ...(variant.penalised ? { coefficient, penalty: forward.penalty ?? 0 } : {}),
   };
 }
 
-/** Multi-TopK: leaves e_4K = x - z_4K W_dec in wideError; returns sum |e_4K|^2. */
-function decodeWide({ group, comm, config: { B } }: StepContext): number {
+/** L_aux, and dL/dxhat_aux = -g (e - xhat_aux), which is left in auxError. */
+function auxLoss({ group, comm, config }: StepContext): { readonly loss: number; readonly g: number } {
   const { kernels, D, own } = group;
+  const { B } = config;
+  const scale = centredSquares(group, group.error, B);
   // biome-ignore format: grouped as in the kernel
   kernels.decodeRows(
-    at(group.wideRowStart), at(group.wideRowLatent), at(group.wideRowValue), at(group.weights.W_dec), at(group.leaves),
-    at(group.partial), B, own, D, 1,
+    at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), at(group.weights.W_dec),
+    at(group.leaves), at(group.partial), B, own, D, auxBlock,
   );
   comm.allReduceSum('partial', group.partial, group.partial);
-  kernels.rowError(at(group.x), at(group.partial), at(group.wideError), at(group.squared), B, D);
-  return sum(group.squared);
+  kernels.rowError(at(group.error), at(group.partial), at(group.auxError), at(group.squared), B, D);
+  // 0 / 0 when there is nothing left to explain: no loss, no gradient.
+  return scale > 0
+    ? { loss: total(group.squared) / scale, g: (2 * config.auxkCoefficient) / scale }
+    : { loss: 0, g: 0 };
+}
+
+/** Active entries of the batch, and dead latents. */
+function countOverRanks({ group, comm, config }: StepContext): { active: number; dead: number } {
+  const mine = Int32Array.of(0, 0);
+  for (const rows of group.firedNow) mine[0]! += rows;
+  for (const since of group.sinceFired) if (since >= config.deadSteps) mine[1]!++;
+  const counts = new Int32Array(2 * comm.size);
+  comm.allGather('counts', mine, counts);
+  const sum = (place: number) => counts.reduce((n, count, i) => (i % 2 === place ? n + count : n), 0);
+  return { active: sum(0), dead: sum(1) };
 }
 
 /** x = s * raw - b_dec, rows padded to the group's D. */
@@ -139,5 +126,3 @@ function centredSquares({ kernels, sums, D }: Group, v: Float32Array, B: number)
   const total = kernels.squaredSum(at(v), B, D);
   return total - sums.reduce((a, s) => a + s * s, 0) / B;
 }
-
-const sum = (v: Float64Array) => v.reduce((a, b) => a + b, 0);

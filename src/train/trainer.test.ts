@@ -5,7 +5,7 @@ import '../platform/node.ts';
 import { readSafetensors } from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
 import { createEncoder, decode } from '../sae/index.ts';
-import type { Sae } from '../sae/types.ts';
+import type { Sae, SaeConfig } from '../sae/types.ts';
 import { createRng } from '../shared/rng.ts';
 import { geometricMedian, randomStart } from './init.ts';
 import { createTrainer, TrainingDiverged } from './trainer.ts';
@@ -288,7 +288,7 @@ describe('Multi-TopK', () => {
       await trainer.close();
       return await Promise.all(
         [small.K, 4 * small.K].map((K) =>
-          unexplained({ ...sae, config: { ...sae.config, K } }, data.slice(200)),
+          unexplained({ ...sae, config: { ...sae.config, K } as SaeConfig }, data.slice(200)),
         ),
       );
     };
@@ -305,7 +305,10 @@ describe('Multi-TopK', () => {
     const sae = await trainer.exportSae();
     const { multiTopkFvu } = await trainer.train(x!);
     await trainer.close();
-    expect(multiTopkFvu).toBeCloseTo(await unexplained({ ...sae, config: { ...sae.config, K: 8 } }, [x!]), 5);
+    expect(multiTopkFvu).toBeCloseTo(
+      await unexplained({ ...sae, config: { ...sae.config, K: 8 } as SaeConfig }, [x!]),
+      5,
+    );
   });
 });
 

@@ -1,6 +1,8 @@
-import type { Sae } from '../sae/types.ts';
+import type { Sae, SaeConfig } from '../sae/types.ts';
 import type { StreamedArray } from '../store/types.ts';
 import { rankCount, trainerBudget } from './budget.ts';
+import { averageOf } from './constants.ts';
+import { thresholdOf } from './control.ts';
 import { crewOnThisThread, crewOnWorkers } from './crew.ts';
 import { randomStart } from './init.ts';
 import { normaliseRowsInPlace, parametersOf, scaleInPlace } from './init-from.ts';
@@ -8,6 +10,7 @@ import type { RankArray } from './rank.ts';
 import { createState } from './state.ts';
 import type { Scales } from './step.ts';
 import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
+import { variantOf } from './variants/index.ts';
 
 /** The loss was not a finite number; the weights are as they were before that step. */
 export class TrainingDiverged extends Error {
@@ -36,6 +39,7 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
   const crew = config.workers === 0 ? await crewOnThisThread(config) : crewOnWorkers(config, ranks);
   const arrays = createState(crew, await crew.describe());
   const { D, F, B } = config;
+  const { parameters, settings } = variantOf(config);
   let step = 0;
   let scales: Scales | undefined;
   let closed: Promise<void> | undefined;
@@ -63,6 +67,8 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
         );
         await crew.scale('W_enc', 'W_dec', start.encoderScale);
         await arrays.write('b_enc', new Float32Array(F));
+        for (const [name, { start: value }] of Object.entries(parameters))
+          await arrays.write(name, new Float32Array(F).fill(value(config)));
         await arrays.write('b_dec', start.b_dec);
         scales = start.scales;
       }
@@ -77,29 +83,33 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       step++;
       return metrics satisfies StepMetrics;
     },
-    async exportSae(metadata = {}): Promise<Sae<'topk'>> {
+    async exportSae(metadata = {}): Promise<Sae> {
       // Before the first step there is nothing to average yet.
-      const averaged = config.ema && step > 0;
-      const names = averaged
-        ? ['emaEnc', 'emaDec', 'emaBias', 'emaBDec']
-        : ['W_enc', 'W_dec', 'b_enc', 'b_dec'];
-      const found: RankArray[] = [];
-      for (const name of names) found.push(await arrays.read(name));
-      const [W_enc, W_dec, b_enc, b_dec] = found as Float32Array[];
-      if (config.ema && averaged) {
-        const correction = 1 / (1 - Math.fround(config.ema) ** step);
-        for (const array of [W_enc!, b_enc!, b_dec!]) scaleInPlace(array, correction);
-        normaliseRowsInPlace(W_dec!, D);
-      }
+      const averaged = Boolean(config.ema) && step > 0;
+      const read = async (name: string, mean: string) =>
+        (await arrays.read(averaged ? mean : name)) as Float32Array;
       const { inputScale } = scales ?? { inputScale: 1 };
-      // z scales with x (TopK and ReLU do), so unscaled inputs only need unscaled biases; W_dec stays unit norm.
-      const unscale = (v: Float32Array) => v.map((b) => b / inputScale);
+      const correction = config.ema && averaged ? 1 / (1 - Math.fround(config.ema) ** step) : 1;
+      const W_enc = await read('W_enc', 'emaEnc');
+      const W_dec = await read('W_dec', 'emaDec');
+      if (averaged) {
+        scaleInPlace(W_enc, correction);
+        normaliseRowsInPlace(W_dec, D);
+      }
+      // z scales with x (all variants do), so unscaled inputs only need unscaled biases and thresholds; W_dec stays unit norm.
+      const unscaled = async (name: string, mean: string, scaling = true): Promise<Float32Array> =>
+        (await read(name, mean)).map((v) => (v * correction) / (scaling ? inputScale : 1));
+      const own: Record<string, Float32Array> = {};
+      for (const [name, { scales: scaling }] of Object.entries(parameters))
+        own[name] = await unscaled(name, averageOf(name), scaling);
+      const threshold = thresholdOf((await arrays.read('control')) as Float64Array) / inputScale;
       return {
-        config: { architecture: 'topk', D, F, K: config.K, metadata },
-        W_enc: W_enc!,
-        W_dec: W_dec!,
-        b_enc: unscale(b_enc!),
-        b_dec: unscale(b_dec!),
+        config: { D, F, metadata, ...settings(config, threshold) } as SaeConfig,
+        W_enc,
+        W_dec,
+        b_enc: await unscaled('b_enc', 'emaBias'),
+        b_dec: await unscaled('b_dec', 'emaBDec'),
+        ...own,
       };
     },
     firingCounts: async () => (await arrays.read('fired')) as Float64Array,

@@ -1,8 +1,28 @@
 import type { Sae } from '../sae/types.ts';
 import type { StreamedArray } from '../store/types.ts';
+import type { VariantName } from './variants/types.ts';
+
+/** The penalty of variants that have one, and what holds their L0: see control.ts. */
+export type SparsityConfig = {
+  /** lambda at the start; where no L0 is asked for, throughout. */
+  readonly coefficient: number;
+  /** Mean L0 that is held; 0 leaves the coefficient alone. */
+  readonly l0: number;
+  /** Steps over which lambda rises from 0, where no L0 is asked for. */
+  readonly warmupSteps: number;
+  /** p of the penalty sum z^p: 1 until step `from`, then in equal steps down to `end` at the last step (p-annealing). */
+  readonly anneal?: { readonly end: number; readonly from: number };
+  /** JumpReLU: width of the band in which thresholds learn, in units of s x. */
+  readonly bandwidth?: number;
+};
 
 /** Everything the trainer needs, nothing left to derive. Tokens are rows of activations. */
 export type TrainerConfig = {
+  /** Undefined is topk. */
+  readonly variant?: VariantName;
+  readonly sparsity?: SparsityConfig;
+  /** Matryoshka: ends of the nested prefixes, ascending, the last one F. */
+  readonly prefixes?: readonly number[];
   readonly D: number;
   readonly F: number;
   readonly K: number;
@@ -35,7 +55,7 @@ export type StepMetrics = {
   readonly step: number;
   /** Rows consumed so far. */
   readonly tokens: number;
-  /** Reconstruction loss plus Multi-TopK and AuxK, as minimised. */
+  /** Reconstruction loss plus penalty, Multi-TopK and AuxK, as minimised. */
   readonly loss: number;
   /** Fraction of variance unexplained on this batch. */
   readonly fvu: number;
@@ -46,6 +66,10 @@ export type StepMetrics = {
   readonly auxLoss: number;
   readonly dead: number;
   readonly lr: number;
+  /** Weight of the sparsity penalty; only with one. */
+  readonly coefficient?: number;
+  /** The penalty's part of the loss; only with one. */
+  readonly penalty?: number;
 };
 
 /** One training step at a time; the caller owns the data. */
@@ -62,7 +86,7 @@ export type Trainer = {
   /** One optimizer step on B rows [B,D]. Throws TrainingDiverged on a non-finite loss, state untouched. */
   train(x: Float32Array): Promise<StepMetrics>;
   /** The SAE as it stands (its moving average, with `ema`), unit-norm decoder, input scaling folded in: takes raw activations. */
-  exportSae(metadata?: Record<string, unknown>): Promise<Sae<'topk'>>;
+  exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
   /** Times each latent fired since the start [F], in rows. */
   firingCounts(): Promise<Float64Array>;
   /** Complete state as named arrays, for a bit-exact continuation; `restore` takes it back. A copy, as large as the trainer's own. */

@@ -1,4 +1,4 @@
-// The sparse half of a TopK training step, in WebAssembly SIMD. One shard group (a worker's latents) lives in one memory.
+// The sparse half of a training step, in WebAssembly SIMD. One shard group (a worker's latents) lives in one memory.
 //
 // Shape letters: B rows, D model width (padded to a multiple of 4), F latents of this group, S its logical shards.
 // All pointers are byte offsets; all matrices are row-major float32 with D floats a row. Sums run in one fixed
@@ -12,4 +12,7 @@
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
 export { auxCollect, auxPrepare, countAbove, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries } from './select';
 export { decodeRows } from './decode';
-export { accumulateAux, movingAverage, updateLatents } from './update';
+export { collectBatch, countBins, countBits, entriesByPrefix, entriesByRow, keepAbove } from './batch';
+export { collectAbove, excess, gatedMagnitudes, orderByRow, powerSum } from './threshold';
+export { accumulateThrough } from './through';
+export { accumulateAux, adamVector, movingAverage, updateLatents } from './update';

@@ -57,13 +57,14 @@ export function accumulateAux(
  * bit 2 soft: decoder rows stay within cosine 0.8 of W_start [F,D].
  * Multi-TopK: wideStart/wideRows/wideValues, entries by latent of the wider code, with their own residual and factor, whose
  * gradients are added before anything else happens to the sum; wideStart 0 is off.
+ * biasSums [n], where it is not 0: dL/db_enc of latents in auxGradients, where it is not the sum of dL/dpre.
  */
 export function updateLatents(
   start: u32, end: u32, D: u32, xCentred: usize, g: f32, error: usize, latentStart: usize, rows: usize, values: usize,
   auxIndex: usize, auxGradients: usize, auxSums: usize,
   W_enc: usize, mEnc: usize, vEnc: usize, W_dec: usize, mDec: usize, vDec: usize, b_enc: usize, mBias: usize, vBias: usize,
   biasGradient: usize, gradients: usize, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32, freeze: u32, W_start: usize,
-  wideG: f32, wideError: usize, wideStart: usize, wideRows: usize, wideValues: usize, encoderStep: f32,
+  wideG: f32, wideError: usize, wideStart: usize, wideRows: usize, wideValues: usize, encoderStep: f32, biasSums: usize,
 ): void {
   const bytes: usize = <usize>D << 2;
   for (let i = start; i < end; i++) {
@@ -99,7 +100,8 @@ export function updateLatents(
     }
     if (!(freeze & 2)) {
       adam(wEnc, mEnc + offset, vEnc + offset, gEnc, bytes, encoderStep, secondScale, beta1, beta2, eps);
-      adamScalar(b_enc + (<usize>i << 2), mBias + (<usize>i << 2), vBias + (<usize>i << 2), sum, stepSize, secondScale, beta1, beta2, eps);
+      const gBias: f32 = biasSums != 0 && aux > 0 ? load<f32>(biasSums + ((aux - 1) << 2)) : sum;
+      adamScalar(b_enc + (<usize>i << 2), mBias + (<usize>i << 2), vBias + (<usize>i << 2), gBias, stepSize, secondScale, beta1, beta2, eps);
     }
   }
 }
@@ -199,6 +201,14 @@ function gradient(
   store<f32>(m, first);
   store<f32>(v, second);
   store<f32>(w, load<f32>(w) - (stepSize * first) / (sqrt(second) * secondScale + eps));
+}
+
+/** One step of Adam on n single numbers. */
+export function adamVector(
+  w: usize, m: usize, v: usize, gradients: usize, n: u32, stepSize: f32, secondScale: f32, beta1: f32, beta2: f32, eps: f32,
+): void {
+  for (let at: usize = 0; at < <usize>n << 2; at += 4)
+    adamScalar(w + at, m + at, v + at, load<f32>(gradients + at), stepSize, secondScale, beta1, beta2, eps);
 }
 
 /** w /= |w|. */
