@@ -10,7 +10,7 @@ const CASES = JSON.parse(readFileSync(goldenFolder('hooked-cases.json'), 'utf8')
 
 /** max error over the RMS of the tensor, as for whole models. */
 const TOLERANCE = 1e-5;
-const NAMES = ['llama-untied', 'gpt2-new'] as const;
+const NAMES = ['llama-untied', 'gpt2-new', 'neox-parallel', 'gemma2'] as const;
 const models = new Map<string, Model>();
 beforeAll(async () => {
   for (const name of NAMES) models.set(name, await openModel(goldenFolder(name), { threads: 1 }));
@@ -47,6 +47,11 @@ const functionsOf = (edits: readonly Edit[]) =>
 describe.each(NAMES)('%s with functions at its hooks', (name) => {
   test.each(Object.entries(CASES))('equals PyTorch with forward hooks: %s', async (title, edits) => {
     const model = models.get(name)!;
+    // A parallel block has no middle.
+    if (!edits.every(([hook]) => model.hooks.some((own) => own.name === hook))) {
+      expect([name, title]).toEqual(['neox-parallel', 'add in the middle']);
+      return;
+    }
     const golden = await openGolden(name, 'hooked.safetensors');
     const last = model.hooks.at(-1)!.name;
     for (const group of ['plain', 'padded']) {

@@ -8,11 +8,10 @@ import json
 
 import torch
 from safetensors.torch import save_file
-from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
-from make_models import OUT
+from make_models import KINDS, OUT, places
 
-MODELS = {"llama-untied": LlamaForCausalLM, "gpt2-new": GPT2LMHeadModel}
+MODELS = ["llama-untied", "gpt2-new", "neox-parallel", "gemma2"]
 CASES = json.loads((OUT / "hooked-cases.json").read_text())
 
 
@@ -40,8 +39,9 @@ def edit(x, op, *args, heads_at):
 
 def run(model, case, ids, mask=None):
     """Last residual and logits with the edits of a case in place."""
-    llama = model.config.model_type == "llama"
-    layers = model.model.layers if llama else model.transformer.h
+    outside, layers = places(model)
+    modules = {name: (module, what) for module, what, name in outside}
+    modules |= {f"blocks.{i}.{name}": (module, what) for i, layer in enumerate(layers) for module, what, name in layer}
     H = model.config.num_attention_heads
     handles, patterns = [], {}
 
@@ -67,34 +67,20 @@ def run(model, case, ids, mask=None):
 
     for name, *what in case:
         change = lambda x, what=what: edit(x, *what, heads_at=2)
-        if name == "hook_embed":
-            on_output(model.model.embed_tokens if llama else model.transformer.wte, change)
-            continue
-        layer = layers[int(name.split(".")[1])]
-        attention = layer.self_attn if llama else layer.attn
-        project = attention.o_proj if llama else attention.c_proj
-        down = layer.mlp.down_proj if llama else layer.mlp.c_proj
-        hook = name.split(".", 2)[2]
-        if hook == "hook_resid_pre":
-            on_input(layer, change)
-        elif hook == "hook_resid_mid":
-            on_middle(layer, attention, change)
-        elif hook == "hook_resid_post":
-            on_output(layer, change)
-        elif hook == "hook_attn_out":
-            on_output(attention, change)
-        elif hook == "hook_mlp_out":
-            on_output(layer.mlp, change)
-        elif hook == "mlp.hook_post":
-            on_input(down, change)
-        elif hook == "attn.hook_z":
-            on_input(project, lambda x, change=change: change(x.reshape(*x.shape[:2], H, -1)).reshape(x.shape))
-        elif hook == "attn.hook_pattern":
+        module, where = modules[name]
+        block = name.rsplit(".hook_", 1)[0]
+        if name.endswith("hook_resid_mid"):
+            on_middle(modules[f"{block}.hook_resid_pre"][0], modules[f"{block}.hook_attn_out"][0], change)
+        elif where == "pattern":
             patterns[int(name.split(".")[1])] = change
+        elif name.endswith("hook_z"):
+            on_input(module, lambda x, change=change: change(x.reshape(*x.shape[:2], H, -1)).reshape(x.shape))
+        elif where == "in":
+            on_input(module, change)
         else:
-            raise ValueError(name)
+            on_output(module, change)
     last = {}
-    handles.append(layers[-1].register_forward_hook(lambda _m, _a, out: last.update(x=out[0] if isinstance(out, tuple) else out)))
+    handles.append(layers[-1][-1][0].register_forward_hook(lambda _m, _a, out: last.update(x=out[0] if isinstance(out, tuple) else out)))
 
     # Eager attention takes one softmax per layer, in order; nothing else in a forward pass takes any.
     softmax, calls = torch.nn.functional.softmax, [0]
@@ -118,8 +104,9 @@ def run(model, case, ids, mask=None):
     return last["x"].float().contiguous(), logits.float().contiguous()
 
 
-def make(name, kind):
+def make(name):
     folder = OUT / name
+    kind = KINDS[json.loads((folder / "config.json").read_text())["model_type"]]
     double = kind.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
     # Padding in float32, as in make_models.py.
     single = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
@@ -131,17 +118,22 @@ def make(name, kind):
     mask[1, 9:] = 0
     golden = {"plain/ids": ids.int(), "padded/ids": padded.int(), "padded/mask": mask.to(torch.uint8)}
     clean, _ = run(double, [], ids)
-    for title, case in CASES.items():
+    parallel = getattr(double.config, "use_parallel_residual", False)
+    # A parallel block has no middle.
+    cases = {title: case for title, case in CASES.items() if not parallel or all("resid_mid" not in name for name, *_ in case)}
+    for title, case in cases.items():
         residual, logits = run(double, case, ids)
-        assert (residual - clean).abs().max() > 0.01, f"{title} changes nothing"
+        # Gemma's second norms take the size of what attention and MLP write out again.
+        unseen = title in ("scale neurons", "half a pattern") and double.config.model_type == "gemma2"
+        assert unseen or (residual - clean).abs().max() > 0.01, f"{title} changes nothing"
         golden[f"plain/{title}"] = residual
         golden[f"padded/{title}"], padded_logits = run(single, case, padded, mask)
     golden |= {"plain/logits": logits, "padded/logits": padded_logits}
     assert all(v.isfinite().all() for v in golden.values())
     save_file({k: v.contiguous() for k, v in golden.items()}, folder / "hooked.safetensors", metadata={"source": f"transformers, {name}"})
-    print(f"{name}: {len(CASES)} cases, {(folder / 'hooked.safetensors').stat().st_size // 1024} KB")
+    print(f"{name}: {len(cases)} cases, {(folder / 'hooked.safetensors').stat().st_size // 1024} KB")
 
 
 if __name__ == "__main__":
-    for name, kind in MODELS.items():
-        make(name, kind)
+    for name in MODELS:
+        make(name)
