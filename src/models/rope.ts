@@ -123,7 +123,7 @@ const number = (value: unknown, name: string, fallback?: number): number => {
 /**
  * RoPE settings of a config.json, in the old spelling (rope_theta, rope_scaling) or the new (rope_parameters).
  *
- * @param dims how many dimensions of a head turn, when partial_rotary_factor says nothing else
+ * @param dims how many dimensions of a head turn; a partial_rotary_factor is refused: the family that has one has done with it
  * @throws for a scaling that is not supported; the message names those that are
  */
 export function parseRope(

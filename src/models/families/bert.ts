@@ -11,7 +11,7 @@
  */
 import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
-import { activate, attention, attentionBiases, createWeightReader, declareInputs, INPUTS } from './blocks.ts';
+import { activate, attention, attentionBiases, declareInputs, INPUTS } from './blocks.ts';
 import {
   type Config,
   count,
@@ -22,6 +22,7 @@ import {
   refuse,
   type TransformerSpec,
 } from './spec.ts';
+import { createWeightReader } from './weights.ts';
 
 export function parseBert(config: Config): TransformerSpec {
   refuse(config, 'is_decoder', [false]);

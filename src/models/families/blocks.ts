@@ -7,8 +7,7 @@
  *     z[b,i,h] = sum_j pattern[b,h,i,j] v[b,g(h),j]
  *     cap(s) = c tanh(s / c), in models that have one
  */
-import { type GraphBuilder, ONNX_TYPES, type Value } from '../../graph/index.ts';
-import type { ModelWeights } from '../hf-folder.ts';
+import type { GraphBuilder, Value } from '../../graph/index.ts';
 import { type Activation, ropesOf, type TransformerSpec } from './spec.ts';
 
 /** Graph inputs, by name. The runtime feeds those that survive the cut. */
@@ -46,47 +45,6 @@ export const LOSS = 'loss';
 
 /** Far below any score, and finite: a padded row without a single real token before it must not become NaN. */
 const MASKED = -1e30;
-
-const ELEMENT = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
-
-/** Puts a weight into the graph by reference. Half-precision weights are followed by a Cast, which the engine folds. */
-export function createWeightReader(g: GraphBuilder, weights: ModelWeights) {
-  const known = new Map<string, Value>();
-
-  function stored(name: string, shape: readonly number[]): { value: Value; half: boolean } {
-    const tensor = weights.find(name, shape);
-    if (tensor.dtype !== 'F32' && tensor.dtype !== 'F16' && tensor.dtype !== 'BF16') {
-      throw new Error(`Tensor ${name} is ${tensor.dtype}; weights are read as F32, F16 or BF16`);
-    }
-    const key = `stored ${name}`;
-    const value =
-      known.get(key) ??
-      g.external(name, ELEMENT[tensor.dtype], shape, {
-        file: tensor.file,
-        offset: tensor.start,
-        length: tensor.end - tensor.start,
-      });
-    known.set(key, value);
-    return { value, half: tensor.dtype !== 'F32' };
-  }
-
-  return {
-    /** The weight as float32. */
-    float(name: string, shape: readonly number[]): Value {
-      const { value, half } = stored(name, shape);
-      if (!half) return value;
-      const cast = known.get(name) ?? g.cast(value, ONNX_TYPES.float32);
-      known.set(name, cast);
-      return cast;
-    },
-    /** Rows of an embedding table as float32; a half-precision table is converted after the look-up. */
-    rows(name: string, shape: readonly number[], indices: Value): Value {
-      const { value, half } = stored(name, shape);
-      const rows = g.gather(value, indices);
-      return half ? g.cast(rows, ONNX_TYPES.float32) : rows;
-    },
-  };
-}
 
 /** Declares the graph's inputs; the cut drops those that are not needed. */
 export function declareInputs(g: GraphBuilder, spec: TransformerSpec): void {

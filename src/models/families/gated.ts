@@ -13,7 +13,7 @@ import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts
 import type { ModelWeights } from '../hf-folder.ts';
 import { parseRope } from '../rope.ts';
 import type { ModelFamily } from '../types.ts';
-import { activate, attentionBiases, createWeightReader, declareInputs, INPUTS, unembed } from './blocks.ts';
+import { activate, attentionBiases, declareInputs, INPUTS, unembed } from './blocks.ts';
 import { decoderBlock } from './decoder.ts';
 import {
   type Config,
@@ -25,6 +25,7 @@ import {
   real,
   type TransformerSpec,
 } from './spec.ts';
+import { createWeightReader } from './weights.ts';
 
 /** Where the decoder stands in the files: by itself, in a model with a head, or beside an image encoder. */
 const PREFIXES = ['model.', '', 'language_model.model.', 'model.language_model.'];

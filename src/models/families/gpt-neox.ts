@@ -12,7 +12,7 @@
 import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
 import { parseRope } from '../rope.ts';
-import { activate, attentionBiases, createWeightReader, declareInputs, INPUTS, unembed } from './blocks.ts';
+import { activate, attentionBiases, declareInputs, INPUTS, unembed } from './blocks.ts';
 import { decoderBlock } from './decoder.ts';
 import {
   type Config,
@@ -24,6 +24,7 @@ import {
   real,
   type TransformerSpec,
 } from './spec.ts';
+import { createWeightReader } from './weights.ts';
 
 /** The head's name, old and new. */
 const HEADS = ['embed_out.weight', 'lm_head.weight'];

@@ -10,7 +10,7 @@
  */
 import { createGraphBuilder, type Graph, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
-import { activate, attentionBiases, createWeightReader, declareInputs, INPUTS, unembed } from './blocks.ts';
+import { activate, attentionBiases, declareInputs, INPUTS, unembed } from './blocks.ts';
 import { decoderBlock } from './decoder.ts';
 import {
   type Config,
@@ -22,6 +22,7 @@ import {
   refuse,
   type TransformerSpec,
 } from './spec.ts';
+import { createWeightReader } from './weights.ts';
 
 const HEAD = 'lm_head.weight';
 
