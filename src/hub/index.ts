@@ -1,4 +1,5 @@
 /** The Hugging Face hub: models and data sets into the cache that Python's huggingface_hub shares, and finished runs back to it. Node only. */
+export { type ModelArgument, modelArgument } from './argument.ts';
 export { isCommit } from './cache.ts';
 export { type Dataset, openHubDataset, parseDatasetArgument } from './dataset.ts';
 export { HubError, HubMissing, HubUnreachable } from './errors.ts';

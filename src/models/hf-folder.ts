@@ -92,6 +92,11 @@ async function weightFiles(
       `${folder.name} has only pytorch_model.bin. Weights are read from safetensors: save the model again with safe_serialization=True.`,
     );
   }
+  for (const file of ['onnx/model.onnx', 'model.onnx'])
+    if (await folder.has(file))
+      throw new Error(
+        `${folder.name} has no safetensors, but ${file}. Name that file: ${folder.name}/${file}`,
+      );
   throw new Error(
     `${folder.name} has no weights: expected model.safetensors or model.safetensors.index.json. Download the folder again.`,
   );

@@ -116,11 +116,11 @@ export async function openMutatedModel(
 }
 
 /**
- * Opens a model in Hugging Face layout: config.json, one or many safetensors files, tokenizer.json. Weights stay in those
- * files. Sessions are opened on first use, one per set of hooks.
+ * Opens a model: a folder in Hugging Face layout (config.json, one or many safetensors files, tokenizer.json), or an ONNX file. Weights stay
+ * in those files. Sessions are opened on first use, one per set of hooks.
  *
  * @param location a folder's path, a model of the Hugging Face hub as `org/name[@revision]`, a GGUF file (a path, `ollama:NAME[:TAG]`, or
- *   its name in llama.cpp's cache), or a folder object (in the browser: from a URL prefix or from bytes)
+ *   its name in llama.cpp's cache), an ONNX file, `npm:package@version/path`, or a folder object (in the browser: from a URL prefix or from bytes)
  * @throws for an unsupported architecture (names what is supported), missing, truncated or wrongly shaped weights
  * @example
  * const model = await openModel('models/tiny-llama');

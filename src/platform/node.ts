@@ -10,14 +10,13 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import {
-  findGguf,
   type HubAccess,
   HubMissing,
   type HubSaeId,
   HubUnreachable,
+  modelArgument,
   openHubModel,
   openHubSae,
-  parseModelId,
   parseSaeId,
 } from '../hub/index.ts';
 import { convertedFolder } from './converted.ts';
@@ -75,15 +74,23 @@ export async function openFolder(
   access?: HubAccess,
   kind: 'model' | 'sae' = 'model',
 ): Promise<ByteFolder> {
-  const info = await stat(path).catch(() => undefined);
-  if (info?.isDirectory()) return folderAt(path, path);
-  if (info && kind === 'sae') return { ...folderAt(dirname(path), dirname(path)), file: basename(path) };
-  if (info && path.endsWith('.onnx')) return fileInFolder(path);
-  if (info) throw new Error(`${path}: not a folder`);
-  const id: HubSaeId | undefined = kind === 'sae' ? parseSaeId(path) : parseModelId(path);
-  // A name in a folder that is there is a mistyped path.
-  if (!id || existsSync(dirname(path)))
-    throw new Error(`${path}: no such folder. A model or SAE of the Hugging Face hub is named org/name.`);
+  let id: HubSaeId;
+  if (kind === 'model') {
+    const found = await modelArgument(path, access);
+    if (found.kind === 'folder') return folderAt(found.path, found.path);
+    if (found.kind === 'onnx') return fileInFolder(found.path);
+    if (found.kind !== 'hub') throw new Error(`${path}: a GGUF file has no files of its own`);
+    id = found.id;
+  } else {
+    const info = await stat(path).catch(() => undefined);
+    if (info?.isDirectory()) return folderAt(path, path);
+    if (info) return { ...folderAt(dirname(path), dirname(path)), file: basename(path) };
+    const named = parseSaeId(path);
+    // A name in a folder that is there is a mistyped path.
+    if (!named || existsSync(dirname(path)))
+      throw new Error(`${path}: no such folder. An SAE of the Hugging Face hub is named org/name.`);
+    id = named;
+  }
   try {
     const { path: snapshot, commit, files } = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
     const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
@@ -133,9 +140,9 @@ async function openConverted(
   conversion: Conversion,
   access: HubAccess = {},
 ): Promise<ByteFolder | undefined> {
-  const path = await findGguf(location);
-  if (path === undefined) return undefined;
-  const source = await openFile(path);
+  const found = await modelArgument(location, access);
+  if (found.kind !== 'gguf') return undefined;
+  const source = await openFile(found.path);
   try {
     const onDisk = { ...source, realPath: source.realPath! };
     return folderAt(await convertedFolder(onDisk, location, conversion, access), location);

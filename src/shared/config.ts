@@ -10,7 +10,7 @@ export const trainFields = z.strictObject({
   model: z
     .string()
     .describe(
-      'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), org/name[@revision] of the hub, a GGUF file, or ollama:NAME[:TAG].',
+      'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), org/name[@revision] of the hub, a .onnx or .gguf file, ollama:NAME[:TAG], or npm:package@version/path.',
     )
     .optional(),
   device: z

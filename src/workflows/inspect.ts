@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { type Corpus, openCorpus } from '../data/index.ts';
-import { findGguf } from '../hub/index.ts';
+import { findGguf, modelArgument } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { describeOnnx, type OnnxDescription, openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
@@ -99,6 +99,10 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const { signal } = options;
   signal?.throwIfAborted();
   const stop = signal ? { signal } : {};
+  if (path.startsWith('npm:')) {
+    const found = await modelArgument(path, stop);
+    if ('path' in found) return await look(found.path, { textField, ...options });
+  }
   const info = await stat(path).catch(() => undefined);
   // Before the message that there is no such file: this one knows where else GGUF files lie.
   if (path.startsWith('ollama:') || path.endsWith('.gguf')) return await inspectModel(path, options);

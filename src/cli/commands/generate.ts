@@ -71,7 +71,8 @@ function tellMemory(model: Model, { note, style }: Context): void {
   if (hook === undefined || model.info.encoder) return;
   const needs = { hooks: [hook], B: 1, T: Math.min(model.info.contextLength, 256), whole: true };
   const memory = modelMemory(model, needs);
-  note(style.format('dim', modelMemoryText(memory)));
+  // Where the text goes into a file or a pipe, nothing stands beside it.
+  if (style.terminal) note(style.format('dim', modelMemoryText(memory)));
   requireModelMemory(model.info, needs, memory);
 }
 
