@@ -121,6 +121,12 @@ describe('a bad folder is refused with what is wrong', () => {
       /config\.json: /,
     ],
     [
+      'a tokenizer of a larger vocabulary',
+      'llama-yarn',
+      (f) => cp(join(goldenFolder('tokenizers'), 'llama3', 'tokenizer.json'), join(f, 'tokenizer.json')),
+      /tokenizer\.json has 900 tokens and the model's vocabulary 64: they do not belong together/,
+    ],
+    [
       'no weights',
       'llama-yarn',
       (f) => rm(join(f, 'model.safetensors')),

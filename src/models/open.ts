@@ -81,6 +81,10 @@ export async function openMutatedModel(
     const config = { ...(model.config.text_config as Config | undefined), ...model.config };
     const configured = ids(config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
+    if (tokenizer && tokenizer.learnedSize > spec.V)
+      throw new Error(
+        `${model.name}: tokenizer.json has ${tokenizer.learnedSize} tokens and the model's vocabulary ${spec.V}: they do not belong together. Put this model's own tokenizer.json into the folder.`,
+      );
     signal?.throwIfAborted();
     const { quantization } = model.weights.files[0]?.metadata ?? {};
     const info: ModelInfo = {

@@ -49,7 +49,7 @@ export function createTokenizer(
   config: Json,
   bosTokenId?: number,
   { encoder = false }: { readonly encoder?: boolean } = {},
-): Tokenizer & { bosTokenId: number | undefined } {
+): Tokenizer & { bosTokenId: number | undefined; learnedSize: number } {
   const given = exactParts(json);
   const inner = openExact(given, config);
   const idsOf = piecewise(given, (text) => inner.encode(text, { add_special_tokens: false }).ids);
@@ -64,7 +64,12 @@ export function createTokenizer(
     if (token.special) specialIds.add(id);
   }
   let vocabularySize = 0;
-  for (const id of inner.get_vocab(true).values()) vocabularySize = Math.max(vocabularySize, id + 1);
+  // Without what was added afterwards: some models have a token that only their wider relatives have a row for.
+  let learnedSize = 0;
+  for (const id of inner.get_vocab(true).values()) {
+    vocabularySize = Math.max(vocabularySize, id + 1);
+    if (!addedIds.has(id)) learnedSize = Math.max(learnedSize, id + 1);
+  }
   const alphabet = contains(json.decoder, 'ByteLevel')
     ? new Map(byteAlphabet().map((standIn, byte) => [standIn, byte]))
     : undefined;
@@ -114,6 +119,7 @@ export function createTokenizer(
         : inner.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
     tokenStrings: (ids) => ids.map(display),
     vocabularySize,
+    learnedSize,
     specialIds,
   };
 }
