@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { installToTest, root, tryRun } from './lib.mjs';
 
-const others = { '--quality': 'quality.ts', '--activations': 'activation-dtypes.ts' };
+const others = {
+  '--quality': 'quality.ts',
+  '--activations': 'activation-dtypes.ts',
+  '--controller': 'controller.ts',
+  '--variants': 'variants.ts',
+};
 const other = Object.keys(others).find((flag) => process.argv.includes(flag));
 // A figure that is no race between contenders has a program of its own, too.
 const program = /^plan/.test(process.argv[process.argv.indexOf('--only') + 1] ?? '')

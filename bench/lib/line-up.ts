@@ -18,7 +18,7 @@ import { openPeer } from './peer.ts';
 import { modelShape, writeRandomModel } from './random-model.ts';
 import { oursModelStage, oursWall } from './runs-ours.ts';
 import { oursStored, writeStoredRows } from './stored-ours.ts';
-import { oursTraining } from './train-ours.ts';
+import { oursPenalised, oursTraining } from './train-ours.ts';
 
 export const sizes = { B: 4096, D: 768, F: 16384, K: 32 };
 /** 20 % of the latents. */
@@ -133,6 +133,7 @@ export async function lineUp(
 
   const makers: Record<string, () => Promise<Contender | Skipped>> = {
     'ours.step': () => oursTraining('ours.step', sizes, data(), threads, 0),
+    'ours.step_penalised': () => oursPenalised('ours.step_penalised', sizes, data(), threads),
     'ours.step_dead': () => oursTraining('ours.step_dead', sizes, data(), threads, planted),
     'ours.memory': () => oursStored('ours.memory', data(), sizes, threads),
     'ours.stored': () =>

@@ -10,6 +10,7 @@ type Field = {
   readonly description?: string;
   readonly default?: unknown;
   readonly enum?: readonly string[];
+  readonly items?: Field;
 };
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -48,7 +49,14 @@ export function addFlags(command: Command, schema: z.ZodObject): void {
           ? new Option(`--no-${flag}`, `Not: ${description}`)
           : new Option(`--${flag}`, description),
       );
-    } else if (field.type === 'array')
+    } else if (field.items?.type === 'integer')
+      command.addOption(
+        new Option(`--${flag} <n...>`, description).argParser((text, before: number[] | undefined) => [
+          ...(before ?? []),
+          parseNumber(text),
+        ]),
+      );
+    else if (field.type === 'array')
       command.addOption(
         new Option(`--${flag} <${LISTS_OF_PATHS.has(name) ? 'path' : 'name'}...>`, description),
       );

@@ -87,6 +87,53 @@ export const trainFields = z.strictObject({
     .default(4096)
     .describe('F, the number of latents: the one dial; the rest follows from it.'),
   k: z.int().positive().default(32).describe('K, the active latents per token.'),
+  variant: z
+    .enum(VARIANTS)
+    .default('topk')
+    .describe(
+      'Kind of SAE: K latents of every token (topk) or on average over a batch (batch-topk; matryoshka with nested prefixes), or as many as a penalty leaves: relu with L1, gated, jumprelu.',
+    ),
+  l0: z
+    .number()
+    .nonnegative()
+    .optional()
+    .describe(
+      'Of relu, gated and jumprelu the mean number of active latents per token, which a controller holds; 0 keeps the coefficient as it is. Default: `k`.',
+    ),
+  sparsityCoefficient: z
+    .number()
+    .positive()
+    .default(1)
+    .describe(
+      'lambda, weight of the penalty of relu, gated and jumprelu; with `l0` only where the controller begins.',
+    ),
+  sparsityWarmupTokens: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('With `l0` 0: the coefficient rises from zero over this many. Default: 5 % of `tokens`.'),
+  penaltyPower: z
+    .number()
+    .positive()
+    .max(1)
+    .default(1)
+    .describe(
+      'p-annealing of relu and gated: the penalty is a sum of z^p, and p falls from 1 to this, in ten steps from 30 % of the run on.',
+    ),
+  bandwidth: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      'Of jumprelu, width of the band around a threshold in which it learns, for activations scaled to mean norm sqrt(D). Default: 0.001 sqrt(D).',
+    ),
+  prefixes: z
+    .array(z.int().positive())
+    .min(1)
+    .optional()
+    .describe(
+      'Of matryoshka, the first latents that reconstruct on their own: ascending counts, the last one `latents`. Default: a sixteenth, an eighth, a quarter, half and all.',
+    ),
   tokens: z
     .int()
     .positive()

@@ -38,6 +38,11 @@ export type DerivedSettings = {
   readonly totalSteps: number;
   readonly warmupSteps: number;
   readonly decaySteps: number;
+  /** Adam's decay of the gradients. */
+  readonly beta1: number;
+  /** L0 that is held; 0 where the variant has no penalty or its coefficient is fixed. */
+  readonly l0: number;
+  readonly sparsityWarmupSteps: number;
   readonly auxk: number;
   readonly deadWindowTokens: number;
   readonly deadSteps: number;
@@ -65,6 +70,50 @@ const recipes = {
     ...{ warmup: 0.2, decay: 0.5, encoderLrScale: 0.25, beta2: 0.95 },
   },
 };
+type Variant = TrainConfig['variant'];
+const PENALISED: ReadonlySet<Variant> = new Set(['relu', 'gated', 'jumprelu']);
+const NO_MOMENTUM: ReadonlySet<Variant> = new Set(['gated', 'jumprelu']);
+/** Their dead latents are never positive, so there is nothing that AuxK could use. */
+const NO_AUXK: ReadonlySet<Variant> = new Set(['relu', 'gated']);
+
+/** @throws UsageError for options that the variant has no use for */
+function checkVariant(config: TrainConfig, penalised: boolean): void {
+  const { variant, latents: F, prefixes } = config;
+  const refuse = (flag: string, only: string): void => {
+    throw new UsageError(
+      `--${flag} is of ${only}; this is ${variant}. Leave it out, or choose another --variant.`,
+    );
+  };
+  if (config.multiTopk && variant !== 'topk') refuse('multi-topk', 'topk');
+  if (config.initFrom !== undefined && variant !== 'topk') refuse('init-from', 'topk');
+  if (config.l0 !== undefined && !penalised)
+    throw new UsageError(
+      `--l0 is of relu, gated and jumprelu; ${variant} takes --k ${Math.max(1, Math.round(config.l0))}.`,
+    );
+  if (config.l0 !== undefined && config.l0 > F)
+    throw new UsageError(
+      `l0 is ${config.l0} but there are only ${F} latents. Lower --l0 or raise --latents.`,
+    );
+  if (config.penaltyPower < 1 && variant !== 'relu' && variant !== 'gated')
+    refuse('penalty-power', 'relu and gated');
+  if (config.bandwidth !== undefined && variant !== 'jumprelu') refuse('bandwidth', 'jumprelu');
+  if (config.auxk !== undefined && config.auxk > 0 && NO_AUXK.has(variant))
+    throw new UsageError(
+      `AuxK does nothing for ${variant}: a dead latent of it is never positive. Leave --auxk out, or choose jumprelu or topk.`,
+    );
+  if (prefixes === undefined) return;
+  if (variant !== 'matryoshka') refuse('prefixes', 'matryoshka');
+  if (prefixes.at(-1) !== F || prefixes.some((end, g) => g > 0 && end <= prefixes[g - 1]!))
+    throw new UsageError(
+      `prefixes are ${prefixes.join(', ')}; they must grow and end at the number of latents, ${F}. Add ${F} at the end, or sort them.`,
+    );
+}
+
+/** Prefixes of a Matryoshka SAE where none are given: a sixteenth, an eighth, a quarter, half and all of F latents (ours). */
+export const defaultPrefixes = (F: number): number[] => [
+  ...new Set([16, 8, 4, 2, 1].map((part) => Math.max(1, Math.floor(F / part)))),
+];
+
 /** Tokens after which a latent that never fired counts as dead, at most. */
 const LONGEST_DEAD_WINDOW = 10_000_000;
 /** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
@@ -114,6 +163,8 @@ export function deriveSettings(
     throw new UsageError(
       `Warm-up (${warmupSteps} steps) and decay (${decaySteps}) exceed the run (${totalSteps} steps). Lower --warmup-tokens or --decay-tokens.`,
     );
+  const penalised = PENALISED.has(config.variant);
+  checkVariant(config, penalised);
   const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));
   return {
     hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook),
@@ -125,7 +176,11 @@ export function deriveSettings(
     totalSteps,
     warmupSteps,
     decaySteps,
-    auxk: config.auxk ?? defaultAuxk(rows.D, F),
+    // The papers of Gated and JumpReLU train without momentum.
+    beta1: config.recipe === 'paper' && NO_MOMENTUM.has(config.variant) ? 0 : 0.9,
+    l0: penalised ? (config.l0 ?? config.k) : 0,
+    sparsityWarmupSteps: steps(config.sparsityWarmupTokens ?? 0.05 * tokens),
+    auxk: config.auxk ?? (NO_AUXK.has(config.variant) ? 0 : defaultAuxk(rows.D, F)),
     deadWindowTokens,
     deadSteps: Math.max(1, steps(deadWindowTokens)),
     checkpointSteps: Math.max(1, steps(config.checkpointEveryTokens ?? tokens / 10)),

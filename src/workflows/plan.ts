@@ -1,7 +1,7 @@
 /** From a config and an opened model to everything that training needs, and the bytes it will hold. */
 import type { Model } from '../models/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
-import { type DerivedSettings, deriveSettings } from '../shared/derive.ts';
+import { type DerivedSettings, defaultPrefixes, deriveSettings } from '../shared/derive.ts';
 import { UsageError } from '../shared/errors.ts';
 import { didYouMean } from '../shared/nearest.ts';
 import type { ActivationSource } from '../store/index.ts';
@@ -82,9 +82,10 @@ function finishPlan(
 ): TrainPlan {
   const { D, cost } = place;
   const trainer: TrainerConfig = {
+    ...variantOptions(config, settings),
     D,
     F: config.latents,
-    K: config.k,
+    K: Math.ceil(settings.l0) || config.k,
     B: config.batchTokens,
     totalSteps: settings.totalSteps,
     lr: settings.lr,
@@ -92,7 +93,7 @@ function finishPlan(
     warmupSteps: settings.warmupSteps,
     decaySteps: settings.decaySteps,
     // Gao et al. 2024: eps well below the size of a gradient of a rare latent.
-    adam: { beta1: 0.9, beta2: settings.beta2, eps: 6.25e-10 },
+    adam: { beta1: settings.beta1, beta2: settings.beta2, eps: 6.25e-10 },
     auxk: settings.auxk,
     auxkCoefficient: config.auxkCoefficient,
     deadSteps: settings.deadSteps,
@@ -119,6 +120,26 @@ function finishPlan(
       snippets,
       evaluation: config.evalTokens > 0,
     }),
+  };
+}
+
+/** What only some variants have. */
+function variantOptions(
+  config: TrainConfig,
+  { l0, sparsityWarmupSteps, totalSteps }: DerivedSettings,
+): Pick<TrainerConfig, 'variant' | 'sparsity' | 'prefixes'> {
+  const { variant, latents, penaltyPower, bandwidth } = config;
+  if (variant === 'topk' || variant === 'batch-topk') return { variant };
+  if (variant === 'matryoshka') return { variant, prefixes: config.prefixes ?? defaultPrefixes(latents) };
+  return {
+    variant,
+    sparsity: {
+      coefficient: config.sparsityCoefficient,
+      l0,
+      warmupSteps: sparsityWarmupSteps,
+      ...(penaltyPower < 1 ? { anneal: { end: penaltyPower, from: Math.round(0.3 * totalSteps) } } : {}),
+      ...(bandwidth === undefined ? {} : { bandwidth }),
+    },
   };
 }
 

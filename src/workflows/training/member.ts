@@ -118,6 +118,9 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         ...source.metadata(plan),
         training_tokens: config.tokens,
         freeze: config.freeze,
+        variant: config.variant,
+        // What variants without a K say of how many are active; the mean of the last batch.
+        ...(last?.coefficient === undefined ? {} : { l0: last.l0, sparsity_coefficient: last.coefficient }),
         ...(config.multiTopk ? { multi_topk: true } : {}),
         ...(config.ema > 0 ? { ema: config.ema } : {}),
       });

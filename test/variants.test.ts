@@ -1,0 +1,115 @@
+// Every kind of SAE from config to run folder: metrics, evaluation, the folder read back, a resume with the same bits, and what each option
+// of a kind changes.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encode, loadSae, trainSae } from '../src/index.ts';
+import { type TrainConfigInput, trainConfigSchema, VARIANTS } from '../src/shared/config.ts';
+import { UsageError } from '../src/shared/errors.ts';
+import { readRunMetrics } from '../src/store/index.ts';
+import { resumeTraining } from '../src/workflows/index.ts';
+import { writeTinyCorpus, writeTinyModel } from './fixtures/tiny-model.ts';
+
+let place: string;
+let folders = 0;
+let base: TrainConfigInput;
+beforeAll(() => {
+  place = mkdtempSync(join(tmpdir(), 'saekit-variants-'));
+  base = {
+    model: writeTinyModel(join(place, 'model')),
+    data: [writeTinyCorpus(join(place, 'corpus.jsonl'))],
+    ...{ latents: 128, k: 8, batchTokens: 256, tokens: 256 * 16, shuffleTokens: 1024, lr: 3e-3, workers: 0 },
+    ...{ logEverySteps: 4, checkpointEveryTokens: 256 * 4, evalTokens: 500 },
+  };
+});
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+const newFolder = () => join(place, `run-${folders++}`);
+const weightsOf = (folder: string) => readFileSync(join(folder, 'sae_weights.safetensors'));
+async function train(change: Partial<TrainConfigInput>, folder = newFolder()): Promise<string> {
+  await trainSae(trainConfigSchema.parse({ ...base, ...change }), { folder });
+  return folder;
+}
+
+describe('a run of each kind', () => {
+  it.each(VARIANTS.map((variant) => [variant]))(
+    '%s: metrics, evaluation and the SAE read back say the same; a stopped run goes on with the same bits',
+    async (variant) => {
+      const folder = newFolder();
+      const result = await trainSae(trainConfigSchema.parse({ ...base, variant }), { folder });
+      const { latents } = result.measured!.evaluation.candidates[0]!;
+      const lines = await readRunMetrics(folder);
+      expect(lines).toHaveLength(4);
+      expect(Math.abs(latents!.l0.value! / Number(lines.at(-1)!.l0) - 1)).toBeLessThan(0.25);
+      const penalised = ['relu', 'gated', 'jumprelu'].includes(variant);
+      expect('coefficient' in lines.at(-1)!).toBe(penalised);
+
+      const sae = await loadSae(folder);
+      const x = Float32Array.from({ length: 3 * sae.config.D }, (_, i) => Math.sin(i));
+      const [read, kept] = [await encode(sae, x), await encode(result.sae!, x)];
+      expect(read.values.length).toBe(kept.values.length);
+      for (const [j, value] of read.values.entries()) expect(value).toBeCloseTo(kept.values[j]!, 4);
+
+      const stopped = newFolder();
+      const controller = new AbortController();
+      const first = await trainSae(trainConfigSchema.parse({ ...base, variant }), {
+        folder: stopped,
+        signal: controller.signal,
+        onProgress: ({ step }) => step === 7 && controller.abort(),
+      });
+      expect(first.status).toBe('interrupted');
+      expect((await resumeTraining({ folder: stopped })).status).toBe('finished');
+      expect(weightsOf(stopped).equals(weightsOf(folder))).toBe(true);
+    },
+  );
+});
+
+/** An option, a run with it, and the run of the same kind without it. */
+const options: readonly (readonly [
+  flag: string,
+  change: Partial<TrainConfigInput>,
+  without: Partial<TrainConfigInput>,
+])[] = [
+  ['--variant', { variant: 'batch-topk' }, {}],
+  ['--l0', { variant: 'relu', l0: 20 }, { variant: 'relu' }],
+  ['--sparsity-coefficient', { variant: 'relu', l0: 0, sparsityCoefficient: 5 }, { variant: 'relu', l0: 0 }],
+  [
+    '--sparsity-warmup-tokens',
+    { variant: 'gated', l0: 0, sparsityWarmupTokens: 2048 },
+    { variant: 'gated', l0: 0 },
+  ],
+  ['--penalty-power', { variant: 'relu', penaltyPower: 0.5 }, { variant: 'relu' }],
+  ['--bandwidth', { variant: 'jumprelu', bandwidth: 0.4 }, { variant: 'jumprelu' }],
+  ['--prefixes', { variant: 'matryoshka', prefixes: [16, 128] }, { variant: 'matryoshka' }],
+];
+
+describe('options of some kinds', () => {
+  it.each(options)('%s: another SAE', async (_flag, change, without) => {
+    const [one, other] = [
+      await train({ ...change, evalTokens: 0 }),
+      await train({ ...without, evalTokens: 0 }),
+    ];
+    expect(weightsOf(one).equals(weightsOf(other))).toBe(false);
+  });
+
+  it('what a kind has no use for is refused with what to do', async () => {
+    const refused: readonly (readonly [Partial<TrainConfigInput>, RegExp])[] = [
+      [{ l0: 20 }, /--l0 is of relu, gated and jumprelu; topk takes --k 20/],
+      [{ variant: 'relu', l0: 500 }, /l0 is 500 but there are only 128 latents/],
+      [{ variant: 'relu', auxk: 4 }, /AuxK does nothing for relu/],
+      [{ variant: 'relu', bandwidth: 0.1 }, /--bandwidth is of jumprelu; this is relu/],
+      [{ variant: 'jumprelu', penaltyPower: 0.5 }, /--penalty-power is of relu and gated/],
+      [{ variant: 'gated', multiTopk: true }, /--multi-topk is of topk; this is gated/],
+      [{ prefixes: [16, 128] }, /--prefixes is of matryoshka; this is topk/],
+      [
+        { variant: 'matryoshka', prefixes: [16, 64] },
+        /prefixes are 16, 64; they must grow and end at .* 128/,
+      ],
+    ];
+    for (const [change, message] of refused) {
+      await expect(train(change)).rejects.toThrow(message);
+      await expect(train(change)).rejects.toBeInstanceOf(UsageError);
+    }
+  });
+});
