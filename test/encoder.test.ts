@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { memoryDocuments, openActivations, openModel, packRows, runWithSaes } from '../src/index.ts';
 import { evalConfigSchema, trainConfigSchema } from '../src/shared/config.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
-import { evaluateSae, harvest, trainSae } from '../src/workflows/index.ts';
+import { evaluateSae, harvest, planPush, trainSae } from '../src/workflows/index.ts';
 import { writeTinyEncoder } from './fixtures/tiny-encoder.ts';
 import { writeTinyCorpus } from './fixtures/tiny-model.ts';
 
@@ -37,8 +37,11 @@ it('trains, measures without cross-entropy, and shows latents without output tok
 
   const { cards } = await evaluateSae(evalConfigSchema.parse({ sae: path('run'), maxTokens: 2000 }));
   expect(cards!.cards.length).toBeGreaterThan(0);
-  for (const card of cards!.cards) expect(card.raises).toEqual([]);
+  for (const { raises } of cards!.cards) expect(raises).toEqual([]);
   expect(cards!.notes.join()).not.toContain('output effect');
+  const { card } = await planPush(path('run'), 'me/tiny');
+  expect(card).toContain('a strong passage');
+  expect(card).not.toMatch(/saekit generate|raises/);
 
   // Inside the model: the SAE's reconstruction stands in for the activations.
   const open = await openModel(model);

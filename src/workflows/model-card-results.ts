@@ -101,20 +101,26 @@ export function featuresSection(features: FeatureCards | undefined): string | un
   if (!features || features.cards.length === 0) return undefined;
   const { cards, order, rows, notes } = features;
   const shown = cards.slice(0, FEATURES_SHOWN);
+  // Latents of an encoder raise no tokens.
+  const writes = shown.some(({ raises }) => raises.length > 0);
   const table = markdownTable(
-    ['latent', 'guess', 'F1', 'fires on', 'a strong passage (peak in «»)', 'raises'],
+    ['latent', 'guess', 'F1', 'fires on', 'a strong passage (peak in «»)', ...(writes ? ['raises'] : [])],
     shown.map((card) => [
       String(card.latent),
       card.label ?? card.guess,
       card.best ? `${card.best.f1.toFixed(2)} ${card.best.label}` : '',
       `1 in ${count(1 / card.density)}`,
       passage(card),
-      card.raises
-        .slice(0, 4)
-        .map(({ token }) => code(token))
-        .join(' '),
+      ...(writes
+        ? [
+            card.raises
+              .slice(0, 4)
+              .map(({ token }) => code(token))
+              .join(' '),
+          ]
+        : []),
     ]),
-    ['right', 'left', 'left', 'right', 'left', 'left'],
+    ['right', 'left', 'left', 'right', 'left', ...(writes ? (['left'] as const) : [])],
   );
   return `## Features
 

@@ -141,7 +141,8 @@ function loading(source: CardSource): string {
   const reads = hook ?? 'the hook';
   const at = revision === 'main' ? '' : `@${revision}`;
   const folder = model === undefined || onHub ? model : `path/to/${model.split('/').at(-1)}`;
-  const [latent] = cards?.cards ?? [];
+  // Latents of an encoder raise no tokens: it writes no text.
+  const [latent] = cards?.cards.filter(({ raises }) => raises.length > 0) ?? [];
   const strength = Math.max(0, ...(latent?.examples ?? []).map(({ value }) => value));
   const steering =
     latent === undefined
