@@ -6,7 +6,6 @@
  * there the cache is emptied and everything runs again, as without a cache.
  */
 import type { Ort } from '../../platform/index.ts';
-import { splitBatch } from '../batch.ts';
 import { INPUTS, LOGITS, MASK_PARTS, ropeInputs } from '../families/blocks.ts';
 import { ropesOf, type TransformerSpec } from '../families/spec.ts';
 import { type RopeSpec, ropeTables } from '../rope.ts';
@@ -15,8 +14,12 @@ import type { HookInfo } from '../types.ts';
 import { CACHE_INPUTS, cacheNames } from './cached-graph.ts';
 import { createKvCache } from './kv-cache.ts';
 
-/** Positions of prompts that the engine gets at once. */
-const PART_POSITIONS = 16_384;
+/**
+ * Prompts run in pieces of so many positions of a row, and so many of all rows together. What lies between two products then stays near the
+ * processor, and scores [T,S] of a long prompt are never whole.
+ */
+const PIECE = 256;
+const TOGETHER = 512;
 
 export type DecoderParts = {
   readonly spec: TransformerSpec;
@@ -121,7 +124,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     const { feeds, T, S } = inputs(tokens, past, slots);
     const values = await sessions.run(purpose, {
       ...feeds,
-      ...cache.feeds(empty ? { rows: tokens.length } : undefined),
+      ...cache.feeds(first, tokens.length, slots),
     });
     const data = (name: string) => values[name]!.data as Float32Array;
     cache.append(
@@ -164,20 +167,34 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       tokens.forEach((row, b) => {
         for (const id of row) texts[b]!.push(id);
       });
-      const wanted = tokens.map((row) => row.length);
       if (texts.some((text) => outgrown(text.length))) cache.clear();
-      if (cache.lengths.some((length) => length > 0)) return await run(tokens, 0, wanted);
-      const T = Math.max(...texts.map((text) => text.length));
-      const B = texts.length;
-      const parts = splitBatch(
-        { ids: new Int32Array(B * T), mask: new Uint8Array(B * T), B, T },
-        PART_POSITIONS,
-      );
-      const done: Advanced[] = [];
-      for (const part of parts) {
-        signal?.throwIfAborted();
-        const [from, to] = [done.length, done.length + part.B];
-        done.push(...(await run(texts.slice(from, to), from, wanted.slice(from, to))));
+      const fresh = cache.lengths.every((length) => length === 0);
+      const pending = fresh ? texts : tokens;
+      // All rows take a step forward before any takes the next: the cache is no longer than it has to be.
+      const done = tokens.map((): { logits: Float32Array; captured: Record<string, Float32Array[]> } => ({
+        logits: new Float32Array(0),
+        captured: Object.fromEntries(hooks.map(({ name }) => [name, []])),
+      }));
+      const longest = Math.max(...pending.map((row) => row.length));
+      for (let from = 0; from < longest; from += PIECE) {
+        const most = Math.max(1, Math.floor(TOGETHER / Math.min(PIECE, longest - from)));
+        for (let first = 0; first < pending.length; first++) {
+          let end = first;
+          while (end < pending.length && end - first < most && pending[end]!.length > from) end++;
+          if (end === first) continue;
+          signal?.throwIfAborted();
+          const pieces = pending.slice(first, end).map((row) => row.slice(from, from + PIECE));
+          const wanted = pieces.map((piece, i) => {
+            const before = pending[first + i]!.length - tokens[first + i]!.length;
+            return Math.min(piece.length, Math.max(0, from + piece.length - before));
+          });
+          for (const [i, { logits, captured }] of (await run(pieces, first, wanted)).entries()) {
+            const row = done[first + i]!;
+            row.logits = logits;
+            for (const { name } of hooks) row.captured[name]!.push(...captured[name]!);
+          }
+          first = end - 1;
+        }
       }
       return done;
     },

@@ -98,26 +98,25 @@ export function createKvCache(
     clear(): void {
       lengths = lengths.map(() => 0);
     },
-    /** The cache as the graph takes it; with `rows`, an empty one for that many rows. */
-    feeds(empty?: { rows: number }): Feeds {
-      const rows = empty?.rows ?? lengths.length;
-      const c = empty ? 0 : C;
-      const size = rows * kvHeads * d * c;
-      const make = (): Feeds =>
-        Object.fromEntries(
-          store.flatMap(({ keys, values }, layer) => {
-            const names = cacheNames(layer);
-            const k = new Tensor('float32', keys.subarray(0, size), [rows, kvHeads, d, c]);
-            const v = new Tensor('float32', values.subarray(0, size), [rows, kvHeads, c, d]);
-            return [
-              [names.cachedKeys, () => k],
-              [names.cachedValues, () => v],
-            ];
-          }),
-        );
-      if (empty) return make();
-      feeds ??= make();
-      return feeds;
+    /** Some rows of the cache as the graph takes them, with all C slots or, where nothing is in them yet, with none. */
+    feeds(first: number, rows: number, slots: number): Feeds {
+      const whole = first === 0 && rows === lengths.length && slots === C;
+      if (whole && feeds) return feeds;
+      const line = kvHeads * d * slots;
+      const made = Object.fromEntries(
+        store.flatMap(({ keys, values }, layer) => {
+          const names = cacheNames(layer);
+          const part = (all: Float32Array) => all.subarray(first * line, (first + rows) * line);
+          const k = new Tensor('float32', part(keys), [rows, kvHeads, d, slots]);
+          const v = new Tensor('float32', part(values), [rows, kvHeads, slots, d]);
+          return [
+            [names.cachedKeys, () => k],
+            [names.cachedValues, () => v],
+          ];
+        }),
+      );
+      if (whole) feeds = made;
+      return made;
     },
   };
 }
