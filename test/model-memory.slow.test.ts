@@ -18,9 +18,9 @@ import { buildOnce, saekit } from './fixtures/command-line.ts';
 import { root } from './repository.ts';
 
 const half = { F16: float32ToFloat16, BF16: float32ToBfloat16 };
-const shape = { layers: 4, D: 768, heads: 12, kvHeads: 12, mlp: 2048, V: 2048 };
+const shape = { layers: 4, D: 768, heads: 12, kvHeads: 12, mlp: 2048, V: 8192 };
 /** 4 layers of 4 D^2 + 3 D mlp, and the embedding, which is the head, too. */
-const float32 = 4 * (shape.layers * (4 * 768 ** 2 + 3 * 768 * 2048) + 2 * 2048 * 768);
+const float32 = 4 * (shape.layers * (4 * 768 ** 2 + 3 * 768 * 2048) + 2 * shape.V * 768);
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
