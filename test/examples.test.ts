@@ -157,4 +157,17 @@ describe('examples', { timeout: 180_000 }, () => {
       expect(text.split('\n').length).toBeLessThan(105);
     }
   });
+
+  it('11: taps and patches a tensor of an ONNX file', () => {
+    const lines = run('11');
+    const streams = lines.filter((line) => / \[1, 4, 16\], mean length /.test(line));
+    expect(streams.map((line) => line.split(' ')[0])).toEqual([
+      'blocks.0.hook_resid_post',
+      'blocks.1.hook_resid_post',
+    ]);
+    // Norms take most of a scale away, and attention reads the rest.
+    const [share] = numbers(lines.at(-1)!.split(' by ')[1]);
+    expect(share).toBeGreaterThan(1);
+    expect(share).toBeLessThan(200);
+  });
 });

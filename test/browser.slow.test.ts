@@ -1,0 +1,126 @@
+// The core in a real browser: a page opens models from bytes and runs them with WebAssembly and with WebGPU (Chromium's software driver);
+// the numbers are those of Node. onnxruntime-web comes through npm into the cache, as any model in a package does.
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { type Browser, chromium as driver, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openNpmFile } from '../src/hub/npm.ts';
+import { openModel, padBatch } from '../src/index.ts';
+import type { Device } from '../src/shared/device.ts';
+import { root } from './repository.ts';
+import { findChromium } from './support/chromium.ts';
+
+const chromium = findChromium();
+const ENGINE = { name: 'onnxruntime-web', version: '1.30.0', path: 'dist' };
+const TYPES: Readonly<Record<string, string>> = {
+  mjs: 'text/javascript',
+  js: 'text/javascript',
+  wasm: 'application/wasm',
+  html: 'text/html',
+};
+
+let server: Server;
+let browser: Browser;
+let page: Page;
+
+beforeAll(async () => {
+  if (!chromium) return;
+  const engine = await openNpmFile(ENGINE);
+  const bundle = await build({
+    entryPoints: [join(root, 'test/fixtures/browser-page.ts')],
+    ...{ bundle: true, write: false, format: 'esm', platform: 'browser', target: 'es2022' },
+  });
+  server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://x').pathname;
+    const file = join(engine, path.slice('/ort/'.length));
+    const body =
+      path === '/'
+        ? '<!doctype html><title>saekit</title><script type="module" src="/page.js"></script>'
+        : path === '/page.js'
+          ? bundle.outputFiles[0]!.text
+          : path.startsWith('/ort/') && existsSync(file)
+            ? readFileSync(file)
+            : undefined;
+    const type = path === '/' ? TYPES.html : TYPES[path.split('.').at(-1) ?? ''];
+    response.writeHead(body === undefined ? 404 : 200, {
+      'content-type': type ?? 'application/octet-stream',
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
+    });
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  browser = await driver.launch({
+    executablePath: chromium.program,
+    args: [
+      '--no-sandbox',
+      ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
+    ],
+    env: { ...process.env, VK_ICD_FILENAMES: chromium.driver } as Record<string, string>,
+  });
+  page = await browser.newPage();
+  page.on('pageerror', (error) => console.error(error));
+  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+}, 240_000);
+afterAll(async () => {
+  await browser?.close();
+  await new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)));
+});
+
+const MODELS = [
+  { name: 'models/llama-untied', files: ['config.json', 'model.safetensors'], open: '' },
+  { name: 'onnx/gpt2-past', files: ['config.json', 'model.onnx'], open: 'model.onnx' },
+];
+const hook = 'blocks.1.hook_resid_post';
+
+const error = (actual: readonly number[], expected: Float32Array): number => {
+  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  const rms = Math.sqrt(expected.reduce((sum, x) => sum + x * x, 0) / expected.length);
+  return Math.max(...actual.map((x, i) => Math.abs(x - expected[i]!))) / rms;
+};
+
+describe.runIf(chromium)('a page', () => {
+  it.each(MODELS)(
+    'runs $name with WebAssembly and WebGPU as Node does',
+    { timeout: 240_000 },
+    async ({ name, files, open }) => {
+      const folder = join(root, 'test/golden', name);
+      const model = await openModel(join(folder, open));
+      const expected = await model.run(
+        padBatch([
+          [3, 4, 5, 6, 7],
+          [8, 9],
+        ]),
+        { hooks: [hook], logits: true },
+      );
+      await model.close();
+      const bytes = Object.fromEntries(
+        files.map((file) => [file, readFileSync(join(folder, file)).toString('base64')]),
+      );
+      for (const device of ['cpu', 'webgpu'] as const) {
+        const found = await page.evaluate(
+          async ([files, at, device]) => {
+            type Run = (
+              files: unknown,
+              hook: string,
+              device: string,
+            ) => Promise<{ adapter: string; logits: number[]; hook: number[] }>;
+            return await (globalThis as unknown as { saekitRun: Run }).saekitRun(files, at, device);
+          },
+          [bytes, hook, device] as [Record<string, string>, string, Device],
+        );
+        const errors = [
+          error(found.logits, expected.logits!.data),
+          error(found.hook, expected.cache[hook]!.data),
+        ];
+        console.log(
+          `${name}, ${device} (${found.adapter}): ${errors.map((e) => e.toExponential(1)).join(', ')} of the RMS`,
+        );
+        expect(Math.max(...errors)).toBeLessThan(1e-4);
+      }
+    },
+  );
+});
