@@ -5,5 +5,13 @@ export { createEncoder, type EncodeOptions, type Encoder, encode } from './encod
 export { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 export { type LatentRows, loadSae, type OpenedSae, openSae, readLatent, readSaeConfig } from './load.ts';
 export { saveSae } from './save.ts';
+export {
+  type RecordedNumbers,
+  refuseWrong,
+  type SelfTest,
+  type SelfTestOptions,
+  selfTest,
+  selfTestText,
+} from './self-test.ts';
 export type { InputNorm, Sae, SaeConfig, SparseCode } from './types.ts';
 export { type Architecture, variantOf, variants } from './variants/registry.ts';
