@@ -3,6 +3,7 @@
 import '../platform/node.ts';
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { addConvertCommand } from './commands/convert.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEvalCommand } from './commands/eval.ts';
 import { addGenerateCommand } from './commands/generate.ts';
@@ -37,6 +38,7 @@ addTokenizeCommand(program);
 addHarvestCommand(program);
 addInspectCommand(program);
 addModelsCommand(program);
+addConvertCommand(program);
 addGenerateCommand(program);
 addPushCommand(program);
 addDemoCommand(program);

@@ -8,7 +8,6 @@ import { findGguf, modelArgument } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { describeOnnx, type OnnxDescription, openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
-import { loadSae, type SaeConfig } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { type FeatureCards, featureCardsSchema, featureLabelSchema } from '../shared/feature.ts';
@@ -23,6 +22,7 @@ import {
   inspectActivations,
   inspectHarvest,
 } from './inspect-activations.ts';
+import { inspectSae, looksLikeSae, type SaeInspection } from './inspect-sae.ts';
 import { GRID_FILE, readGrid } from './train-grid.ts';
 
 export type RunInspection = {
@@ -46,12 +46,10 @@ export type Inspection =
       /** In the order of grid.json; undefined for one that was not begun. */
       readonly members: readonly (RunInspection | undefined)[];
     }
-  | {
-      readonly kind: 'sae';
-      readonly config: SaeConfig;
+  | (SaeInspection & {
       readonly evaluation: EvalResult | undefined;
       readonly cards: FeatureCards | undefined;
-    }
+    })
   | { readonly kind: 'model'; readonly info: ModelInfo; readonly hooks: readonly HookInfo[] }
   | {
       readonly kind: 'onnx';
@@ -83,6 +81,8 @@ export type InspectOptions = HubAccess & {
   readonly verify?: boolean;
   /** Bytes compared. */
   readonly onVerify?: (done: number, total: number) => void;
+  /** Of an SAE: activations of its hook, to measure it on. */
+  readonly activations?: string;
 };
 
 /** @throws when there is nothing at the path, or nothing that is known (says what was looked for); when checksums differ */
@@ -91,6 +91,10 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
   if (options.verify && found.kind !== 'harvest')
     throw new UsageError(
       `${path}: there are no checksums to compare with; only folders of saekit harvest have them. Leave --verify out.`,
+    );
+  if (options.activations !== undefined && found.kind !== 'sae')
+    throw new UsageError(
+      `${path} is no SAE, so there is nothing to measure on activations. Leave --activations out.`,
     );
   return found;
 }
@@ -106,6 +110,8 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const info = await stat(path).catch(() => undefined);
   // Before the message that there is no such file: this one knows where else GGUF files lie.
   if (path.startsWith('ollama:') || path.endsWith('.gguf')) return await inspectModel(path, options);
+  if (looksLikeSae(path, info?.isDirectory()) && !info?.isDirectory())
+    return { ...(await inspectSae(path, options)), evaluation: undefined, cards: undefined };
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>
     stat(join(path, file)).then(
@@ -121,10 +127,8 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
         has(join(relative(path, member), 'run.json')).then((is) => (is ? inspectRun(member) : undefined));
       return { kind: 'grid', grid, members: await Promise.all(members.map(begun)) };
     }
-    if (await has('cfg.json')) {
-      const { config } = await loadSae(path, stop);
-      return { kind: 'sae', config, ...(await readResults(path)) };
-    }
+    if (looksLikeSae(path, true))
+      return { ...(await inspectSae(path, options)), ...(await readResults(path)) };
     if ((await has('config.json')) || (await findGguf(path)) !== undefined)
       return await inspectModel(path, options);
     const harvested = await inspectHarvest(path, options);

@@ -14,6 +14,7 @@ Examples:
   saekit inspect model.onnx                   inputs, tensors, and which are the residual stream
   saekit inspect ollama:smollm2:135m          the same of a model of Ollama, or of a .gguf file
   saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers
+  saekit inspect trainer_0/ae.pt              an SAE of any format: kind, norms, thresholds, near duplicates
   saekit inspect acts --verify                harvested activations, every byte compared with its checksum
   saekit inspect vit/patches.npy              activations of another program; PATH#NAME chooses one of several`;
 
@@ -25,6 +26,10 @@ export function addInspectCommand(program: Command): void {
       .argument('<path>', 'The folder or file.')
       .option('--text-field <name>', 'JSONL field that holds the text.', 'text')
       .option('--verify', 'Compare every byte of harvested activations with its checksum.')
+      .option(
+        '--activations <path>',
+        'Measure an SAE on activations of its hook: L0 and FVU beside the recorded ones.',
+      )
       .option('--tensors', 'List every tensor of an ONNX file, not only its residual stream.')
       .addOption(new Option('--features <n>', 'Feature cards to show.').argParser(parseNumber).default(3)),
   );
@@ -35,12 +40,14 @@ export function addInspectCommand(program: Command): void {
       textField,
       features,
       tensors = false,
+      activations,
     } = command.opts<{
       json?: boolean;
       verify?: boolean;
       textField: string;
       features: number;
       tensors?: boolean;
+      activations?: string;
     }>();
     await withContext({ json }, async (context) => {
       const { print, style } = context;
@@ -49,6 +56,7 @@ export function addInspectCommand(program: Command): void {
       try {
         const found = await inspect(path, {
           ...{ textField, verify, ...downloads.access },
+          ...(activations === undefined ? {} : { activations }),
           onVerify: (done, total) => counter.update(done / 1e6, total / 1e6),
         });
         counter.end();

@@ -1,5 +1,4 @@
 import { formatEvalTable } from '../../eval/index.ts';
-import { describeSae } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import type { Run } from '../../shared/run.ts';
 import type { Inspection } from '../../workflows/index.ts';
@@ -10,6 +9,7 @@ import { gridInspectionText } from './grid-view.ts';
 import { activationsText, harvestText } from './inspection-activations.ts';
 import { bytes, grouped, short, stored } from './numbers.ts';
 import { onnxText } from './onnx.ts';
+import { saeText } from './sae.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
@@ -36,14 +36,8 @@ export function inspectionText(
       );
     case 'grid':
       return gridInspectionText(path, found, style);
-    case 'sae': {
-      const { metadata } = found.config;
-      const rows = Object.entries(metadata)
-        .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-        .map(([name, value]): [string, string] => [name, String(value)]);
-      const head = pairs([['SAE', path], ['kind', describeSae(found.config)], ...rows], style);
-      return head + resultsText(path, found, { style, features });
-    }
+    case 'sae':
+      return saeText(path, found, style) + resultsText(path, found, { style, features });
     case 'model':
       return modelText(path, found, style);
     case 'onnx':

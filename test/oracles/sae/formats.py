@@ -6,6 +6,7 @@ library's documented layout because the library is not to be had from a package 
     sae-lens 6, dictionary_learning 0.1.0 (its dictionary.py and trainers, without nnsight), eai-sparsify 1.3.3
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -161,7 +162,8 @@ def sparsify():
 
 
 # ---------------------------------------------------------------- dictionary_learning
-def dictionary_learning():
+@functools.cache
+def dictionary_classes():
     root = os.path.dirname(importlib.util.find_spec("dictionary_learning").origin)
     # Its __init__ wants nnsight, which only its buffers use.
     package = types.ModuleType("dictionary_learning")
@@ -175,7 +177,7 @@ def dictionary_learning():
     from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKSAE
     from dictionary_learning.trainers.top_k import AutoEncoderTopK
 
-    makers = {
+    return {
         "AutoEncoder": lambda: d.AutoEncoder(D, F),
         "AutoEncoderNew": lambda: d.AutoEncoderNew(D, F),
         "GatedAutoEncoder": lambda: d.GatedAutoEncoder(D, F),
@@ -184,7 +186,10 @@ def dictionary_learning():
         "BatchTopKSAE": lambda: BatchTopKSAE(D, F, K),
         "MatryoshkaBatchTopKSAE": lambda: MatryoshkaBatchTopKSAE(D, F, K, [4, F - 4]),
     }
-    for cls, make in makers.items():
+
+
+def dictionary_learning():
+    for cls, make in dictionary_classes().items():
         sae = make()
         randomize(sae)
         if hasattr(sae, "threshold") and sae.threshold.dim() == 0:

@@ -1,0 +1,79 @@
+/** `saekit convert`: an SAE of one format -> a folder of another, read again and compared bit for bit. */
+import { readdir } from 'node:fs/promises';
+import type { HubAccess } from '../hub/types.ts';
+import { loadPlan } from '../sae/formats/format.ts';
+import {
+  type FormatName,
+  formats,
+  loadSae,
+  openSae,
+  refuseWrong,
+  type Sae,
+  type SelfTest,
+  saveSae,
+  writtenFormats,
+} from '../sae/index.ts';
+import { UsageError } from '../shared/errors.ts';
+import { folderWriter } from '../store/index.ts';
+import { type TestOn, testOn } from './self-test.ts';
+
+export type ConvertOptions = HubAccess & TestOn & { readonly to: string };
+
+export type Converted = {
+  readonly from: string;
+  readonly to: FormatName;
+  readonly sae: Sae['config'];
+  /** What was assumed or folded on the way in. */
+  readonly notes: readonly string[];
+  readonly test: SelfTest;
+  /** Arrays that came back with other bits; empty: lossless. */
+  readonly changed: readonly string[];
+};
+
+/**
+ * @throws on an unknown format, a folder that is not empty, an SAE that the self-test refuses, and one that the format has no place for;
+ *   nothing is written then
+ */
+export async function convertSae(
+  location: string,
+  out: string,
+  { to, ...options }: ConvertOptions,
+): Promise<Converted> {
+  if (!(writtenFormats as readonly string[]).includes(to))
+    throw new UsageError(
+      `--to ${to}: ${to in formats ? 'that format is read, not written' : 'no such format'}. Written are ${writtenFormats.join(', ')}.`,
+    );
+  const there = await readdir(out).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw new UsageError(`${out} is no folder: name one to write.`);
+  });
+  if (there.length > 0)
+    throw new UsageError(`${out} is not empty (${there.slice(0, 3).join(', ')}). Name a new folder.`);
+  const format = to as FormatName;
+  const opened = await openSae(location, options);
+  try {
+    const sae = await loadPlan(opened.plan, opened.where, options.signal);
+    const test = await testOn(sae, location, options);
+    refuseWrong(sae, test, location);
+    await saveSae(folderWriter(out), sae, { format, ...(options.signal ? { signal: options.signal } : {}) });
+    const again = await loadSae(out);
+    return {
+      ...{ from: formats[opened.format].title, to: format, sae: sae.config, notes: opened.plan.notes, test },
+      changed: differences(sae, again),
+    };
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Names of the arrays whose bits differ. */
+function differences(a: Sae, b: Sae): string[] {
+  const arrays = (sae: Sae) =>
+    Object.entries(sae).filter(([, value]) => value instanceof Float32Array) as [string, Float32Array][];
+  const found = new Map(arrays(b));
+  return arrays(a).flatMap(([name, array]) => {
+    const other = found.get(name);
+    const same = other?.length === array.length && array.every((value, i) => Object.is(value, other[i]));
+    return same ? [] : [name];
+  });
+}

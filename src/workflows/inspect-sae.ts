@@ -1,0 +1,50 @@
+/** What `saekit inspect` says of an SAE: kind and origin, what its weights look like, and whether it is what it says it is. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseSaeId } from '../hub/index.ts';
+import type { HubAccess } from '../hub/types.ts';
+import { loadPlan } from '../sae/formats/format.ts';
+import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
+import { hubAccess } from './hub.ts';
+import { type SaeStatistics, saeStatistics } from './sae-statistics.ts';
+import { type TestOn, testOn } from './self-test.ts';
+
+export type SaeInspection = {
+  readonly kind: 'sae';
+  readonly format: string;
+  readonly config: SaeConfig;
+  /** What was assumed or folded when it was read. */
+  readonly notes: readonly string[];
+  readonly statistics: SaeStatistics;
+  readonly test: SelfTest;
+};
+
+const IN_FOLDER = [
+  ...['cfg.json', 'ae.pt', 'params.npz', 'params.safetensors', 'hyperparams.json'],
+  'sae_weights.safetensors',
+];
+
+/** Whether a path is to be taken for an SAE: a folder with one of its files, a .pt file, or a path within a repository of the hub. */
+export function looksLikeSae(path: string, isFolder: boolean | undefined): boolean {
+  if (isFolder === undefined) return parseSaeId(path)?.path !== undefined;
+  if (isFolder) return IN_FOLDER.some((file) => existsSync(join(path, file)));
+  return /\.(pt|pth)$/.test(path) || path.endsWith('params.npz');
+}
+
+/** @throws as `loadSae` does */
+export async function inspectSae(path: string, options: HubAccess & TestOn): Promise<SaeInspection> {
+  const opened = await openSae(path, hubAccess(options));
+  try {
+    const sae = await loadPlan(opened.plan, opened.where, options.signal);
+    return {
+      kind: 'sae',
+      format: formats[opened.format].title,
+      config: sae.config,
+      notes: opened.plan.notes,
+      statistics: await saeStatistics(sae, options.signal),
+      test: await testOn(sae, path, options),
+    };
+  } finally {
+    await opened.close();
+  }
+}

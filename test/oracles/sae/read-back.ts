@@ -1,0 +1,33 @@
+/** Writes SAEs of test/golden/sae/formats in every format that is written, for read_back.py: npx tsx test/oracles/sae/read-back.ts FOLDER */
+import '../../../src/platform/node.ts';
+import { join } from 'node:path';
+import { type FormatName, loadSae, saveSae } from '../../../src/sae/index.ts';
+import { folderWriter } from '../../../src/store/index.ts';
+
+const [root = ''] = process.argv.slice(2);
+const golden = 'test/golden/sae/formats';
+const write = async (name: string, from: string, format: FormatName): Promise<void> =>
+  await saveSae(folderWriter(join(root, name)), await loadSae(join(golden, from)), { format });
+
+for (const name of [
+  'AutoEncoder',
+  'AutoEncoderNew',
+  'GatedAutoEncoder',
+  'JumpReluAutoEncoder',
+  'AutoEncoderTopK',
+  'BatchTopKSAE',
+])
+  await write(`dl-${name}`, `dictionary-learning-${name}/ae.pt`, 'dictionary-learning');
+await write('gs', 'gemma-scope-2/resid_post/layer_1_width_16_l0_small', 'gemma-scope');
+for (const name of [
+  'standard',
+  'gated',
+  'jumprelu',
+  'abstopk',
+  'layer-norm',
+  'transcoder',
+  'skip-transcoder',
+  'jumprelu-skip-transcoder',
+])
+  await write(`sl-${name}`, `saelens-${name}`, 'saelens');
+await write('sl-bt', 'dictionary-learning-BatchTopKSAE/ae.pt', 'saelens');
