@@ -71,12 +71,21 @@ export {
   type Encoder,
   editLatent,
   encode,
+  type LatentRows,
   latentColumn,
   loadSae,
+  type OpenedSae,
+  openSae,
+  type RecordedNumbers,
+  readLatent,
   type Sae,
   type SaeConfig,
+  type SelfTest,
+  type SelfTestOptions,
   type SparseCode,
   saveSae,
+  selfTest,
+  selfTestText,
 } from './sae/index.ts';
 export type { ActivationsManifest } from './shared/activations.ts';
 export {

@@ -29,6 +29,7 @@ const SYNCHRONOUS = [
     'decode',
     'dense',
     'describeSae',
+    'selfTestText',
     'editLatent',
     'expandGrid',
   ],
@@ -57,6 +58,9 @@ const SHORT = [
     'planPush',
     'pushPlanned',
     'readActivationsManifest',
+    // Headers, and one latent.
+    'openSae',
+    'readLatent',
     'readGrid',
     'readRun',
     'readRunMetrics',
@@ -180,6 +184,9 @@ const cases: Record<string, Case> = {
     await encoder.encode(activations(2000), { signal }).finally(() => encoder.close());
   },
   loadSae: (signal) => library.loadSae(saePath, { signal }),
+  selfTest: (signal) => library.selfTest(sae, { x: activations(2000), signal }),
+  convertSae: (signal) =>
+    library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
   saveSae: (signal) => library.saveSae(library.folderWriter(out()), sae, { signal }),
   openCorpus: async (signal) => {
     const tables = ['rows.csv.gz', 'none.parquet'].map((name) => join(root, 'test/golden/data', name));
