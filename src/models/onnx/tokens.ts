@@ -189,6 +189,9 @@ export function embedding(graph: Graph, ids: Value): { value: Value; table: Valu
   for (const one of graph.nodes) {
     if (/^(Cast|Identity|Reshape|Unsqueeze|Squeeze|Flatten)$/.test(one.op) && same.has(one.inputs[0] ?? ''))
       same.add(one.outputs[0]!);
+    // Fused by ONNX Runtime's optimizer: (ids, token types, table, …).
+    if (one.op === 'EmbedLayerNormalization' && same.has(one.inputs[0] ?? ''))
+      return { value: one.outputs[0]!, table: one.inputs[2]! };
     if (!/^Gather/.test(one.op)) continue;
     const index = one.inputs.findIndex((value) => same.has(value));
     if (index > 0) return { value: one.outputs[0]!, table: one.inputs[0]! };

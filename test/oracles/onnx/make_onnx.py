@@ -7,6 +7,8 @@ ONNX files as people have them, and what PyTorch says is inside.
     llama-f16  the same in half precision
     llama-int8 the same with dynamically quantised products (onnxruntime.quantization); numbers are those of onnxruntime in Python
     bert       Optimum, an encoder
+    neox       Optimum, attention and MLP in parallel: one sum per layer
+    bert-fused, gpt2-fused   the same behind ONNX Runtime's optimizer: sums and norms, embeddings, attention as one operator each
 
 Run in an environment with torch, transformers < 5, optimum-onnx, onnx, onnxruntime, safetensors:
 
@@ -23,7 +25,7 @@ import onnx
 import torch
 from optimum.exporters.onnx import main_export
 from safetensors.numpy import save_file
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 out = sys.argv[1]
 ROWS = [[3, 14, 15, 9, 26, 5], [35, 8, 9, 7]]
@@ -47,6 +49,7 @@ MODELS = {
         )
     ),
     "bert": scaled(BertModel(BertConfig(vocab_size=V, hidden_size=D, intermediate_size=24, num_hidden_layers=LAYERS, num_attention_heads=HEADS, max_position_embeddings=16), add_pooling_layer=False)),
+    "neox": scaled(GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=V, hidden_size=D, intermediate_size=24, num_hidden_layers=LAYERS, num_attention_heads=HEADS, max_position_embeddings=32, rotary_pct=0.5, use_parallel_residual=True, bos_token_id=0, eos_token_id=1))),
 }
 
 
@@ -65,6 +68,10 @@ def places(kind, model):
             yield f"blocks.{l}.hook_attn_out", block.self_attn, "output"
             yield f"blocks.{l}.hook_resid_mid", block.post_attention_layernorm, "input"
             yield f"blocks.{l}.hook_mlp_out", block.mlp, "output"
+            yield f"blocks.{l}.hook_resid_post", block, "output"
+    if kind == "neox":
+        for l, block in enumerate(model.gpt_neox.layers):
+            yield f"blocks.{l}.hook_resid_pre", block.input_layernorm, "input"
             yield f"blocks.{l}.hook_resid_post", block, "output"
     if kind == "bert":
         for l, block in enumerate(model.encoder.layer):
@@ -106,6 +113,10 @@ def clean(path, target, external=False):
     model.graph.ClearField("metadata_props")
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if external:
+        # onnx appends to a file that is there.
+        data = os.path.join(os.path.dirname(target), "model.onnx_data")
+        if os.path.exists(data):
+            os.remove(data)
         onnx.save(model, target, save_as_external_data=True, location="model.onnx_data", size_threshold=256)
     else:
         onnx.save(model, target)
@@ -116,7 +127,7 @@ with tempfile.TemporaryDirectory() as tmp:
     numbers = {kind: truth(kind, model) for kind, model in MODELS.items()}
     for kind, model in MODELS.items():
         model.save_pretrained(f"{tmp}/{kind}")
-    for name, kind, task in [("gpt2-past", "gpt2", "text-generation-with-past"), ("llama", "llama", "text-generation-with-past"), ("bert", "bert", "feature-extraction")]:
+    for name, kind, task in [("gpt2-past", "gpt2", "text-generation-with-past"), ("llama", "llama", "text-generation-with-past"), ("bert", "bert", "feature-extraction"), ("neox", "neox", "text-generation")]:
         main_export(f"{tmp}/{kind}", output=f"{tmp}/{name}-onnx", task=task, do_validation=False)
         clean(f"{tmp}/{name}-onnx/model.onnx", f"{out}/{name}/model.onnx", external=name == "llama")
         config = json.load(open(f"{tmp}/{kind}/config.json"))
@@ -130,6 +141,16 @@ with tempfile.TemporaryDirectory() as tmp:
     )
     clean(f"{tmp}/gpt2.onnx", f"{out}/gpt2/model.onnx")
     save_file(numbers["gpt2"], f"{out}/gpt2/golden.safetensors")
+
+    from onnxruntime.transformers import optimizer
+
+    for name, kind in [("bert", "bert"), ("gpt2-past", "gpt2")]:
+        fused = optimizer.optimize_model(f"{tmp}/{name}-onnx/model.onnx", model_type=kind, num_heads=HEADS, hidden_size=D, opt_level=0)
+        fused.save_model_to_file(f"{tmp}/{name}-fused.onnx")
+        clean(f"{tmp}/{name}-fused.onnx", f"{out}/{kind}-fused/model.onnx")
+        # What is added is no value of its own where biases are fused.
+        kept = {k: v for k, v in numbers[kind].items() if k.endswith("logits") or "resid" in k}
+        save_file(kept, f"{out}/{kind}-fused/golden.safetensors")
 
     from onnxruntime.quantization import quantize_dynamic
     from onnxruntime.transformers.float16 import convert_float_to_float16
