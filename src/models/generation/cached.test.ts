@@ -149,6 +149,9 @@ test('the cache grows past its first blocks', async () => {
     });
     expect(texts.map(({ ids }) => ids.length)).toEqual([20, 20, 20, 20, 20]);
     await check(model, texts);
+    // From one block into the next while writing.
+    const [alone] = await model.generateBatch(padBatch([long(250)]), { maxNewTokens: 20, capture });
+    await check(model, [alone!]);
   } finally {
     await rm(folder, { recursive: true });
   }
