@@ -73,6 +73,7 @@ beforeAll(async () => {
     'models/tiny/big': { files: { 'config.json': '{}', 'model.safetensors': BIG } },
     'models/tiny/gated': { gated: true, files: { 'config.json': '{}', 'model.safetensors': random(10) } },
     'models/tiny/secret': { private: true, files: { 'config.json': '{}', 'model.safetensors': random(10) } },
+    'models/tiny/quantised': { files: { 'README.md': 'x', 'tiny.Q4_0.gguf': 'x' } },
     'models/tiny/pickled': { files: { 'config.json': '{}', 'pytorch_model.bin': 'x' } },
   });
 });
@@ -329,6 +330,9 @@ describe('what the hub refuses', () => {
   });
 
   it('a model without safetensors: what it has', async () => {
+    expect(await messageOf(open('tiny/quantised'))).toMatch(
+      /Download one of its GGUF files and give the path/,
+    );
     expect(await messageOf(open('tiny/pickled'))).toMatch(/no model\.safetensors.*converted first/);
   });
 

@@ -33,7 +33,7 @@ const selectionOf = ({ name }: HubId): Selection => ({
             .slice(0, 5)
             .map(({ path }) => path)
             .join(', ') || 'nothing'
-        }.`,
+        }.${files.some(({ path }) => path.endsWith('.gguf')) ? ' Download one of its GGUF files and give the path of it.' : ''}`,
       );
     const weights = has.has(INDEX) ? [INDEX, ...shardsOf(await read(INDEX), name)] : [SINGLE];
     const missing = weights.filter((path) => !has.has(path));

@@ -39,13 +39,20 @@ const shapeOf = (file: Gguf, name: string): readonly number[] => {
 const vocabulary = (file: Gguf): number => shapeOf(file, 'token_embd.weight')[0]!;
 const isTied = (file: Gguf): boolean => !file.tensors.has('output.weight');
 
-/** The scaling of rotary positions that the metadata names. */
+const SCALING_KEYS = ['type', 'factor', 'original_context_length', 'finetuned'];
+
+/** The scaling of rotary positions that the metadata names; what is not known of it is refused, it would change the numbers. */
 function ropeConfig(metadata: Metadata, prefix: string): Json | undefined {
   const key = (name: string) => `${prefix}.rope.scaling.${name}`;
+  const unknown = metadata
+    .keys()
+    .find((name) => name.startsWith(key('')) && !SCALING_KEYS.includes(name.slice(key('').length)));
   const type = metadata.text(key('type')) ?? 'none';
-  const factor = metadata.real(key('factor'));
-  if (type === 'none' || factor === undefined) return undefined;
-  if (type === 'linear') return { rope_type: 'linear', factor };
+  const factor = metadata.real(key('factor')) ?? metadata.real(`${prefix}.rope.scale_linear`);
+  if (unknown !== undefined && type !== 'none') throw new Error(`${unknown} is not supported`);
+  if (factor === undefined || factor === 1) return undefined;
+  // Files of 2023 have scale_linear and no type.
+  if (type === 'linear' || !metadata.keys().includes(key('type'))) return { rope_type: 'linear', factor };
   if (type === 'yarn') {
     return {
       rope_type: 'yarn',
@@ -53,6 +60,7 @@ function ropeConfig(metadata: Metadata, prefix: string): Json | undefined {
       original_max_position_embeddings: metadata.count(key('original_context_length')),
     };
   }
+  if (type === 'none') return undefined;
   throw new Error(`rotary scaling ${JSON.stringify(type)} is not supported; supported: none, linear, yarn`);
 }
 
@@ -234,13 +242,18 @@ const gemma2: Architecture = {
 };
 
 const gemma3: Architecture = {
-  config: (metadata, prefix, file) => ({
-    ...gemmaConfig(metadata, prefix, file, 62, (layer) => (layer + 1) % 6 !== 0),
-    model_type: 'gemma3_text',
-    architectures: ['Gemma3ForCausalLM'],
-    rope_theta: metadata.real(`${prefix}.rope.freq_base`) ?? 1_000_000,
-    rope_local_base_freq: metadata.real(`${prefix}.rope.freq_base_swa`) ?? 10_000,
-  }),
+  config(metadata, prefix, file) {
+    const pattern = metadata.count(`${prefix}.attention.sliding_window_pattern`, 6);
+    const cap = metadata.real(`${prefix}.final_logit_softcapping`);
+    return {
+      ...gemmaConfig(metadata, prefix, file, 62, (layer) => (layer + 1) % pattern !== 0),
+      model_type: 'gemma3_text',
+      architectures: ['Gemma3ForCausalLM'],
+      rope_theta: metadata.real(`${prefix}.rope.freq_base`) ?? 1_000_000,
+      rope_local_base_freq: metadata.real(`${prefix}.rope.freq_base_swa`) ?? 10_000,
+      ...(cap === undefined ? {} : { final_logit_softcapping: cap }),
+    };
+  },
   names: { ...GEMMA, ...QK_NORM },
   layers: 'model.layers.',
   undo: lessOne,

@@ -21,7 +21,7 @@ export function metadataOf({ metadata }: Gguf) {
         : JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? String(v) : v));
     throw new Error(`${key} is ${found.slice(0, 100)}, expected ${expected}`);
   };
-  /** A positive integer; throws when it is missing and there is no fallback. */
+  /** A whole number, not negative; throws when it is missing and there is no fallback. */
   function count<F = never>(key: string, ...fallback: [F?]): number | F {
     const value = metadata.get(key);
     if (value === undefined && fallback.length > 0) return fallback[0] as F;
@@ -30,7 +30,7 @@ export function metadataOf({ metadata }: Gguf) {
     return Number.isSafeInteger(one) && one >= 0 ? one : wrong(key, 'a whole number');
   }
   return {
-    has: (key: string): boolean => metadata.has(key),
+    keys: (): readonly string[] => [...metadata.keys()],
     count,
     real(key: string): number | undefined {
       const value = metadata.get(key);

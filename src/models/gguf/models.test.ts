@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { relativeError } from '../../../test/golden/models/compare.ts';
-import { joinChunks, readSafetensors } from '../../formats/index.ts';
+import { type GgufValue, joinChunks, readGguf, readSafetensors } from '../../formats/index.ts';
 import { fromBytes } from '../../platform/index.ts';
 import { folderFromBytes } from '../../platform/memory.ts';
 import '../../platform/node.ts';
 import { openModel } from '../open.ts';
+import { architectureOf } from './architectures.ts';
 import { convertGguf } from './convert.ts';
+import { metadataOf } from './metadata.ts';
 
 const golden = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../../test/golden/gguf/${name}`, import.meta.url)));
@@ -86,6 +88,32 @@ describe('what cannot be right is refused before a byte is written', () => {
   ];
   test.each(cases)('%s', async (_, bytes, message) => {
     await expect(convertGguf(fromBytes(bytes), 'x.gguf')).rejects.toThrow(message);
+  });
+
+  test('a scaling of rotary positions that is not known', async () => {
+    const { architecture } = architectureOf(metadataOf(await readGguf(fromBytes(golden('qwen2.gguf')))));
+    const file = await readGguf(fromBytes(golden('qwen2.gguf')));
+    const config = (pairs: Record<string, GgufValue>) => {
+      const changed = { ...file, metadata: new Map([...file.metadata, ...Object.entries(pairs)]) };
+      return architecture.config(metadataOf(changed), 'qwen2', changed).rope_scaling;
+    };
+    const at = (name: string) => `qwen2.rope.${name}`;
+    expect(config({})).toBeUndefined();
+    expect(config({ [at('scale_linear')]: 4 })).toEqual({ rope_type: 'linear', factor: 4 });
+    expect(config({ [at('scaling.type')]: 'none', [at('scaling.factor')]: 4 })).toBeUndefined();
+    const yarn = { [at('scaling.type')]: 'yarn', [at('scaling.factor')]: 4 };
+    expect(config({ ...yarn, [at('scaling.original_context_length')]: 32 })).toEqual({
+      rope_type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 32,
+    });
+    expect(() => config(yarn)).toThrow(/qwen2\.rope\.scaling\.original_context_length is missing/);
+    expect(() => config({ ...yarn, [at('scaling.attn_factor')]: 0.5 })).toThrow(
+      /qwen2\.rope\.scaling\.attn_factor is not supported/,
+    );
+    expect(() => config({ ...yarn, [at('scaling.type')]: 'longrope' })).toThrow(
+      /rotary scaling "longrope" is not supported/,
+    );
   });
 
   test('a quantisation that is not read, by name', async () => {
