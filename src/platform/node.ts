@@ -77,8 +77,8 @@ export async function openFolder(
   let id: HubSaeId;
   if (kind === 'model') {
     const found = await modelArgument(path, access);
-    if (found.kind === 'folder') return folderAt(found.path, found.path);
-    if (found.kind === 'onnx') return fileInFolder(found.path);
+    if (found.kind === 'folder') return folderAt(found.path, path);
+    if (found.kind === 'onnx') return fileInFolder(found.path, path);
     if (found.kind !== 'hub') throw new Error(`${path}: a GGUF file has no files of its own`);
     id = found.id;
   } else {
@@ -113,7 +113,7 @@ async function partOf(snapshot: string, name: string, path: string): Promise<Byt
 }
 
 /** A model that is one file; what belongs to it stands beside it, or above a folder called onnx, as in repositories for transformers.js. */
-function fileInFolder(path: string): ByteFolder {
+function fileInFolder(path: string, location: string): ByteFolder {
   const folder = dirname(path);
   const above = dirname(folder);
   const inside =
@@ -122,7 +122,9 @@ function fileInFolder(path: string): ByteFolder {
       (file) => existsSync(join(above, file)) && !existsSync(join(folder, file)),
     );
   const root = inside ? above : folder;
-  return { ...folderAt(root, root), file: inside ? `onnx/${basename(path)}` : basename(path) };
+  // Called as it was asked for: not by its place in a cache.
+  const name = inside ? dirname(dirname(location)) : dirname(location);
+  return { ...folderAt(root, name), file: inside ? `onnx/${basename(path)}` : basename(path) };
 }
 
 const folderAt = (path: string, name: string): ByteFolder => ({

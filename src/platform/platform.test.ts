@@ -58,7 +58,7 @@ describe('folders', () => {
   test('what is missing or of another kind is named', async () => {
     await writeFile(join(folder, 'file'), 'x');
     await expect(openFolder(join(folder, 'none'))).rejects.toThrow(/none: no such folder/);
-    await expect(openFolder(join(folder, 'file'))).rejects.toThrow(/file: not a folder/);
+    await expect(openFolder(join(folder, 'file'))).rejects.toThrow(/file is no model file/);
     await expect(openFile(join(folder, 'none'))).rejects.toThrow(/none: no such file/);
     await expect(openFile(folder)).rejects.toThrow(/not a file/);
     await expect(folderFromBytes('up', new Map()).open('a')).rejects.toThrow('up: no file a; it has none.');

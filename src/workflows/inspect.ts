@@ -105,6 +105,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const stop = signal ? { signal } : {};
   if (path.startsWith('npm:')) {
     const found = await modelArgument(path, stop);
+    if (found.kind === 'onnx') return await inspectOnnx(path, stop);
     if ('path' in found) return await look(found.path, { textField, ...options });
   }
   const info = await stat(path).catch(() => undefined);
