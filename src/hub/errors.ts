@@ -20,6 +20,9 @@ export class HubUnreachable extends HubError {
   }
 }
 
+/** The repository is there, this revision of it is not. */
+export class HubNoRevision extends HubError {}
+
 /** There is no such repository, as far as this token can see. */
 export class HubMissing extends HubError {
   override readonly name = 'HubMissing';
@@ -106,7 +109,7 @@ async function describe(hub: Hub, id: HubId, { status, code, said, what }: Refus
     return new HubError(`${name} is gated. Accept its terms at ${page} while logged in. ${withToken}`);
   if (code === 'RevisionNotFound') {
     const names = await revisions(hub, id);
-    return new HubError(`${name} has no revision "${revision}".${offer(nearestNames(revision, names))}`);
+    return new HubNoRevision(`${name} has no revision "${revision}".${offer(nearestNames(revision, names))}`);
   }
   if (code === 'EntryNotFound') return new HubError(`${name} has no file ${what}.`);
   if (status === 401 || status === 404) {

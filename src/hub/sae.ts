@@ -2,7 +2,7 @@
  * `org/name[@revision][/path]` -> an SAE of the hub in the cache: the files of one folder of the repository that an SAE of any known format
  * is made of, or one file that is named and the configs beside it.
  */
-import { HubError } from './errors.ts';
+import { HubError, HubNoRevision } from './errors.ts';
 import { openSnapshot, type Selection } from './snapshot.ts';
 import type { HubAccess, HubFile, HubId, Snapshot } from './types.ts';
 
@@ -82,9 +82,19 @@ function hint(files: readonly HubFile[], path: string): string {
 }
 
 /**
- * Brings an SAE into the cache, or finds it there. Of a big repository only the files of this SAE are fetched.
+ * Brings an SAE into the cache, or finds it there. Of a big repository only the files of this SAE are fetched. A branch may have a slash in
+ * its name: what is no revision with a path behind it is tried as a revision altogether.
  *
  * @throws HubError as `openHubModel` does
  */
-export const openHubSae = (id: HubSaeId, access?: HubAccess): Promise<Snapshot> =>
-  openSnapshot(id, selectionOf(id), access);
+export async function openHubSae(id: HubSaeId, access?: HubAccess): Promise<Snapshot> {
+  try {
+    return await openSnapshot(id, selectionOf(id), access);
+  } catch (error) {
+    if (!(error instanceof HubNoRevision) || id.path === undefined) throw error;
+    const branch: HubSaeId = { type: id.type, name: id.name, revision: `${id.revision}/${id.path}` };
+    return await openSnapshot(branch, selectionOf(branch), access).catch((second) => {
+      throw second instanceof HubNoRevision ? error : second;
+    });
+  }
+}

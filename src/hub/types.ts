@@ -22,7 +22,8 @@ export type HubFile = { readonly path: string; readonly size: number; readonly h
 
 /** Files of one commit that lie in the cache. */
 export type Snapshot = {
-  readonly id: HubId;
+  /** As it was found: with the path in it, when only a part of the repository was asked for. */
+  readonly id: HubId & { readonly path?: string };
   readonly commit: string;
   /** Folder with the files under their own names. */
   readonly path: string;

@@ -92,11 +92,12 @@ export async function openFolder(
     id = named;
   }
   try {
-    const { path: snapshot, commit, files } = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
+    const found = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
+    const { path: snapshot, commit, files } = found;
     const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
-    return id.path === undefined
+    return found.id.path === undefined
       ? { ...folderAt(snapshot, id.name), origin }
-      : { ...(await partOf(snapshot, id.name, id.path)), origin };
+      : { ...(await partOf(snapshot, id.name, found.id.path)), origin };
   } catch (error) {
     if (error instanceof HubMissing || error instanceof HubUnreachable)
       error.message = `${path}: no such folder. ${error.message}`;

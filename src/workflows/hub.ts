@@ -27,8 +27,8 @@ export async function saeFolder(location: string, access?: HubAccess): Promise<s
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(location) || existsSync(dirname(location))) return location;
   try {
-    const { path } = await openHubSae(id, access);
-    return id.path === undefined ? path : join(path, id.path);
+    const { path, id: found } = await openHubSae(id, access);
+    return found.path === undefined ? path : join(path, found.path);
   } catch (error) {
     if (error instanceof HubMissing || error instanceof HubUnreachable)
       error.message = `${location}: no such folder. ${error.message}`;
