@@ -34,7 +34,7 @@ beforeAll(() => {
   buildOnce();
   folder = mkdtempSync(join(tmpdir(), 'saekit-real-'));
   vi.stubEnv('HF_HOME', folder);
-});
+}, 120_000);
 afterAll(() => {
   vi.unstubAllEnvs();
   rmSync(folder, { recursive: true, force: true });

@@ -204,6 +204,13 @@ describe('the first time a file is converted, the second time it is opened', () 
     expect(converted().filter((name) => name.includes('tmp'))).toEqual([`${'b'.repeat(64)}-v1.tmp-1-1`]);
   });
 
+  test('a model opens from a cache that takes no notes', async () => {
+    const { hash } = await info(golden('qwen2.gguf'));
+    rmSync(join(convertedRoot(), 'seen'), { recursive: true });
+    writeFileSync(join(convertedRoot(), 'seen'), 'not a folder');
+    expect((await info(golden('qwen2.gguf'))).hash).toBe(hash);
+  });
+
   test('a file that is refused leaves nothing', async () => {
     writeFileSync(join(folder, 'bad.gguf'), 'GGUF????');
     await expect(info(join(folder, 'bad.gguf'))).rejects.toThrow(/bad\.gguf: GGUF version/);
@@ -212,7 +219,7 @@ describe('the first time a file is converted, the second time it is opened', () 
 });
 
 describe('on the command line', () => {
-  beforeAll(buildOnce);
+  beforeAll(buildOnce, 120_000);
 
   test('models are listed with what they are; a damaged one says why; what was converted is told', async () => {
     plantOllama('registry.example/library/tiny/latest', 'llama.gguf');

@@ -47,9 +47,14 @@ async function fileHash(
   onDownload?.({ name: `${name}: checksum`, done: total, total });
   const sha256 = hash.digest('hex');
   const temporary = `${note}.tmp-${randomUUID()}`;
-  await mkdir(dirname(note), { recursive: true });
-  await writeFile(temporary, JSON.stringify({ path: source.realPath, state, sha256 }));
-  await rename(temporary, note);
+  try {
+    await mkdir(dirname(note), { recursive: true });
+    await writeFile(temporary, JSON.stringify({ path: source.realPath, state, sha256 }));
+    await rename(temporary, note);
+  } catch {
+    // A cache that cannot be written to, shared by many: the file is read again next time.
+    await rm(temporary, { force: true }).catch(() => undefined);
+  }
   return sha256;
 }
 
