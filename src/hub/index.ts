@@ -7,5 +7,12 @@ export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolder } 
 export { openHubModel } from './model.ts';
 export { type Change, type ExistingRepo, type Pushed, type PushFile, pageOf, pushFiles } from './push.ts';
 export { type HubSaeId, openHubSae, parseSaeId } from './sae.ts';
+export {
+  type RegisteredSae,
+  readRegistry,
+  resolveSaeName,
+  searchRegistry,
+  unreadable,
+} from './sae-registry.ts';
 export { hubSettings, parseModelId } from './settings.ts';
 export type * from './types.ts';

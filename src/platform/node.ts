@@ -18,6 +18,7 @@ import {
   openHubModel,
   openHubSae,
   parseSaeId,
+  resolveSaeName,
 } from '../hub/index.ts';
 import { convertedFolder } from './converted.ts';
 import { setPlatform } from './current.ts';
@@ -82,6 +83,8 @@ export async function openFolder(
     if (found.kind !== 'hub') throw new Error(`${path}: a GGUF file has no files of its own`);
     id = found.id;
   } else {
+    const resolved = await resolveSaeName(path, access);
+    if (resolved !== path) return await openFolder(resolved, access, kind);
     const info = await stat(path).catch(() => undefined);
     if (info?.isDirectory()) return folderAt(path, path);
     if (info) return { ...folderAt(dirname(path), dirname(path)), file: basename(path) };

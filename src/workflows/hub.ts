@@ -1,7 +1,7 @@
 /** What comes from the hub into a job: whom to tell of downloads, where an SAE of it lies, and which commits a run was made with. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HubMissing, HubUnreachable, openHubSae, parseSaeId } from '../hub/index.ts';
+import { HubMissing, HubUnreachable, openHubSae, parseSaeId, resolveSaeName } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import type { OpenModelOptions } from '../models/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
@@ -22,7 +22,8 @@ export const modelOptions = (
 ): OpenModelOptions => ({ ...hubAccess(access), device, mapped: lowMemory });
 
 /** The folder or file of an SAE: a path, or the place in the cache of `org/name[@revision][/path]`. What is neither is given back: loading says so. */
-export async function saeFolder(location: string, access?: HubAccess): Promise<string> {
+export async function saeFolder(given: string, access?: HubAccess): Promise<string> {
+  const location = await resolveSaeName(given, access);
   const id = parseSaeId(location);
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(location) || existsSync(dirname(location))) return location;

@@ -26,7 +26,8 @@ const IN_FOLDER = [
 
 /** Whether a path is to be taken for an SAE: a folder with one of its files, a .pt file, or a path within a repository of the hub. */
 export function looksLikeSae(path: string, isFolder: boolean | undefined): boolean {
-  if (isFolder === undefined) return parseSaeId(path)?.path !== undefined;
+  if (isFolder === undefined)
+    return /^(saelens|neuronpedia):/.test(path) || parseSaeId(path)?.path !== undefined;
   if (isFolder) return IN_FOLDER.some((file) => existsSync(join(path, file)));
   return /\.(pt|pth)$/.test(path) || path.endsWith('params.npz');
 }

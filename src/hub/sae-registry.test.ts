@@ -1,0 +1,110 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { parseRegistry, readRegistry, resolveSaeName, searchRegistry } from './sae-registry.ts';
+
+/** As the registry is written: keys in any order, items by their id. */
+const text = `gemma-scope-2b-pt-res:
+  conversion_func: gemma_2
+  model: gemma-2-2b
+  repo_id: google/gemma-scope-2b-pt-res
+  saes:
+  - id: layer_20/width_16k/average_l0_71
+    l0: 71
+    path: layer_20/width_16k/average_l0_71
+gpt2-small-res-jb:
+  config_overrides:
+    dataset_path: somebody/text
+    model_from_pretrained_kwargs:
+      center_writing_weights: true
+  conversion_func: null
+  links:
+    model: https://example.org/x
+  model: gpt2-small
+  repo_id: jbloom/GPT2-Small-SAEs-Reformatted
+  saes:
+  - id: blocks.8.hook_resid_pre
+    neuronpedia: gpt2-small/8-res-jb
+    path: 'blocks.8.hook_resid_pre'
+    variance_explained: 0.9
+somebody-qwen:
+  conversion_func: qwen_scope
+  repo_id: a/b
+  saes:
+  - id: layer0
+    path: layer0.sae.pt
+scaled:
+  conversion_func: null
+  repo_id: a/c
+  saes:
+  - id: one
+    path: one
+    norm_scaling_factor: 1.5
+`;
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'saekit-registry-'));
+  writeFileSync(join(folder, 'saes.yaml'), text);
+  vi.stubEnv('SAEKIT_SAE_REGISTRY', join(folder, 'saes.yaml'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test('releases, their repositories and their SAEs are read, and nothing of the links beside them', () => {
+  expect(
+    parseRegistry(text).map(({ release, id, repo, path, model, l0, neuronpedia }) => [
+      release,
+      id,
+      repo,
+      path,
+      model,
+      l0,
+      neuronpedia,
+    ]),
+  ).toEqual([
+    [
+      'gemma-scope-2b-pt-res',
+      'layer_20/width_16k/average_l0_71',
+      'google/gemma-scope-2b-pt-res',
+      'layer_20/width_16k/average_l0_71',
+      'gemma-2-2b',
+      71,
+      undefined,
+    ],
+    [
+      'gpt2-small-res-jb',
+      'blocks.8.hook_resid_pre',
+      'jbloom/GPT2-Small-SAEs-Reformatted',
+      'blocks.8.hook_resid_pre',
+      'gpt2-small',
+      undefined,
+      'gpt2-small/8-res-jb',
+    ],
+    ['somebody-qwen', 'layer0', 'a/b', 'layer0.sae.pt', '', undefined, undefined],
+    ['scaled', 'one', 'a/c', 'one', '', undefined, undefined],
+  ]);
+});
+
+test('names are resolved, or refused with the nearest or with the reason', async () => {
+  expect(await resolveSaeName('saelens:gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71')).toBe(
+    'google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71',
+  );
+  expect(await resolveSaeName('neuronpedia:gpt2-small/8-res-jb')).toBe(
+    'jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre',
+  );
+  expect(await resolveSaeName('org/name')).toBe('org/name');
+  await expect(resolveSaeName('neuronpedia:gpt2-small/8-res-jp')).rejects.toThrow(
+    /not in the registry of 4 SAEs\. Nearest: gpt2-small\/8-res-jb/,
+  );
+  await expect(resolveSaeName('saelens:somebody-qwen/layer0')).rejects.toThrow(
+    /qwen_scope, a form that is not read here/,
+  );
+  await expect(resolveSaeName('saelens:scaled/one')).rejects.toThrow(
+    /input scale 1\.5 stands in the registry only/,
+  );
+});
+
+test('a search finds what has every word', async () => {
+  const found = searchRegistry(await readRegistry(), ['GPT2', '8']);
+  expect(found.map(({ release }) => release)).toEqual(['gpt2-small-res-jb']);
+});

@@ -1,0 +1,147 @@
+/**
+ * Names of published SAEs, from SAELens's own registry: one YAML file that names releases, their repositories on the hub, and the SAEs in
+ * them. It is fetched when a name is first asked for and kept for a day; SAEKIT_SAE_REGISTRY names another copy, a file or an address.
+ *
+ *     saelens:RELEASE/SAE_ID         saelens:gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71   ->  org/name/path of the hub
+ *     neuronpedia:MODEL/SOURCE       neuronpedia:gpt2-small/8-res-jb                                  ->  the same
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { nearestNames } from '../shared/nearest.ts';
+import { connectHub } from './connect.ts';
+import { HubError, HubUnreachable } from './errors.ts';
+import type { HubAccess } from './types.ts';
+
+const PUBLISHED =
+  'https://raw.githubusercontent.com/decoderesearch/SAELens/main/sae_lens/pretrained_saes.yaml';
+const KEPT_MS = 24 * 3600 * 1000;
+const MAX_BYTES = 2 ** 26;
+
+export type RegisteredSae = {
+  readonly release: string;
+  readonly id: string;
+  readonly model: string;
+  readonly repo: string;
+  readonly path: string;
+  /** How SAELens reads it; null is its own format. */
+  readonly conversion: string;
+  readonly l0?: number;
+  readonly neuronpedia?: string;
+  /** A scale of the input that stands in no file. */
+  readonly scale?: number;
+};
+
+/** Conversions of SAELens whose files are read here. */
+const READ = ['null', 'gemma_2', 'gemma_3', 'llama_scope', 'dictionary_learning_1', 'sparsify'];
+
+/** The subset of YAML that the registry is written in: names, two levels of `key: value`, and a list of such. */
+export function parseRegistry(text: string): RegisteredSae[] {
+  const saes: RegisteredSae[] = [];
+  let release = '';
+  let head: Record<string, string> = {};
+  let items: Record<string, string>[] = [];
+  const unquoted = (value: string): string => value.trim().replace(/^(['"])(.*)\1$/, '$2');
+  const finish = (): void => {
+    for (const { id = '', path = '', l0, neuronpedia, norm_scaling_factor: scale } of items)
+      saes.push({
+        ...{
+          release,
+          id,
+          path,
+          model: head.model ?? '',
+          repo: head.repo_id ?? '',
+          conversion: head.conversion_func ?? 'null',
+        },
+        ...(l0 === undefined || Number.isNaN(Number(l0)) ? {} : { l0: Number(l0) }),
+        ...(neuronpedia === undefined || neuronpedia === 'null' ? {} : { neuronpedia }),
+        ...(scale === undefined || scale === 'null' ? {} : { scale: Number(scale) }),
+      });
+    [head, items] = [{}, []];
+  };
+  for (const line of text.split('\n')) {
+    const [, spaces = '', dash, key, value = ''] =
+      /^( *)(- )?([\w.@-]+):(?: (.*))?$/.exec(line.trimEnd()) ?? [];
+    if (key === undefined) continue;
+    if (spaces === '' && !dash) {
+      finish();
+      release = key;
+    } else if (spaces.length === 2 && !dash) head[key] = unquoted(value);
+    else if (dash && spaces.length <= 4) items.push({ [key]: unquoted(value) });
+    else if (spaces.length === 4 && items.length > 0) items.at(-1)![key] = unquoted(value);
+  }
+  finish();
+  return saes.filter(({ id, repo }) => id !== '' && repo !== '');
+}
+
+/** All registered SAEs. @throws when the registry is neither kept nor reachable */
+export async function readRegistry(access: HubAccess = {}): Promise<RegisteredSae[]> {
+  const hub = connectHub(access);
+  const given = process.env.SAEKIT_SAE_REGISTRY || PUBLISHED;
+  if (!/^https?:/.test(given)) return parseRegistry(await readFile(given, 'utf8'));
+  const kept = join(hub.assets, 'sae-registry.yaml');
+  const age = await stat(kept).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs,
+    () => Number.POSITIVE_INFINITY,
+  );
+  if (age > KEPT_MS) {
+    try {
+      const response = await hub.fetch(given);
+      if (!response.ok) throw new HubError(`${given} answers ${response.status}.`);
+      const text = await response.text();
+      if (text.length > MAX_BYTES || parseRegistry(text).length === 0)
+        throw new HubError(`${given} is no registry of SAEs.`);
+      await mkdir(hub.assets, { recursive: true });
+      const temporary = `${kept}.tmp-${randomUUID()}`;
+      await writeFile(temporary, text);
+      await rename(temporary, kept);
+    } catch (error) {
+      if (!(error instanceof HubError)) throw error;
+      if (age === Number.POSITIVE_INFINITY)
+        throw new HubUnreachable(
+          `${error.message} Names of published SAEs come from SAELens's registry, which is not kept here yet. Give org/name/path of the hub instead, or a copy of the file in SAEKIT_SAE_REGISTRY.`,
+        );
+      hub.onNote?.(`${error.message} Using the registry of SAEs as it was kept.`);
+    }
+  }
+  return parseRegistry(await readFile(kept, 'utf8'));
+}
+
+/** Those of which release, id, model or neuronpedia name hold every word. */
+export function searchRegistry(saes: readonly RegisteredSae[], words: readonly string[]): RegisteredSae[] {
+  const wanted = words.map((word) => word.toLowerCase());
+  return saes.filter((sae) => {
+    const text = [sae.release, sae.id, sae.model, sae.repo, sae.neuronpedia ?? ''].join(' ').toLowerCase();
+    return wanted.every((word) => text.includes(word));
+  });
+}
+
+/** Why a registered SAE is not read here; undefined when it is. */
+export function unreadable({ conversion, scale }: RegisteredSae): string | undefined {
+  if (!READ.includes(conversion)) return `SAELens reads it with ${conversion}, a form that is not read here`;
+  if (scale !== undefined && conversion !== 'llama_scope')
+    return `its input scale ${scale} stands in the registry only, and is not folded here`;
+  return undefined;
+}
+
+/** `saelens:…` and `neuronpedia:…` as org/name/path of the hub; anything else as it is. @throws for a name that is not registered, with the nearest */
+export async function resolveSaeName(location: string, access?: HubAccess): Promise<string> {
+  const [, scheme, name = ''] = /^(saelens|neuronpedia):(.+)$/.exec(location) ?? [];
+  if (scheme === undefined) return location;
+  const saes = await readRegistry(access);
+  const nameOf = (sae: RegisteredSae): string =>
+    scheme === 'saelens' ? `${sae.release}/${sae.id}` : (sae.neuronpedia ?? '');
+  const found = saes.find((sae) => nameOf(sae) === name);
+  if (!found) {
+    const near = nearestNames(
+      name,
+      [...new Set(saes.map(nameOf))].filter((one) => one !== ''),
+    );
+    throw new HubError(
+      `${location}: not in the registry of ${saes.length} SAEs.${near.length > 0 ? ` Nearest: ${near.slice(0, 3).join(', ')}.` : ''} To look: saekit saes search WORD`,
+    );
+  }
+  const why = unreadable(found);
+  if (why) throw new HubError(`${location}: ${why}.`);
+  return found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`;
+}
