@@ -72,7 +72,7 @@ function hint(files: readonly HubFile[], path: string): string {
   const near = places.filter((place) => place.startsWith(path));
   const shown = (near.length > 0 ? near : places).slice(0, 4);
   if (shown.length > 0)
-    return ` ${places.length === 1 ? 'There is one' : `There are ${places.length}, such as`} at ${shown.join(', ')}: write the path behind the name.`;
+    return ` ${places.length === 1 ? 'There is one' : `There are ${places.length}`}, at ${shown.join(', ')}${places.length > shown.length ? ', …' : ''}: write the path behind the name.`;
   return ` It holds ${
     files
       .slice(0, 5)
