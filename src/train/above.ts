@@ -132,7 +132,7 @@ export async function backwardAbove(context: StepContext, input: BackwardInput, 
     }
   }
   updateBias(context, { ...input, g }, at(group.error));
-  const shift = holdL0(group, config, {
+  const shift = holdL0(group, config, step, {
     active: sumOverShards(context, countsOf(context)),
     excess: forward.excess ?? 0,
     // The lambda with which loss and penalty would pull thresholds equally hard.

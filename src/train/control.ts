@@ -3,25 +3,27 @@
  *
  *   e      = log(L0 / target)                          after every step, L0 of its batch; between -3 and 3
  *   theta += kappa m (e + v)                           for all latents alike (of ReLU and Gated: b -= the same)
- *   v     += iota e                                    near the target only, |e| < 1/2
- *   log lambda += rho (e + v)                          its step between -rho and rho; and lambda stays within lambda* / 2 .. 2 lambda*
+ *   v     += iota e                                    near the target only, |e| < 1/2;  iota = kappa^2 / 5
+ *   log lambda += rho (e + v)                          its step between -rho and rho; and lambda* / 2 <= lambda <= lambda*
  *
  * Were the tail of the pre-activations above theta exponential, its mean excess m = mean (pre - theta | pre > theta) would be the exact
- * gain: moving theta by m e would bring L0 to the target in one step; kappa < 1 goes most of the way. What the gradient does to L0 step
- * after step is met by v, so that no distance remains; iota < kappa / 4 keeps both roots of the loop real: no oscillation. v is then how
+ * gain: moving theta by m e would bring L0 to the target in one step; kappa = 0.8 goes most of the way. Near the target kappa falls with the
+ * learning rate, to 0.1: the less the gradient moves, the less the noise of one batch should. What the gradient does to L0 step after step is
+ * met by v, so that no distance remains; iota < kappa / 4 keeps both roots of the loop real: no oscillation. v is then how
  * hard the thresholds have to be pushed, and lambda moves until the penalty does the pushing and v rests at 0. So lambda matters although
  * Adam cancels its size in the gradient of a threshold. lambda* is the lambda with which, over the whole batch, reconstruction and penalty
- * pull equally hard at what the penalty reaches; at a stationary point lambda = lambda*, so a start that is decades off is brought near at
- * once, before it has shrunk every latent. The constants are ours.
+ * pull equally hard at what the penalty reaches; at a stationary point lambda = lambda*, so a start that is decades off is brought near
+ * at once, before it has shrunk every latent or left it to the thresholds alone. The constants are ours.
  */
 import type { Group } from './group.ts';
+import { learningRate } from './schedule.ts';
 import type { TrainerConfig } from './types.ts';
 
-const kappa = 0.8;
-const iota = 0.15;
+const kappaMost = 0.8;
+const kappaLeast = 0.1;
+const near = 0.5;
 const rho = 0.1;
-/** lambda is at most this many times lambda*, and at least that part of it; lambda* is smoothed. */
-const range = 2;
+/** Of the average of lambda*. */
 const smoothing = 0.1;
 
 /** Places in `control`. */
@@ -55,23 +57,25 @@ export type Seen = {
 };
 
 /** After a step: moves lambda, and returns by how much thresholds rise. */
-export function holdL0({ control }: Group, config: TrainerConfig, seen: Seen): number {
+export function holdL0({ control }: Group, config: TrainerConfig, step: number, seen: Seen): number {
   const target = config.sparsity?.l0 ?? 0;
   if (target === 0) return 0;
   const { active, excess, balance } = seen;
   // Nothing is active: the last excess that was seen says how far away the pre-activations are.
   if (active > 0) control[place.excess] = excess / active;
   const e = between(-3, Math.log(Math.max(active, 1) / (config.B * target)), 3);
+  const settled = Math.abs(e) < near ? learningRate(step, config) / config.lr : 1;
+  const kappa = kappaLeast + (kappaMost - kappaLeast) * settled;
   const push = e + control[place.push]!;
   let logLambda = control[place.coefficient]! + rho * between(-1, push, 1);
   if (balance > 0 && Number.isFinite(balance)) {
     const before = control[place.balance]!;
     const smooth = before === 0 ? balance : before + smoothing * (balance - before);
     control[place.balance] = smooth;
-    logLambda = between(Math.log(smooth / range), logLambda, Math.log(smooth * range));
+    logLambda = between(Math.log(smooth / 2), logLambda, Math.log(smooth));
   }
   control[place.coefficient] = logLambda;
-  if (Math.abs(e) < 0.5) control[place.push]! += iota * e;
+  if (Math.abs(e) < near) control[place.push]! += (kappa ** 2 / 5) * e;
   return kappa * control[place.excess]! * push;
 }
 
