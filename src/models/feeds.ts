@@ -30,6 +30,17 @@ function isRightPadded({ mask, B, T }: TokenBatch): boolean {
 const rowLengths = ({ mask, B, T }: TokenBatch): number[] =>
   Array.from({ length: B }, (_, b) => mask.subarray(b * T, (b + 1) * T).reduce((sum, m) => sum + m, 0));
 
+/** Rows of the rotary tables [B,T]: those of the only table, or of P = B tables. */
+export function rotaryRows(
+  B: number,
+  T: number,
+  P: number,
+  Tensor: Ort['Tensor'],
+): InstanceType<Ort['Tensor']> {
+  const rows = BigInt64Array.from({ length: B * T }, (_, i) => BigInt(P === 1 ? i % T : i));
+  return new Tensor('int64', rows, [B, T]);
+}
+
 export function batchFeeds(
   batch: TokenBatch,
   spec: Pick<TransformerSpec, 'attention' | 'headDim'>,
@@ -38,21 +49,20 @@ export function batchFeeds(
   const { ids, mask, B, T } = batch;
   const arange = () => Int32Array.from({ length: T }, (_, t) => t);
 
+  // One table serves all rows, unless a row's angles depend on its own length or padding.
+  const ropes = ropesOf(spec);
+  const lengths = rowLengths(batch);
+  const own = ropes.some(
+    ({ scaling }) => scaling.type === 'dynamic' && lengths.some((length) => length > scaling.originalContext),
+  );
+  const shared = !own && isRightPadded(batch);
+
   /** Feeds of one pair of rotary tables, made when the first of the two is asked for. */
   function rope(spec: RopeSpec, index: number): Feeds {
-    let tables: { cos: Float32Array; sin: Float32Array; P: number } | undefined;
-    const make = () => {
-      const lengths = rowLengths(batch);
-      // One table serves all rows, unless a row's angles depend on its own length or padding.
-      const { scaling } = spec;
-      const own = scaling.type === 'dynamic' && lengths.some((length) => length > scaling.originalContext);
-      const shared = !own && isRightPadded(batch);
-      const positions = shared ? arange() : positionsOf(batch);
-      return { ...ropeTables(spec, positions, shared ? [T] : lengths), P: shared ? 1 : B };
-    };
+    let tables: { cos: Float32Array; sin: Float32Array } | undefined;
     const angles = (which: 'cos' | 'sin') => () => {
-      tables ??= make();
-      return new Tensor('float32', tables[which], [tables.P, T, 1, spec.dims / 2]);
+      tables ??= ropeTables(spec, shared ? arange() : positionsOf(batch), shared ? [T] : lengths);
+      return new Tensor('float32', tables[which], [tables[which].length / (spec.dims / 2), spec.dims / 2]);
     };
     const { cos, sin } = ropeInputs(index);
     return { [cos]: angles('cos'), [sin]: angles('sin') };
@@ -68,7 +78,8 @@ export function batchFeeds(
     [INPUTS.positions]: () => new Tensor('int32', positionsOf(batch), [B, T]),
     [INPUTS.headShape]: () =>
       new Tensor('int64', BigInt64Array.of(BigInt(B), BigInt(T), -1n, BigInt(spec.headDim)), [4]),
-    ...Object.assign({}, ...ropesOf(spec).map(rope)),
+    [INPUTS.rotaryRows]: () => rotaryRows(B, T, shared ? 1 : B, Tensor),
+    ...Object.assign({}, ...ropes.map(rope)),
   };
 }
 

@@ -270,7 +270,15 @@ describe('a graph is cut after the last hook asked for', () => {
     const sizes = [0, 1, 2].map((layer) => cutGraph(graph, [`blocks.${layer}.hook_resid_post`]).nodes.length);
     expect(sizes[1]! - sizes[0]!).toBe(sizes[2]! - sizes[1]!);
     expect(cutGraph(graph, ['logits']).nodes.length).toBeGreaterThan(sizes[2]!);
-    expect([...cut.inputs.keys()].sort()).toEqual(['cos', 'head_shape', 'ids', 'index', 'mask', 'sin']);
+    expect([...cut.inputs.keys()].sort()).toEqual([
+      'cos',
+      'head_shape',
+      'ids',
+      'index',
+      'mask',
+      'rotary_rows',
+      'sin',
+    ]);
   });
 
   test('the embedding needs nothing but the ids', async () => {

@@ -8,6 +8,7 @@
 import type { Ort } from '../../platform/index.ts';
 import { INPUTS, LOGITS, MASK_PARTS, ropeInputs } from '../families/blocks.ts';
 import { ropesOf, type TransformerSpec } from '../families/spec.ts';
+import { rotaryRows } from '../feeds.ts';
 import { type RopeSpec, ropeTables } from '../rope.ts';
 import type { Feeds, Purpose, Sessions } from '../sessions.ts';
 import type { HookInfo } from '../types.ts';
@@ -88,7 +89,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       const lengths = tokens.slice(0, M).map((row, b) => past[b]! + row.length);
       const tables = ropeTables(one, positions.subarray(0, M * T), lengths);
       const { cos, sin } = ropeInputs(index);
-      const dims = [M, T, 1, one.dims / 2];
+      const dims = [M * T, one.dims / 2];
       return {
         [cos]: () => new Tensor('float32', tables.cos, dims),
         [sin]: () => new Tensor('float32', tables.sin, dims),
@@ -106,6 +107,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       [MASK_PARTS.keys]: () => new Tensor('int32', keys, [M, 1, 1, S]),
       [CACHE_INPUTS.split]: () => whole(slots, T),
       [CACHE_INPUTS.headRows]: () => new Tensor('int32', headRows, [B]),
+      [INPUTS.rotaryRows]: () => rotaryRows(B, T, M, Tensor),
       ...Object.assign({}, ...ropesOf(spec).map(rope)),
       ...steer.feeds,
     };
