@@ -93,7 +93,7 @@ export function attentionBiases(g: GraphBuilder, { attention, encoder }: Transfo
 
 /**
  * Rotates the first dimensions of every head, x [B,heads,T,d], by the angles of its layer; the rest stays. One operator of the engine's own:
- * written out it is nine, which was a tenth of the time of a token.
+ * written out it is nine, which cost 1 to 2 of 23 ms of a token in a model of 135 M.
  */
 function rotate(g: GraphBuilder, x: Value, heads: number, spec: TransformerSpec, layer: number): Value {
   const { rope } = spec.attention[layer]!;

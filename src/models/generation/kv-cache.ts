@@ -12,7 +12,7 @@ import type { Feeds } from '../sessions.ts';
 import { cacheNames } from './cached-graph.ts';
 
 /** Slots are added in blocks: a short text does not pay for the whole context, a long one grows seldom. */
-const BLOCK = 256;
+const BLOCK = 64;
 
 export function createKvCache(
   { layers, kvHeads, headDim: d }: Pick<TransformerSpec, 'layers' | 'kvHeads' | 'headDim'>,
