@@ -50,6 +50,10 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
       input.reduce((sum, v, d) => sum + (v - (subtracted ? b_dec[d]! : 0)) * W_enc[f * D + d]!, 0),
     );
     const pre = c.map((v, f) => v + b_enc[f]!);
+    const signed = config.architecture === 'topk' && config.signed;
+    const size = (v: number): number => (signed ? Math.abs(v) : v);
+    const ranked = pre.map(size).sort((u, v) => v - u);
+    const least = config.architecture === 'topk' ? ranked[config.K - 1]! : 0;
     const active = (p: number, f: number): number => {
       switch (config.architecture) {
         case 'relu':
@@ -61,11 +65,8 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
         case 'batchtopk':
         case 'matryoshka':
           return p > config.threshold ? p : 0;
-        case 'topk': {
-          const size = (v: number) => (config.signed ? Math.abs(v) : v);
-          const least = pre.map(size).sort((u, v) => v - u)[config.K - 1]!;
+        case 'topk':
           return size(p) >= least ? (config.signed ? p : Math.max(0, p)) : 0;
-        }
       }
     };
     const code = pre.map(active);
