@@ -2,7 +2,7 @@
  * A finished SAE folder -> eval.json, features/cards.json: metrics on held-out text beside PCA and, when asked for, a frozen-decoder SAE that is trained
  * with the same budget into `controls/frozen-decoder/` of the same folder (once; it is found again the next time).
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, packRows } from '../data/index.ts';
 import { createMoments, type Moments, WIDEST_PCA } from '../eval/index.ts';
@@ -97,7 +97,8 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     });
-    await saveMeasured(folderWriter(config.sae), folderWriter(join(config.sae, 'features')), measured);
+    const results = resultsFolder(config.sae);
+    await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), measured);
     return measured;
   });
 }
@@ -144,7 +145,8 @@ async function evaluateStored(
       throw new UsageError(
         `The run held out no rows, so there is nothing to measure ${config.sae} on. Give --model and --data.`,
       );
-    await saveMeasured(folderWriter(config.sae), folderWriter(join(config.sae, 'features')), measured);
+    const results = resultsFolder(config.sae);
+    await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), measured);
     return measured;
   });
 }
@@ -193,6 +195,12 @@ export async function findTarget(
     },
     run,
   };
+}
+
+/** Where the numbers go: into the SAE's own folder; beside an SAE that is one file; a name of the registry becomes a path. */
+export function resultsFolder(sae: string): string {
+  if (existsSync(sae) && statSync(sae).isFile()) return `${sae}.eval`;
+  return sae.replace(/^(saelens|neuronpedia):/, '$1/');
 }
 
 /** Mean and covariance of training activations; of held-out ones when there are no others. */

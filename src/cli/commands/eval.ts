@@ -4,6 +4,7 @@ import { formatEvalTable } from '../../eval/index.ts';
 import { describeSae } from '../../sae/index.ts';
 import { evalConfigSchema } from '../../shared/config.ts';
 import { Interrupted } from '../../shared/errors.ts';
+import { resultsFolder } from '../../workflows/evaluate-sae.ts';
 import { evaluateSae, modelMemoryText } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
@@ -65,7 +66,7 @@ export function addEvalCommand(program: Command): void {
         if (json) context.print(JSON.stringify(evaluation));
         else {
           context.print(formatEvalTable(evaluation));
-          note(`\nSaved in ${config.sae}: eval.json, features/cards.json`);
+          note(`\nSaved in ${resultsFolder(config.sae)}: eval.json, features/cards.json`);
         }
       } catch (error) {
         if (signal.aborted && !(error instanceof Interrupted))
