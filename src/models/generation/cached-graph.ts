@@ -2,7 +2,7 @@
  * The graph of a model with a cache of keys and values. Only the products with keys and values change; everything else, scaling, soft
  * caps, windows, hooks and steering, stays as the family wrote it:
  *
- *     scores = [ q K | q k ]                K [B,kvHeads,d,C], V [B,kvHeads,C,d]: the cache, fed and read in place, never copied
+ *     scores = [ s q K | s q k ]            s: the scale, which the engine folds into both products; K [B,kvHeads,d,C], V [B,kvHeads,C,d]: the cache, fed and read in place, never copied
  *     mixed  = p_old V + p_new v            [ p_old | p_new ] = pattern [..,C+T],  k, v: of the T tokens of this run, returned
  *     logits of some rows of the last residual only
  *
@@ -56,17 +56,31 @@ export function cachedGraph(graph: Graph, layers: number, last: Value): Graph {
     inputs.set(names.cachedValues, { type: 'float32', dims: ['B', 'kv_heads', 'C', 'head_dim'] });
   }
   const chosen = `${last}/chosen`;
+  // The scale behind a product with keys: it goes in front of the concatenation, where the engine can fold it in.
+  const products = new Set(
+    graph.nodes.flatMap(({ op, inputs: [, b], outputs }) => (op === 'MatMul' && keys.has(b!) ? outputs : [])),
+  );
+  const scales = new Map(
+    graph.nodes.flatMap((one) =>
+      one.op === 'Mul' && products.has(one.inputs[0]!) ? [[one.inputs[0]!, one]] : [],
+    ),
+  );
 
   function changed(one: GraphNode): GraphNode[] {
     const [out] = one.outputs as [Value];
     const [a, b] = one.inputs as [Value, Value];
     if (one.outputs.some((output) => Object.values(MASK_PARTS).includes(output as never))) return [];
-    if (one.op === 'MatMul' && keys.has(b))
+    if (one.op === 'MatMul' && keys.has(b)) {
+      const scale = scales.get(out)!;
       return [
         node('MatMul', [a, keys.get(b)!], [`${out}/old`]),
+        node('Mul', [`${out}/old`, scale.inputs[1]!], [`${out}/old_scaled`]),
         node('MatMul', [a, b], [`${out}/new`]),
-        node('Concat', [`${out}/old`, `${out}/new`], [out], { axis: 3 }),
+        node('Mul', [`${out}/new`, scale.inputs[1]!], [`${out}/new_scaled`]),
+        node('Concat', [`${out}/old_scaled`, `${out}/new_scaled`], scale.outputs, { axis: 3 }),
       ];
+    }
+    if (scales.get(a) === one) return [];
     if (one.op === 'MatMul' && values.has(b))
       return [
         node('Split', [a, CACHE_INPUTS.split], [`${out}/p_old`, `${out}/p_new`], { axis: 3 }),

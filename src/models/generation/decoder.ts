@@ -121,8 +121,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     wanted: readonly number[],
   ): Promise<Advanced[]> {
     const past = cache.lengths.slice(first, first + tokens.length);
-    const empty = past.every((length) => length === 0);
-    const slots = empty ? 0 : cache.slots;
+    const slots = cache.slotsOf(first, tokens.length);
     const { feeds, T, S } = inputs(tokens, past, slots);
     const values = await sessions.run(purpose, {
       ...feeds,

@@ -48,9 +48,14 @@ export function createKvCache(
     get lengths(): readonly number[] {
       return lengths;
     },
-    /** C */
-    get slots(): number {
-      return C;
+    /** Slots of some rows that a run has to look at: all C of the whole batch, which is read in place; of a part of it only those in use. */
+    slotsOf(first: number, rows: number): number {
+      const longest = Math.max(...lengths.slice(first, first + rows));
+      return longest === 0
+        ? 0
+        : rows === lengths.length
+          ? C
+          : Math.min(C, Math.ceil(longest / BLOCK) * BLOCK);
     },
     /**
      * Puts the first counts[r] of T new tokens behind those of row `first` + r.
@@ -98,17 +103,25 @@ export function createKvCache(
     clear(): void {
       lengths = lengths.map(() => 0);
     },
-    /** Some rows of the cache as the graph takes them, with all C slots or, where nothing is in them yet, with none. */
+    /** Some rows of the cache as the graph takes them, with the first `slots` slots; a copy where that is not all of them. */
     feeds(first: number, rows: number, slots: number): Feeds {
       const whole = first === 0 && rows === lengths.length && slots === C;
       if (whole && feeds) return feeds;
-      const line = kvHeads * d * slots;
+      /** The first `used` of every `width` numbers of these rows. */
+      const part = (all: Float32Array, width: number, used: number): Float32Array => {
+        const size = (rows * kvHeads * d * C) / width;
+        const from = first * kvHeads * d * C;
+        if (used === width) return all.subarray(from, from + size * width);
+        const copy = new Float32Array(size * used);
+        for (let i = 0; i < size && used > 0; i++)
+          copy.set(all.subarray(from + i * width, from + i * width + used), i * used);
+        return copy;
+      };
       const made = Object.fromEntries(
         store.flatMap(({ keys, values }, layer) => {
           const names = cacheNames(layer);
-          const part = (all: Float32Array) => all.subarray(first * line, (first + rows) * line);
-          const k = new Tensor('float32', part(keys), [rows, kvHeads, d, slots]);
-          const v = new Tensor('float32', part(values), [rows, kvHeads, slots, d]);
+          const k = new Tensor('float32', part(keys, C, slots), [rows, kvHeads, d, slots]);
+          const v = new Tensor('float32', part(values, C * d, slots * d), [rows, kvHeads, slots, d]);
           return [
             [names.cachedKeys, () => k],
             [names.cachedValues, () => v],
