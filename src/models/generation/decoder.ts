@@ -121,7 +121,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     wanted: readonly number[],
   ): Promise<Advanced[]> {
     const past = cache.lengths.slice(first, first + tokens.length);
-    const slots = cache.slotsOf(first, tokens.length);
+    const slots = cache.slotsOf(first, tokens.length, Math.max(...tokens.map((row) => row.length)));
     const { feeds, T, S } = inputs(tokens, past, slots);
     const values = await sessions.run(purpose, {
       ...feeds,
@@ -177,6 +177,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
         captured: Object.fromEntries(hooks.map(({ name }) => [name, []])),
       }));
       const longest = Math.max(...pending.map((row) => row.length));
+      cache.reserve(Math.max(...pending.map((row, b) => cache.lengths[b]! + row.length)));
       for (let from = 0; from < longest; from += PIECE) {
         const most = Math.max(1, Math.floor(TOGETHER / Math.min(PIECE, longest - from)));
         for (let first = 0; first < pending.length; first++) {

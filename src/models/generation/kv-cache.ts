@@ -48,14 +48,12 @@ export function createKvCache(
     get lengths(): readonly number[] {
       return lengths;
     },
-    /** Slots of some rows that a run has to look at: all C of the whole batch, which is read in place; of a part of it only those in use. */
-    slotsOf(first: number, rows: number): number {
+    reserve,
+    /** Slots that a run of T tokens of some rows has to look at: of a prompt those in use, of a single token all C, which are read in place. */
+    slotsOf(first: number, rows: number, T: number): number {
       const longest = Math.max(...lengths.slice(first, first + rows));
-      return longest === 0
-        ? 0
-        : rows === lengths.length
-          ? C
-          : Math.min(C, Math.ceil(longest / BLOCK) * BLOCK);
+      if (longest === 0) return 0;
+      return T === 1 ? C : Math.min(C, Math.ceil(longest / BLOCK) * BLOCK);
     },
     /**
      * Puts the first counts[r] of T new tokens behind those of row `first` + r.
@@ -78,8 +76,11 @@ export function createKvCache(
             const from = r * kvHeads + h;
             const to = (first + r) * kvHeads + h;
             values.set(v.subarray(from * T * d, (from * T + count) * d), (to * C + at) * d);
-            for (let i = 0; i < d; i++)
-              for (let t = 0; t < count; t++) keys[(to * d + i) * C + at + t] = k[(from * d + i) * T + t]!;
+            for (let i = 0; i < d; i++) {
+              const [source, target] = [(from * d + i) * T, (to * d + i) * C + at];
+              if (count === 1) keys[target] = k[source]!;
+              else keys.set(k.subarray(source, source + count), target);
+            }
           }
         });
       }
