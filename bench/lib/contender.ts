@@ -26,6 +26,8 @@ export async function interleave(
   { rounds, warmup, progress }: { rounds: number; warmup: number; progress: (line: string) => void },
 ): Promise<Map<string, Measured>> {
   const times = new Map(contenders.map(({ name }) => [name, [] as number[]]));
+  if (times.size < contenders.length)
+    throw new Error(`Two contenders have the same name: ${contenders.map(({ name }) => name).join(', ')}`);
   for (let round = -warmup; round < rounds; round++) {
     for (const { name, turn } of contenders) {
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

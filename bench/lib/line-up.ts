@@ -121,12 +121,14 @@ export async function lineUp(
     const shape = Object.entries(sizes).flatMap(([letter, n]) => [`--${letter}`, String(n)]);
     return peer(script, ...shape, '--data', join(folder, 'data.f32'), ...args);
   };
-  const sparsePeer = (name: string, variants: string) =>
-    trainingPeer(
+  const sparsePeer = async (name: string, variants: string) => ({
+    ...(await trainingPeer(
       'torch_sparse.py',
-      ...['--name', name, '--variants', variants],
+      ...['--variants', variants],
       ...(quick ? ['--nocompile'] : []),
-    );
+    )),
+    name,
+  });
   const session = async (name: string, tile: number) =>
     fromProduct(name, { tile, threads }, await ortProduct({ B, D, F, shards: 1, tile, topk: 0, threads }));
   const hook = (layer: number) => `blocks.${layer}.hook_resid_post`;

@@ -17,7 +17,7 @@ import time
 
 import peer
 
-args = peer.options(variants=str, name=str, check=bool, nocompile=bool)
+args = peer.options(variants=str, check=bool, nocompile=bool)
 import torch  # noqa: E402
 import torch.nn.functional as Fn  # noqa: E402
 
@@ -220,6 +220,6 @@ if __name__ == "__main__":
     data = peer.batches(args)
     best, table, step = choose(data)
     peer.run(
-        args, args.name or "torch_sparse", lambda i: step(data[i % len(data)]).item(), args.B, ["torch"],
+        args, "torch_sparse", lambda i: step(data[i % len(data)]).item(), args.B, ["torch"],
         {"chosen": best, "best_ms_of_each": table},
     )
