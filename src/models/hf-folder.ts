@@ -4,7 +4,7 @@
  */
 import { readSafetensors, type Safetensors, type TensorEntry } from '../formats/index.ts';
 import type { ByteFolder, ByteSource } from '../platform/index.ts';
-import { nearestNames } from './nearest.ts';
+import { leastFar } from '../shared/nearest.ts';
 
 /** A tensor and the file, by index, that holds it. */
 export type LocatedTensor = TensorEntry & { readonly file: number };
@@ -144,7 +144,7 @@ async function openWeights(
         const tensor = tensors.get(name);
         if (!tensor) {
           throw new Error(
-            `${folder.name}: tensor ${name} is missing; expected [${shape.join(', ')}]. Nearest names: ${nearestNames(name, [...tensors.keys()]).join(', ') || 'none'}.`,
+            `${folder.name}: tensor ${name} is missing; expected [${shape.join(', ')}]. Nearest names: ${leastFar(name, [...tensors.keys()]).join(', ') || 'none'}.`,
           );
         }
         if (tensor.shape.length !== shape.length || shape.some((n, i) => n !== tensor.shape[i])) {

@@ -11,8 +11,9 @@
  * Of an encoder they are those of HookedEncoder: the embeddings stand below embed., their normalised sum is hook_full_embed, and
  * blocks.L.hook_normalized_resid_post is the output of a block, which the next one reads.
  */
+
+import { leastFar } from '../shared/nearest.ts';
 import { ropesOf, type TransformerSpec } from './families/spec.ts';
-import { nearestNames } from './nearest.ts';
 import type { HookFilter, HookInfo, TokenBatch } from './types.ts';
 
 /** All hooks of a model, in the order in which they are computed. */
@@ -47,7 +48,7 @@ export function listHooks(spec: TransformerSpec): HookInfo[] {
 export function findHook(hooks: readonly HookInfo[], name: string): HookInfo {
   const hook = hooks.find((candidate) => candidate.name === name);
   if (hook) return hook;
-  const near = nearestNames(
+  const near = leastFar(
     name,
     hooks.map((candidate) => candidate.name),
   );
@@ -63,7 +64,7 @@ export function matchHooks(hooks: readonly HookInfo[], pattern: string): HookInf
   if (found.length > 0) return found;
   const names = hooks.map(({ name }) => name);
   throw new Error(
-    `No hook of the model matches ${JSON.stringify(pattern)}. Nearest: ${nearestNames(pattern.replaceAll('*', '0'), names).join(', ')}.`,
+    `No hook of the model matches ${JSON.stringify(pattern)}. Nearest: ${leastFar(pattern.replaceAll('*', '0'), names).join(', ')}.`,
   );
 }
 

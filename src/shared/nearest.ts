@@ -19,8 +19,10 @@ function distance(a: string, b: string): number {
   return current[b.length] as number;
 }
 
-/** The candidates that contain the name or are within a third of its length, nearest first, at most `count`. */
-export function nearestNames(name: string, candidates: readonly string[], count = 3): string[] {
+type Ranked = { readonly candidate: string; readonly steps: number };
+
+/** Nearest first; a candidate that contains the name is as near as the name itself. */
+function ranked(name: string, candidates: readonly string[]): Ranked[] {
   const wanted = name.toLowerCase();
   return candidates
     .map((candidate, order) => {
@@ -28,11 +30,21 @@ export function nearestNames(name: string, candidates: readonly string[], count 
       const contained = wanted.length > 2 && found.includes(wanted);
       return { candidate, order, steps: contained ? 0 : distance(wanted, found) };
     })
+    .sort((a, b) => a.steps - b.steps || a.order - b.order);
+}
+
+/** The candidates that contain the name or are within a third of its length, nearest first, at most `count`. */
+export const nearestNames = (name: string, candidates: readonly string[], count = 3): string[] =>
+  ranked(name, candidates)
     .filter(({ candidate, steps }) => steps <= Math.max(1, Math.max(name.length, candidate.length) / 3))
-    .sort((a, b) => a.steps - b.steps || a.order - b.order)
     .slice(0, count)
     .map(({ candidate }) => candidate);
-}
+
+/** The `count` nearest candidates, however far: where some of a long list is to be shown in any case. */
+export const leastFar = (name: string, candidates: readonly string[], count = 3): string[] =>
+  ranked(name, candidates)
+    .slice(0, count)
+    .map(({ candidate }) => candidate);
 
 /** ` Did you mean "a" or "b"?`, or nothing. */
 export function didYouMean(name: string, candidates: readonly string[]): string {

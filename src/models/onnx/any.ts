@@ -7,7 +7,7 @@ import type { Tensor as OrtTensor } from 'onnxruntime-common';
 import { float16ToFloat32, float32ToFloat16 } from '../../formats/index.ts';
 import type { ElementType, Graph, Value, ValueInfo } from '../../graph/index.ts';
 import { type ByteFolder, getPlatform } from '../../platform/index.ts';
-import { nearestNames } from '../nearest.ts';
+import { leastFar } from '../../shared/nearest.ts';
 import type { OpenModelOptions } from '../open.ts';
 import { createSessions } from '../sessions.ts';
 import type { Tensor } from '../types.ts';
@@ -137,7 +137,7 @@ export async function openOnnx(
   function resolve(name: string): Value {
     const tensor = tensorOf.get(name) ?? name;
     if (makers.has(tensor)) return tensor;
-    const near = nearestNames(name, [...tensorOf.keys(), ...makers.keys()]);
+    const near = leastFar(name, [...tensorOf.keys(), ...makers.keys()]);
     throw new Error(`${file.name} has no tensor ${JSON.stringify(name)}. Nearest: ${near.join(', ')}.`);
   }
 
