@@ -175,10 +175,13 @@ async function main(flags) {
   if (flags.includes('--only') && !Object.hasOwn(MODELS, only ?? ''))
     fail(`There is no test model "${only}". There are ${Object.keys(MODELS).join(', ')}.`);
   await installToTest();
+  const failures = [];
   for (const [name, model] of Object.entries(MODELS)) {
     const chosen = only === undefined ? !model.local || flags.includes('--local') : name === only;
-    if (chosen) await fetchModel(model);
+    // The others are fetched whatever happens to one.
+    if (chosen) await fetchModel(model).catch((error) => failures.push(error.message));
   }
+  if (failures.length > 0) fail([...new Set(failures)].join('\n'));
 }
 
 await main(process.argv.slice(2)).catch((error) => {

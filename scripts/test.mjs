@@ -1,6 +1,6 @@
 // npm test: installs and builds what is missing, runs the tests, and closes with one line: N passed, N failed.
 //   npm test                                  everything (about 5 minutes on two cores)
-//   npm test -- src/sae/topk.test.ts          one file
+//   npm test -- src/sae/encode.test.ts        one file
 //   npm test -- -t "ties"                     tests whose name matches
 //   npm test -- --slow                        also the files named *.slow.test.ts, as CI does
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
