@@ -15,6 +15,7 @@ import { activate, attention, attentionBiases, declareInputs, INPUTS } from './b
 import {
   type Config,
   count,
+  evenHeads,
   everyLayer,
   layerCount,
   parseActivation,
@@ -28,11 +29,8 @@ export function parseBert(config: Config): TransformerSpec {
   refuse(config, 'is_decoder', [false]);
   refuse(config, 'add_cross_attention', [false]);
   refuse(config, 'position_embedding_type', ['absolute']);
-  const D = count(config, 'hidden_size', 768);
+  const { D, heads, headDim } = evenHeads(config, ['hidden_size', 'num_attention_heads'], [768, 12]);
   const layers = layerCount(config, 'num_hidden_layers', 12);
-  const heads = count(config, 'num_attention_heads', 12);
-  if (D % heads !== 0)
-    throw new Error(`config.json: hidden_size ${D} is no multiple of num_attention_heads ${heads}`);
   return {
     family: 'bert',
     encoder: true,
@@ -40,13 +38,13 @@ export function parseBert(config: Config): TransformerSpec {
     layers,
     heads,
     kvHeads: heads,
-    headDim: D / heads,
+    headDim,
     V: count(config, 'vocab_size', 30522),
     contextLength: count(config, 'max_position_embeddings', 512),
     mlpWidth: count(config, 'intermediate_size', 3072),
     normEpsilon: real(config, 'layer_norm_eps', 1e-12),
     activation: parseActivation(config.hidden_act ?? 'gelu', 'hidden_act'),
-    attention: everyLayer(layers, { scale: 1 / Math.sqrt(D / heads) }),
+    attention: everyLayer(layers, { scale: 1 / Math.sqrt(headDim) }),
     qkvBias: true,
     outputBias: true,
     mlpBias: true,
@@ -63,16 +61,9 @@ export function buildBert(spec: TransformerSpec, weights: ModelWeights): Graph {
   const w = createWeightReader(g, weights);
   const norm = (x: Value, name: string) => {
     // Files that were converted from TensorFlow keep its names.
-    const [gain, shift] = weights.tensors.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
-    return g.layerNormalization(
-      x,
-      w.float(`${name}.${gain}`, [D]),
-      w.float(`${name}.${shift}`, [D]),
-      spec.normEpsilon,
-    );
+    const old = weights.tensors.has(`${name}.gamma`);
+    return w.layerNorm(x, name, spec, old ? ['gamma', 'beta'] : ['weight', 'bias']);
   };
-  const linear = (x: Value, name: string, out: number, into: number) =>
-    g.gemm(x, w.float(`${name}.weight`, [out, into]), w.float(`${name}.bias`, [out]), { transB: true });
 
   const from = `${prefix}embeddings`;
   const look = (table: string, rows: number, at: Value, hook: string) =>
@@ -88,15 +79,18 @@ export function buildBert(spec: TransformerSpec, weights: ModelWeights): Graph {
     const to = `blocks.${layer}`;
     const pre = g.named(`${to}.hook_resid_pre`, x);
     const [q, k, v] = ['query', 'key', 'value'].map((name) =>
-      linear(pre, `${from}.attention.self.${name}`, D, D),
+      w.linear(pre, `${from}.attention.self.${name}`, [D, D], true),
     ) as [Value, Value, Value];
     const z = attention(g, spec, layer, { q, k, v }, biases[layer]!);
-    const attentionOut = g.named(`${to}.hook_attn_out`, linear(z, `${from}.attention.output.dense`, D, D));
+    const attentionOut = g.named(
+      `${to}.hook_attn_out`,
+      w.linear(z, `${from}.attention.output.dense`, [D, D], true),
+    );
     const mid = g.named(`${to}.hook_resid_mid`, g.add(pre, attentionOut));
     const normalized = norm(mid, `${from}.attention.output.LayerNorm`);
-    const inner = linear(normalized, `${from}.intermediate.dense`, mlpWidth, D);
+    const inner = w.linear(normalized, `${from}.intermediate.dense`, [mlpWidth, D], true);
     const post = g.named(`${to}.mlp.hook_post`, activate(g, inner, spec.activation));
-    const mlpOut = g.named(`${to}.hook_mlp_out`, linear(post, `${from}.output.dense`, D, mlpWidth));
+    const mlpOut = g.named(`${to}.hook_mlp_out`, w.linear(post, `${from}.output.dense`, [D, mlpWidth], true));
     const sum = g.named(`${to}.hook_resid_post`, g.add(normalized, mlpOut));
     x = g.named(`${to}.hook_normalized_resid_post`, norm(sum, `${from}.output.LayerNorm`));
   }

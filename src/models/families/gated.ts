@@ -19,6 +19,7 @@ import {
   type Config,
   count,
   everyLayer,
+  headName,
   isTied,
   layerCount,
   parseActivation,
@@ -30,8 +31,6 @@ import { createWeightReader } from './weights.ts';
 /** Where the decoder stands in the files: by itself, in a model with a head, or beside an image encoder. */
 const PREFIXES = ['model.', '', 'language_model.model.', 'model.language_model.'];
 const HEADS = ['lm_head.weight', 'language_model.lm_head.weight'];
-
-const headName = ({ tensors }: ModelWeights): string => HEADS.find((name) => tensors.has(name)) ?? HEADS[0]!;
 
 /** The settings that all of them have, under the names that Hugging Face gives them. */
 export function parseGated(
@@ -69,7 +68,7 @@ export function parseGated(
     qkvBias: false,
     outputBias: false,
     mlpBias: false,
-    tiedHead: isTied(config, tied, weights, headName(weights)),
+    tiedHead: isTied(config, tied, weights, headName(weights, HEADS)),
   };
 }
 
@@ -84,10 +83,6 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
     const scale = spec.normOffset ? g.add(gain, g.scalar(spec.normOffset)) : gain;
     return g.rmsNormalization(x, scale, spec.normEpsilon);
   };
-  const linear = (x: Value, name: string, out: number, into: number, bias: boolean) =>
-    g.gemm(x, w.float(`${name}.weight`, [out, into]), bias ? w.float(`${name}.bias`, [out]) : undefined, {
-      transB: true,
-    });
 
   const rows = g.reshape(w.rows(`${prefix}embed_tokens.weight`, [V, D], INPUTS.ids), [-1, D]);
   let x = g.named('hook_embed', spec.embedScale ? g.mul(rows, g.scalar(spec.embedScale)) : rows);
@@ -98,7 +93,7 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
     const perHead = (y: Value, name: string, n: number) =>
       spec.qkNorm ? norm(g.reshape(y, [-1, n, headDim]), `${from}.self_attn.${name}`, headDim) : y;
     const projection = (n: Value, name: string, count: number) =>
-      linear(n, `${from}.self_attn.${name}`, count * headDim, D, qkvBias);
+      w.linear(n, `${from}.self_attn.${name}`, [count * headDim, D], qkvBias);
     const post = (y: Value, name: string) => (spec.postNorms ? norm(y, `${from}.${name}`) : y);
     x = decoderBlock(g, spec, layer, x, biases[layer]!, {
       norm1: (y) => norm(y, `${from}.input_layernorm`),
@@ -109,7 +104,7 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
       }),
       output: (z) =>
         post(
-          linear(z, `${from}.self_attn.o_proj`, D, heads * headDim, outputBias),
+          w.linear(z, `${from}.self_attn.o_proj`, [D, heads * headDim], outputBias),
           'post_attention_layernorm',
         ),
       // The norm before the MLP is called by where it stands: right after attention, or after attention's own second norm.
@@ -117,14 +112,14 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
         norm(y, `${from}.${spec.postNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'}`),
       inner: (n) =>
         g.mul(
-          activate(g, linear(n, `${from}.mlp.gate_proj`, mlpWidth, D, mlpBias), spec.activation),
-          linear(n, `${from}.mlp.up_proj`, mlpWidth, D, mlpBias),
+          activate(g, w.linear(n, `${from}.mlp.gate_proj`, [mlpWidth, D], mlpBias), spec.activation),
+          w.linear(n, `${from}.mlp.up_proj`, [mlpWidth, D], mlpBias),
         ),
       down: (h) =>
-        post(linear(h, `${from}.mlp.down_proj`, D, mlpWidth, mlpBias), 'post_feedforward_layernorm'),
+        post(w.linear(h, `${from}.mlp.down_proj`, [D, mlpWidth], mlpBias), 'post_feedforward_layernorm'),
     });
   }
-  const head = w.float(spec.tiedHead ? `${prefix}embed_tokens.weight` : headName(weights), [V, D]);
+  const head = w.float(spec.tiedHead ? `${prefix}embed_tokens.weight` : headName(weights, HEADS), [V, D]);
   unembed(g, spec, norm(x, `${prefix}norm`), head);
   return g.graph;
 }

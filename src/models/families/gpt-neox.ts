@@ -17,7 +17,9 @@ import { decoderBlock } from './decoder.ts';
 import {
   type Config,
   count,
+  evenHeads,
   everyLayer,
+  headName,
   isTied,
   layerCount,
   parseActivation,
@@ -28,7 +30,6 @@ import { createWeightReader } from './weights.ts';
 
 /** The head's name, old and new. */
 const HEADS = ['embed_out.weight', 'lm_head.weight'];
-const headName = ({ tensors }: ModelWeights): string => HEADS.find((name) => tensors.has(name)) ?? HEADS[0]!;
 
 /** Rotary settings as the other families spell them, and how many dimensions of a head turn. */
 function ropeOf(config: Config, maxPositions: number, headDim: number) {
@@ -41,12 +42,8 @@ function ropeOf(config: Config, maxPositions: number, headDim: number) {
 }
 
 export function parseGptNeox(config: Config, weights: ModelWeights): TransformerSpec {
-  const D = count(config, 'hidden_size');
+  const { D, heads, headDim } = evenHeads(config, ['hidden_size', 'num_attention_heads']);
   const layers = layerCount(config, 'num_hidden_layers');
-  const heads = count(config, 'num_attention_heads');
-  if (D % heads !== 0)
-    throw new Error(`config.json: hidden_size ${D} is no multiple of num_attention_heads ${heads}`);
-  const headDim = D / heads;
   const contextLength = count(config, 'max_position_embeddings', 2048);
   const rope = ropeOf(config, contextLength, headDim);
   const bias = config.attention_bias !== false;
@@ -66,7 +63,7 @@ export function parseGptNeox(config: Config, weights: ModelWeights): Transformer
     qkvBias: bias,
     outputBias: bias,
     mlpBias: true,
-    tiedHead: isTied(config, false, weights, headName(weights)),
+    tiedHead: isTied(config, false, weights, headName(weights, HEADS)),
     parallel: config.use_parallel_residual !== false,
   };
 }
@@ -77,12 +74,7 @@ export function buildGptNeox(spec: TransformerSpec, weights: ModelWeights): Grap
   const g = createGraphBuilder();
   declareInputs(g, spec);
   const w = createWeightReader(g, weights);
-  const norm = (x: Value, name: string) =>
-    g.layerNormalization(x, w.float(`${name}.weight`, [D]), w.float(`${name}.bias`, [D]), spec.normEpsilon);
-  const linear = (x: Value, name: string, out: number, into: number, bias = true) =>
-    g.gemm(x, w.float(`${name}.weight`, [out, into]), bias ? w.float(`${name}.bias`, [out]) : undefined, {
-      transB: true,
-    });
+  const norm = (x: Value, name: string) => w.layerNorm(x, name, spec);
 
   const embedded = w.rows(`${prefix}embed_in.weight`, [V, D], INPUTS.ids);
   let x = g.named('hook_embed', g.reshape(embedded, [-1, D]));
@@ -92,17 +84,18 @@ export function buildGptNeox(spec: TransformerSpec, weights: ModelWeights): Grap
     x = decoderBlock(g, spec, layer, x, biases[layer]!, {
       norm1: (y) => norm(y, `${from}.input_layernorm`),
       project: (n) => {
-        const fused = linear(n, `${from}.attention.query_key_value`, 3 * D, D, qkvBias);
+        const fused = w.linear(n, `${from}.attention.query_key_value`, [3 * D, D], qkvBias);
         const [q, k, v] = g.split(g.reshape(fused, [-1, heads, 3 * headDim]), 3, 2) as [Value, Value, Value];
         return { q, k, v };
       },
-      output: (z) => linear(z, `${from}.attention.dense`, D, D, outputBias),
+      output: (z) => w.linear(z, `${from}.attention.dense`, [D, D], outputBias),
       norm2: (y) => norm(y, `${from}.post_attention_layernorm`),
-      inner: (n) => activate(g, linear(n, `${from}.mlp.dense_h_to_4h`, mlpWidth, D), spec.activation),
-      down: (h) => linear(h, `${from}.mlp.dense_4h_to_h`, D, mlpWidth),
+      inner: (n) =>
+        activate(g, w.linear(n, `${from}.mlp.dense_h_to_4h`, [mlpWidth, D], spec.mlpBias), spec.activation),
+      down: (h) => w.linear(h, `${from}.mlp.dense_4h_to_h`, [D, mlpWidth], spec.mlpBias),
     });
   }
-  const head = w.float(spec.tiedHead ? `${prefix}embed_in.weight` : headName(weights), [V, D]);
+  const head = w.float(spec.tiedHead ? `${prefix}embed_in.weight` : headName(weights, HEADS), [V, D]);
   unembed(g, spec, norm(x, `${prefix}final_layer_norm`), head);
   return g.graph;
 }

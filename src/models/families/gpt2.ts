@@ -15,6 +15,7 @@ import { decoderBlock } from './decoder.ts';
 import {
   type Config,
   count,
+  evenHeads,
   isTied,
   layerCount,
   parseActivation,
@@ -28,11 +29,9 @@ const HEAD = 'lm_head.weight';
 
 export function parseGpt2(config: Config, weights: ModelWeights): TransformerSpec {
   refuse(config, 'add_cross_attention', [false]);
-  const D = count(config, 'n_embd', 768);
+  const { D, heads, headDim } = evenHeads(config, ['n_embd', 'n_head'], [768, 12]);
   const layers = layerCount(config, 'n_layer', 12);
-  const heads = count(config, 'n_head', 12);
-  if (D % heads !== 0) throw new Error(`config.json: n_embd ${D} is no multiple of n_head ${heads}`);
-  const scale = config.scale_attn_weights === false ? 1 : 1 / Math.sqrt(D / heads);
+  const scale = config.scale_attn_weights === false ? 1 : 1 / Math.sqrt(headDim);
   const perLayer = config.scale_attn_by_inverse_layer_idx === true;
   return {
     family: 'gpt2',
@@ -40,7 +39,7 @@ export function parseGpt2(config: Config, weights: ModelWeights): TransformerSpe
     layers,
     heads,
     kvHeads: heads,
-    headDim: D / heads,
+    headDim,
     V: count(config, 'vocab_size', 50257),
     contextLength: count(config, 'n_positions', 1024),
     mlpWidth: count(config, 'n_inner', 4 * D),
@@ -63,8 +62,7 @@ export function buildGpt2(spec: TransformerSpec, weights: ModelWeights): Graph {
   const g = createGraphBuilder();
   declareInputs(g, spec);
   const w = createWeightReader(g, weights);
-  const norm = (x: Value, name: string) =>
-    g.layerNormalization(x, w.float(`${name}.weight`, [D]), w.float(`${name}.bias`, [D]), spec.normEpsilon);
+  const norm = (x: Value, name: string) => w.layerNorm(x, name, spec);
   const conv = (x: Value, name: string, into: number, out: number) =>
     g.gemm(x, w.float(`${name}.weight`, [into, out]), w.float(`${name}.bias`, [out]));
 

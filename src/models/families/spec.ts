@@ -90,6 +90,18 @@ export function layerCount(config: Config, field: string, fallback?: number): nu
   return layers;
 }
 
+/** D and heads, where all heads together are as wide as the model. Throws and names the fields. */
+export function evenHeads(
+  config: Config,
+  [width, number]: readonly [string, string],
+  [D0, heads0]: readonly [number?, number?] = [],
+): { D: number; heads: number; headDim: number } {
+  const D = count(config, width, D0);
+  const heads = count(config, number, heads0);
+  if (D % heads !== 0) throw new Error(`config.json: ${width} ${D} is no multiple of ${number} ${heads}`);
+  return { D, heads, headDim: D / heads };
+}
+
 /** A number of config.json. Throws and names the field. */
 export function real(config: Config, field: string, fallback: number): number {
   const value = config[field] ?? fallback;
@@ -164,6 +176,10 @@ export function parseActivation(name: unknown, field: string): Activation {
   }
   return activation;
 }
+
+/** What the output head is called in these weights, of the names that it may have; the first where there is none. */
+export const headName = ({ tensors }: ModelWeights, names: readonly string[]): string =>
+  names.find((name) => tensors.has(name)) ?? names[0]!;
 
 /** Whether the output head shares the embedding: as the config says, or when the file holds no head of its own. */
 export function isTied(config: Config, fallback: boolean, weights: ModelWeights, headName: string): boolean {

@@ -1,6 +1,7 @@
 /** Weights in a graph: by reference, where they lie in the files. */
 import { type GraphBuilder, ONNX_TYPES, type Value } from '../../graph/index.ts';
 import type { ModelWeights } from '../hf-folder.ts';
+import type { TransformerSpec } from './spec.ts';
 
 const ELEMENT = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 
@@ -25,14 +26,34 @@ export function createWeightReader(g: GraphBuilder, weights: ModelWeights) {
     return { value, half: tensor.dtype !== 'F32' };
   }
 
+  /** The weight as float32. */
+  function float(name: string, shape: readonly number[]): Value {
+    const { value, half } = stored(name, shape);
+    if (!half) return value;
+    const cast = known.get(name) ?? g.cast(value, ONNX_TYPES.float32);
+    known.set(name, cast);
+    return cast;
+  }
   return {
-    /** The weight as float32. */
-    float(name: string, shape: readonly number[]): Value {
-      const { value, half } = stored(name, shape);
-      if (!half) return value;
-      const cast = known.get(name) ?? g.cast(value, ONNX_TYPES.float32);
-      known.set(name, cast);
-      return cast;
+    float,
+    /** x W^T + b of rows x [N,in], W [out,in] as PyTorch keeps it. */
+    linear(x: Value, name: string, [out, into]: readonly [number, number], bias: boolean): Value {
+      const W = float(`${name}.weight`, [out, into]);
+      return g.gemm(x, W, bias ? float(`${name}.bias`, [out]) : undefined, { transB: true });
+    },
+    /** (x - mean x) / sqrt(var x + eps) * gain + shift of rows x [N,D]. */
+    layerNorm(
+      x: Value,
+      name: string,
+      { D, normEpsilon }: Pick<TransformerSpec, 'D' | 'normEpsilon'>,
+      [gain, shift]: readonly [string, string] = ['weight', 'bias'],
+    ): Value {
+      return g.layerNormalization(
+        x,
+        float(`${name}.${gain}`, [D]),
+        float(`${name}.${shift}`, [D]),
+        normEpsilon,
+      );
     },
     /** Rows of an embedding table as float32; a half-precision table is converted after the look-up. */
     rows(name: string, shape: readonly number[], indices: Value): Value {
