@@ -46,6 +46,7 @@ export const isPattern = ({ dims }: HookInfo): boolean => dims.at(-1) === 'T';
 
 export function createDecoder({ spec, sessions, ort, last, steer, hooks }: DecoderParts, rows: number) {
   const { Tensor } = ort;
+  const ropes = ropesOf(spec);
   const cache = createKvCache(spec, rows, ort);
   const made = Array.from({ length: spec.layers }, (_, layer) => cacheNames(layer)).flatMap(
     ({ keys, values }) => [keys, values],
@@ -58,7 +59,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   let texts = Array.from({ length: rows }, (): number[] => []);
 
   const outgrown = (length: number): boolean =>
-    ropesOf(spec).some(({ scaling }) => scaling.type === 'dynamic' && length > scaling.originalContext);
+    ropes.some(({ scaling }) => scaling.type === 'dynamic' && length > scaling.originalContext);
 
   /** Tokens of some rows behind `past` tokens of each; `slots` of the cache are looked at. */
   function inputs(tokens: readonly (readonly number[])[], past: readonly number[], slots: number) {
@@ -108,7 +109,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       [CACHE_INPUTS.split]: () => whole(slots, T),
       [CACHE_INPUTS.headRows]: () => new Tensor('int32', headRows, [B]),
       [INPUTS.rotaryRows]: () => rotaryRows(B, T, M, Tensor),
-      ...Object.assign({}, ...ropesOf(spec).map(rope)),
+      ...Object.assign({}, ...ropes.map(rope)),
       ...steer.feeds,
     };
     return { feeds, T, S };
