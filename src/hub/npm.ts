@@ -7,9 +7,10 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
+import { isThere } from './cache.ts';
 import { hubSettings } from './settings.ts';
 import { untar } from './tar.ts';
 import type { HubAccess } from './types.ts';
@@ -39,8 +40,6 @@ export function parseNpmFile(location: string): NpmFile | undefined {
     throw new Error(`${location}: expected ${FORM}. The version is an exact one.`);
   return { name, version, path: path.replace(/\/$/, '') };
 }
-
-const exists = (path: string): Promise<boolean> => stat(path).then(Boolean, () => false);
 
 /** npm, run without a shell where its own script is known. */
 function npm(args: readonly string[], cwd: string, signal: AbortSignal | undefined): Promise<string> {
@@ -89,7 +88,7 @@ export async function openNpmFile(
   const root = join(hubSettings().assets, 'npm');
   const id = `${name}@${version}`;
   const folder = join(root, id.replace('/', '+'));
-  if (!(await exists(folder))) {
+  if (!(await isThere(folder))) {
     const temporary = `${folder}.tmp-${randomUUID()}`;
     await mkdir(temporary, { recursive: true });
     try {
@@ -134,7 +133,7 @@ export async function openNpmFile(
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       // Another process was faster: its folder is as good.
-      if (!(await exists(folder)))
+      if (!(await isThere(folder)))
         throw new Error(`npm:${id} could not be had: ${(error as Error).message}.`.replace(/\.\.$/, '.'), {
           cause: error,
         });
@@ -143,7 +142,7 @@ export async function openNpmFile(
     }
   }
   const place = join(folder, 'package', path);
-  if (!(await exists(place)))
+  if (!(await isThere(place)))
     throw new Error(`npm:${id} holds no ${path}. Look into ${join(folder, 'package')}.`);
   return place;
 }
