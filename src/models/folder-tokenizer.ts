@@ -19,3 +19,7 @@ export async function openTokenizer(folder: ByteFolder, bosTokenId: number | und
     throw new Error(`${folder.name}/tokenizer.json: ${(error as Error).message}`);
   }
 }
+
+/** Ids as config.json has them: none, one, or a list. */
+export const tokenIds = (value: unknown): number[] =>
+  (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));

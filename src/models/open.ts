@@ -5,7 +5,7 @@ import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import type { Device } from '../shared/device.ts';
 import { findFamily } from './families/registry.ts';
 import type { Config, TransformerSpec } from './families/spec.ts';
-import { openTokenizer } from './folder-tokenizer.ts';
+import { openTokenizer, tokenIds } from './folder-tokenizer.ts';
 import { ggufConversion } from './gguf/convert.ts';
 import { openModelFolder } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
@@ -30,9 +30,6 @@ export type Mutations = {
   readonly graph?: (graph: Graph) => Graph;
 };
 
-const ids = (value: unknown): number[] =>
-  (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
-
 /** Parameters that the graph reads; a tied head is counted once because it is stored once. */
 const parameterCount = ({ initializers }: Graph): number => {
   let total = 0;
@@ -51,18 +48,13 @@ async function openLocation(location: string, access: HubAccess): Promise<ByteFo
 /** `openModel` with one thing made wrong, for the mutation gate. */
 export async function openMutatedModel(
   location: string | ByteFolder,
-  { threads, mapped, device, ...access }: OpenModelOptions,
+  options: OpenModelOptions,
   mutations: Mutations,
 ): Promise<Model> {
-  const settings = {
-    ...(threads === undefined ? {} : { threads }),
-    ...(mapped === undefined ? {} : { mapped }),
-    ...(device === undefined ? {} : { device }),
-  };
-  const { signal } = access;
+  const { signal } = options;
   signal?.throwIfAborted();
-  const folder = typeof location === 'string' ? await openLocation(location, access) : location;
-  if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, settings, signal);
+  const folder = typeof location === 'string' ? await openLocation(location, options) : location;
+  if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, options);
   const model = await openModelFolder(folder);
   try {
     signal?.throwIfAborted();
@@ -79,7 +71,7 @@ export async function openMutatedModel(
 
     // Models that see images keep what concerns text below.
     const config = { ...(model.config.text_config as Config | undefined), ...model.config };
-    const configured = ids(config.bos_token_id)[0];
+    const configured = tokenIds(config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
     if (tokenizer && tokenizer.learnedSize > spec.V)
       throw new Error(
@@ -99,7 +91,7 @@ export async function openMutatedModel(
       contextLength: spec.contextLength,
       encoder: spec.encoder === true,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
-      eosTokenIds: ids(model.generationConfig.eos_token_id ?? config.eos_token_id),
+      eosTokenIds: tokenIds(model.generationConfig.eos_token_id ?? config.eos_token_id),
       parameters: parameterCount(built),
       hash: model.hash,
       ...(quantization === undefined ? {} : { quantization }),
@@ -110,7 +102,7 @@ export async function openMutatedModel(
       info,
       hooks: listHooks(spec),
       tokenizer,
-      sessions: createSessions(graph, model.weights.sources, settings),
+      sessions: createSessions(graph, model.weights.sources, options),
       closeFiles: model.close,
     });
   } catch (error) {

@@ -9,6 +9,7 @@
  */
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { byteBpe } from './byte-bpe.ts';
+import { escaped } from './tokenizer-parts.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 type Cut = (text: string) => readonly string[];
@@ -53,8 +54,7 @@ function anyOf(addedTokens: unknown): RegExp | undefined {
   const contents = (Array.isArray(addedTokens) ? addedTokens : []).map((token: Json) =>
     String(token.content),
   );
-  const escaped = contents.map((content) => content.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&'));
-  return escaped.length > 0 ? new RegExp(escaped.join('|')) : undefined;
+  return contents.length > 0 ? new RegExp(contents.map(escaped).join('|')) : undefined;
 }
 
 /**

@@ -18,13 +18,13 @@ import { Tokenizer } from '@huggingface/tokenizers';
 type Json = Readonly<Record<string, unknown>>;
 type Behavior = 'Isolated' | 'Removed';
 
-const split = (regex: string, behavior: Behavior = 'Isolated', invert = false): Json => ({
+export const split = (regex: string, behavior: Behavior = 'Isolated', invert = false): Json => ({
   type: 'Split',
   pattern: { Regex: regex },
   behavior,
   invert,
 });
-const sequence = (pretokenizers: readonly Json[]): Json => ({ type: 'Sequence', pretokenizers });
+export const sequence = (pretokenizers: readonly Json[]): Json => ({ type: 'Sequence', pretokenizers });
 
 const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 /** Rust's \\w, which takes in the joiners. */
@@ -33,7 +33,8 @@ const PUNCTUATION = '[\\p{P}\\u0021-\\u002F\\u003A-\\u0040\\u005B-\\u0060\\u007B
 const CHINESE_BEYOND_FFFF =
   '[\\u{20000}-\\u{2A6DF}\\u{2A700}-\\u{2B81F}\\u{2B920}-\\u{2CEAF}\\u{2F800}-\\u{2FA1F}]';
 
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+/** A text as a regular expression that matches just that. */
+export const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 
 /** A Split by its `behavior`, as one that keeps matches apart. Throws for one that is not known. */
 function splitBy(regex: string, behavior: unknown, invert: boolean): Json {

@@ -4,6 +4,7 @@
  *     gpt2    byte-level BPE: tokens, merges, and by name (tokenizer.ggml.pre) how text is cut before
  *     llama   SentencePiece BPE: pieces with scores; a pair merges into the piece of the highest score, bytes stand for what has no piece
  */
+import { sequence, split } from '../tokenizer-parts.ts';
 import type { Json } from './architectures.ts';
 import type { Metadata } from './metadata.ts';
 
@@ -13,19 +14,12 @@ const CONTROL = 3;
 const USER_DEFINED = 4;
 const BYTE = 6;
 
-const split = (pattern: string): Json => ({
-  type: 'Split',
-  pattern: { Regex: pattern },
-  behavior: 'Isolated',
-  invert: false,
-});
 const byteLevel = (use_regex: boolean): Json => ({
   type: 'ByteLevel',
   add_prefix_space: false,
   trim_offsets: true,
   use_regex,
 });
-const sequence = (...pretokenizers: Json[]): Json => ({ type: 'Sequence', pretokenizers });
 
 const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const WORDS = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
@@ -38,21 +32,21 @@ type Cut = { readonly pre_tokenizer: Json; readonly normalizer?: Json; readonly 
 const GPT2: Cut = { pre_tokenizer: byteLevel(true) };
 const NEOX: Cut = { ...GPT2, normalizer: { type: 'NFC' } };
 const LLAMA3: Cut = {
-  pre_tokenizer: sequence(split(`${CONTRACTIONS}|${WORDS}|\\p{N}{1,3}|${REST}`), byteLevel(false)),
+  pre_tokenizer: sequence([split(`${CONTRACTIONS}|${WORDS}|\\p{N}{1,3}|${REST}`), byteLevel(false)]),
   ignore_merges: true,
 };
 const QWEN2: Cut = {
-  pre_tokenizer: sequence(split(`${CONTRACTIONS}|${WORDS}|\\p{N}|${REST}`), byteLevel(false)),
+  pre_tokenizer: sequence([split(`${CONTRACTIONS}|${WORDS}|\\p{N}|${REST}`), byteLevel(false)]),
   normalizer: { type: 'NFC' },
 };
 const SMOLLM: Cut = {
-  pre_tokenizer: sequence({ type: 'Digits', individual_digits: true }, byteLevel(true)),
+  pre_tokenizer: sequence([{ type: 'Digits', individual_digits: true }, byteLevel(true)]),
 };
 const TEKKEN: Cut = {
-  pre_tokenizer: sequence(
+  pre_tokenizer: sequence([
     split(`${CASED}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`),
     byteLevel(false),
-  ),
+  ]),
   ignore_merges: true,
 };
 

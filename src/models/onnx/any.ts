@@ -8,6 +8,7 @@ import { float16ToFloat32, float32ToFloat16 } from '../../formats/index.ts';
 import type { ElementType, Graph, Value, ValueInfo } from '../../graph/index.ts';
 import { type ByteFolder, getPlatform } from '../../platform/index.ts';
 import { leastFar } from '../../shared/nearest.ts';
+import { steerFeeds } from '../feeds.ts';
 import type { OpenModelOptions } from '../open.ts';
 import { createSessions } from '../sessions.ts';
 import type { Tensor } from '../types.ts';
@@ -114,18 +115,14 @@ function fromEngine({ data, dims, type }: OrtTensor): Tensor {
  */
 export async function openOnnx(
   location: string | ByteFolder,
-  { threads, mapped, device, ...access }: OpenModelOptions = {},
+  options: OpenModelOptions = {},
 ): Promise<OpenedOnnx> {
-  access.signal?.throwIfAborted();
-  const folder = typeof location === 'string' ? await getPlatform().openFolder(location, access) : location;
+  options.signal?.throwIfAborted();
+  const folder = typeof location === 'string' ? await getPlatform().openFolder(location, options) : location;
   if (folder.file === undefined) throw new Error(`${folder.name} is a folder; openOnnx takes one .onnx file`);
-  const file = await openOnnxFile(folder, folder.file, access.signal);
+  const file = await openOnnxFile(folder, folder.file, options.signal);
   const { graph, outputs, stated } = file.model;
-  const sessions = createSessions(graph, file.sources, {
-    ...(threads === undefined ? {} : { threads }),
-    ...(mapped === undefined ? {} : { mapped }),
-    ...(device === undefined ? {} : { device }),
-  });
+  const sessions = createSessions(graph, file.sources, options);
   const hooks = residualNames(file);
   const tensorOf = new Map(hooks.map(({ hook, tensor }) => [hook, tensor]));
   const makers = new Map(
@@ -170,10 +167,9 @@ export async function openOnnx(
       engineFeeds[value] = () => toEngine(name, tensor, type);
     }
     const steer = add && { hook: resolve(add.at), width: add.direction.length };
-    if (add) {
-      const { Tensor } = getPlatform().ort;
-      engineFeeds.steer_strengths = () => new Tensor('float32', Float32Array.of(1), [1, 1]);
-      engineFeeds.steer_directions = () => new Tensor('float32', add.direction, [1, add.direction.length]);
+    if (steer) {
+      const edit = { hook: steer.hook, directions: add.direction, strengths: Float32Array.of(1) };
+      Object.assign(engineFeeds, steerFeeds(edit, steer.width, getPlatform().ort));
     }
     signal?.throwIfAborted();
     const purpose = { outputs, given, ...(steer ? { steer } : {}) };

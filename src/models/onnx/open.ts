@@ -1,7 +1,7 @@
 /** An ONNX file of a language model, exported by anybody, as a model: file -> our inputs -> shapes -> residual stream -> runtime. */
 import type { Graph } from '../../graph/index.ts';
 import type { ByteFolder } from '../../platform/index.ts';
-import { openTokenizer } from '../folder-tokenizer.ts';
+import { openTokenizer, tokenIds } from '../folder-tokenizer.ts';
 import { readJson } from '../hf-folder.ts';
 import { createRuntime } from '../runtime.ts';
 import { createSessions, type SessionSettings } from '../sessions.ts';
@@ -19,9 +19,6 @@ const firstNumber = (config: Config, ...fields: string[]): number | undefined =>
   }
   return undefined;
 };
-
-const ids = (value: unknown): number[] =>
-  (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
 
 /** Where the file does not say how long a text may be. */
 const UNSTATED_CONTEXT = 2 ** 20;
@@ -54,8 +51,7 @@ function quantizationOf({ nodes }: Graph): string | undefined {
 export async function openOnnxModel(
   folder: ByteFolder,
   file: string,
-  options: SessionSettings,
-  signal?: AbortSignal,
+  { signal, ...settings }: SessionSettings & { readonly signal?: AbortSignal },
 ): Promise<Model> {
   const opened = await openOnnxFile(folder, file, signal);
   try {
@@ -63,7 +59,7 @@ export async function openOnnxModel(
     signal?.throwIfAborted();
     const config = (await readJson(folder, 'config.json')) ?? {};
     const generation = (await readJson(folder, 'generation_config.json')) ?? config;
-    const configured = ids(config.bos_token_id)[0];
+    const configured = tokenIds(config.bos_token_id)[0];
     const tokenizer = await openTokenizer(folder, configured, logits === undefined);
     const cache = [...opened.model.graph.inputs].find(([name]) => /^past.*key/.test(name))?.[1].dims ?? [];
     const heads = firstNumber(config, 'num_attention_heads', 'n_head') ?? (Number(cache[1]) || 0);
@@ -81,7 +77,7 @@ export async function openOnnxModel(
         UNSTATED_CONTEXT,
       encoder: logits === undefined,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
-      eosTokenIds: ids(generation.eos_token_id),
+      eosTokenIds: tokenIds(generation.eos_token_id),
       parameters: parameterCount(opened.model.graph),
       hash: opened.hash,
       ...(quantization === undefined ? {} : { quantization }),
@@ -92,7 +88,7 @@ export async function openOnnxModel(
       info,
       hooks: hooked.hooks,
       tokenizer,
-      sessions: createSessions(hooked.graph, opened.sources, options),
+      sessions: createSessions(hooked.graph, opened.sources, settings),
       layout: {
         last: hooked.hooks.findLast(
           ({ name }) => name === last || names.some((one) => one.value === last && one.hook === name),

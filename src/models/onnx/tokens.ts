@@ -6,7 +6,15 @@
  *     past_key_values.L.key [B,H,0,d]: an empty cache            use_cache_branch = false (its If was resolved when reading)
  */
 import onnxProto from 'onnx-proto';
-import { type Graph, type GraphNode, ONNX_TYPES, type Value, type ValueInfo } from '../../graph/index.ts';
+import {
+  type Graph,
+  type GraphNode,
+  ONNX_TYPES,
+  STEER_DIRECTIONS,
+  STEER_STRENGTHS,
+  type Value,
+  type ValueInfo,
+} from '../../graph/index.ts';
 import { INPUTS, LOGITS, LOSS } from '../families/blocks.ts';
 import { node } from './values.ts';
 
@@ -18,8 +26,8 @@ export const RESERVED: readonly string[] = [
   ...Object.values(INPUTS),
   LOGITS,
   LOSS,
-  'steer_strengths',
-  'steer_directions',
+  STEER_STRENGTHS,
+  STEER_DIRECTIONS,
 ];
 
 const IDS = /^(file\/)?(input_ids|inputs?|tokens?|token_ids|ids)$/;
