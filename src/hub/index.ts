@@ -1,6 +1,6 @@
 /** The Hugging Face hub: models and data sets into the cache that Python's huggingface_hub shares, and finished runs back to it. Node only. */
 export { type ModelArgument, modelArgument } from './argument.ts';
-export { isCommit } from './cache.ts';
+export { isCommit, isThere } from './cache.ts';
 export { type Dataset, openHubDataset, parseDatasetArgument } from './dataset.ts';
 export { HubError, HubMissing, HubUnreachable } from './errors.ts';
 export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolder } from './local.ts';
@@ -16,3 +16,4 @@ export {
 } from './sae-registry.ts';
 export { hubSettings, parseModelId } from './settings.ts';
 export type * from './types.ts';
+export { makeWholeFolder } from './whole-folder.ts';

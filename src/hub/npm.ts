@@ -5,15 +5,16 @@
  *     HF_HOME/assets/saekit/npm/PACKAGE@VERSION/       package/…, and npm.json: integrity (sha512), sizes; it appears whole, by one rename
  */
 import { spawn } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { isThere } from './cache.ts';
 import { hubSettings } from './settings.ts';
 import { untar } from './tar.ts';
 import type { HubAccess } from './types.ts';
+import { makeWholeFolder } from './whole-folder.ts';
 
 /** Unpacked; the largest models that registries take are far below. */
 const MAX_BYTES = 16e9;
@@ -89,56 +90,51 @@ export async function openNpmFile(
   const id = `${name}@${version}`;
   const folder = join(root, id.replace('/', '+'));
   if (!(await isThere(folder))) {
-    const temporary = `${folder}.tmp-${randomUUID()}`;
-    await mkdir(temporary, { recursive: true });
     try {
-      onNote?.(`${id}: npm pack, unpacked into ${folder}`);
-      const out = await npm(
-        ['pack', id, '--json', '--ignore-scripts', '--loglevel=error'],
-        temporary,
-        signal,
-      );
-      const [packed] = JSON.parse(out) as {
-        filename: string;
-        integrity: string;
-        size: number;
-        unpackedSize: number;
-      }[];
-      const { filename, integrity, size, unpackedSize } = packed!;
-      if (unpackedSize > MAX_BYTES)
-        throw new Error(
-          `it unpacks to ${Math.round(unpackedSize / 1e9)} GB, more than ${MAX_BYTES / 1e9} GB`,
+      await makeWholeFolder(folder, async (temporary) => {
+        onNote?.(`${id}: npm pack, unpacked into ${folder}`);
+        const out = await npm(
+          ['pack', id, '--json', '--ignore-scripts', '--loglevel=error'],
+          temporary,
+          signal,
         );
-      const archive = join(temporary, filename.replace(/^@/, '').replaceAll('/', '-'));
-      const hash = createHash('sha512');
-      for await (const chunk of createReadStream(archive)) {
-        signal?.throwIfAborted();
-        hash.update(chunk as Buffer);
-      }
-      const found = `sha512-${hash.digest('base64')}`;
-      if (found !== integrity)
-        throw new Error(`its integrity is ${found}, and the registry says ${integrity}`);
-      await untar(createReadStream(archive).pipe(createGunzip()), temporary, {
-        name: id,
-        maxBytes: MAX_BYTES,
-        onBytes: (done) => onDownload?.({ name: id, done, total: Math.max(done, unpackedSize) }),
-        ...(signal ? { signal } : {}),
+        const [packed] = JSON.parse(out) as {
+          filename: string;
+          integrity: string;
+          size: number;
+          unpackedSize: number;
+        }[];
+        const { filename, integrity, size, unpackedSize } = packed!;
+        if (unpackedSize > MAX_BYTES)
+          throw new Error(
+            `it unpacks to ${Math.round(unpackedSize / 1e9)} GB, more than ${MAX_BYTES / 1e9} GB`,
+          );
+        const archive = join(temporary, filename.replace(/^@/, '').replaceAll('/', '-'));
+        const hash = createHash('sha512');
+        for await (const chunk of createReadStream(archive)) {
+          signal?.throwIfAborted();
+          hash.update(chunk as Buffer);
+        }
+        const found = `sha512-${hash.digest('base64')}`;
+        if (found !== integrity)
+          throw new Error(`its integrity is ${found}, and the registry says ${integrity}`);
+        await untar(createReadStream(archive).pipe(createGunzip()), temporary, {
+          name: id,
+          maxBytes: MAX_BYTES,
+          onBytes: (done) => onDownload?.({ name: id, done, total: Math.max(done, unpackedSize) }),
+          ...(signal ? { signal } : {}),
+        });
+        await rm(archive);
+        await writeFile(
+          join(temporary, 'npm.json'),
+          JSON.stringify({ id, integrity, size, unpackedSize }, null, 2),
+        );
       });
-      await rm(archive);
-      await writeFile(
-        join(temporary, 'npm.json'),
-        JSON.stringify({ id, integrity, size, unpackedSize }, null, 2),
-      );
-      await rename(temporary, folder);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      // Another process was faster: its folder is as good.
-      if (!(await isThere(folder)))
-        throw new Error(`npm:${id} could not be had: ${(error as Error).message}.`.replace(/\.\.$/, '.'), {
-          cause: error,
-        });
-    } finally {
-      await rm(temporary, { recursive: true, force: true });
+      throw new Error(`npm:${id} could not be had: ${(error as Error).message}.`.replace(/\.\.$/, '.'), {
+        cause: error,
+      });
     }
   }
   const place = join(folder, 'package', path);

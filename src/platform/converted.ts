@@ -5,15 +5,13 @@
  *     HF_HOME/assets/saekit/gguf/seen/KEY.json    sha256 of a file that was read before, by path, size and time
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { hubSettings } from '../hub/index.ts';
+import { hubSettings, isThere, makeWholeFolder } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import type { ByteSource, Conversion } from './types.ts';
 
 const READ_BYTES = 8 * 2 ** 20;
-/** A folder half made that nobody has written to for this long is of a process that died. */
-const ABANDONED_MS = 60 * 60 * 1000;
 /** Room left on the disk beside what is written. */
 const SPARE_BYTES = 64 * 2 ** 20;
 
@@ -21,7 +19,6 @@ const SPARE_BYTES = 64 * 2 ** 20;
 export const convertedRoot = (): string => join(hubSettings().assets, 'gguf');
 
 const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6).toLocaleString('en')} MB`;
-const exists = (path: string): Promise<boolean> => stat(path).then(Boolean, () => false);
 
 /** The sha256 of a file: read once, then remembered as long as path, size and time of change stay. */
 async function fileHash(
@@ -58,24 +55,6 @@ async function fileHash(
   return sha256;
 }
 
-/** Removes what processes that died left half made. */
-async function removeAbandoned(root: string): Promise<void> {
-  for (const name of await readdir(root)) {
-    if (!name.includes('.tmp-')) continue;
-    const newest = Math.max(
-      ...(await Promise.all(
-        [join(root, name), join(root, name, 'model.safetensors')].map((path) =>
-          stat(path).then(
-            ({ mtimeMs }) => mtimeMs,
-            () => 0,
-          ),
-        ),
-      )),
-    );
-    if (Date.now() - newest > ABANDONED_MS) await rm(join(root, name), { recursive: true, force: true });
-  }
-}
-
 async function writeFlushed(
   path: string,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -104,34 +83,23 @@ export async function convertedFolder(
   const root = convertedRoot();
   const sha256 = await fileHash(source, name, access);
   const folder = join(root, `${sha256}-v${version}`);
-  if (await exists(folder)) return folder;
+  if (await isThere(folder)) return folder;
 
   const { files, large, note } = await convert(source, name, sha256);
-  await mkdir(root, { recursive: true });
-  await removeAbandoned(root);
-  const { bavail, bsize } = await statfs(root);
   const total = large.byteLength + [...files.values()].reduce((sum, file) => sum + file.length, 0);
-  if (total + SPARE_BYTES > bavail * bsize)
-    throw new Error(
-      `${name}: in float32 it takes ${megabytes(total)}, and ${megabytes(bavail * bsize)} are free where ${root} lies. Free some space, or set HF_HOME to a folder on another disk.`,
+  await makeWholeFolder(folder, async (temporary) => {
+    const { bavail, bsize } = await statfs(root);
+    if (total + SPARE_BYTES > bavail * bsize)
+      throw new Error(
+        `${name}: in float32 it takes ${megabytes(total)}, and ${megabytes(bavail * bsize)} are free where ${root} lies. Free some space, or set HF_HOME to a folder on another disk.`,
+      );
+    onNote?.(
+      `${name}: ${note}, ${megabytes(source.byteLength)}. Written once as float32, ${megabytes(total)}, to ${folder}`,
     );
-  onNote?.(
-    `${name}: ${note}, ${megabytes(source.byteLength)}. Written once as float32, ${megabytes(total)}, to ${folder}`,
-  );
-  const temporary = `${folder}.tmp-${randomUUID()}`;
-  try {
-    await mkdir(temporary);
     for (const [file, bytes] of files) await writeFlushed(join(temporary, file), [bytes]);
     await writeFlushed(join(temporary, large.file), counted());
     signal?.throwIfAborted();
-    await rename(temporary, folder);
-  } catch (error) {
-    // Another process was faster: its folder is as good.
-    if (await exists(folder)) return folder;
-    throw error;
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
+  });
   return folder;
 
   async function* counted(): AsyncGenerator<Uint8Array> {
