@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { writtenFormats } from '../../sae/index.ts';
 import { convertSae } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
-import { createDownloads } from '../output/downloads.ts';
+import { withDownloads } from '../output/downloads.ts';
 import { convertedText } from '../output/sae.ts';
 
 const example = `
@@ -32,19 +32,11 @@ export function addConvertCommand(program: Command): void {
     const flags = command.opts<{ to: string; activations?: string; json?: boolean }>();
     await withContext(flags, async (context) => {
       const { print, style, json } = context;
-      const downloads = createDownloads(context);
-      try {
-        const { to, activations } = flags;
-        const done = await convertSae(sae, out, {
-          ...downloads.access,
-          ...{ to },
-          ...(activations === undefined ? {} : { activations }),
-        });
-        downloads.end();
-        print(json ? JSON.stringify(done) : convertedText(out, done, style));
-      } finally {
-        downloads.end();
-      }
+      const { to, activations } = flags;
+      const done = await withDownloads(context, (access) =>
+        convertSae(sae, out, { ...access, to, ...(activations === undefined ? {} : { activations }) }),
+      );
+      print(json ? JSON.stringify(done) : convertedText(out, done, style));
     });
   });
 }

@@ -1,7 +1,6 @@
 /** `saekit generate`: text from a model, with one latent's direction added, beside the text without it. */
 import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import type { HubAccess } from '../../hub/types.ts';
 import { openModel } from '../../models/index.ts';
 import type { Model } from '../../models/types.ts';
 import { UsageError } from '../../shared/errors.ts';
@@ -17,7 +16,7 @@ import {
 } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
-import { createDownloads } from '../output/downloads.ts';
+import { withDownloads } from '../output/downloads.ts';
 import { samplesText } from '../output/samples.ts';
 
 const example = `
@@ -46,16 +45,6 @@ export function addGenerateCommand(program: Command): void {
     });
     await withContext(flags, (context) => generate(config, context));
   });
-}
-
-/** Runs what may download, shown as it comes. */
-async function withDownloads<T>(context: Context, open: (access: HubAccess) => Promise<T>): Promise<T> {
-  const downloads = createDownloads(context);
-  try {
-    return await open(downloads.access);
-  } finally {
-    downloads.end();
-  }
 }
 
 /** The prompt that was given, or what comes in at standard input without its last line end. */

@@ -5,7 +5,7 @@ import { UsageError } from '../../shared/errors.ts';
 import { estimateTraining } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, parseNumber } from '../flags.ts';
-import { createDownloads } from '../output/downloads.ts';
+import { withDownloads } from '../output/downloads.ts';
 import { estimateText } from '../output/estimate.ts';
 import { freeFolder, readTrainFile } from './train.ts';
 
@@ -53,21 +53,13 @@ export function addPlanCommand(program: Command): void {
     const config =
       width === undefined ? parseConfig(trainConfigSchema, fields) : parseConfig(trainFields, fields);
     await withContext(flags, async (context) => {
-      const { note, print, style, json, signal } = context;
-      const downloads = createDownloads(context);
-      try {
-        if (style.terminal || json) note(style.format('dim', 'measuring this machine ...'));
-        const estimate = await estimateTraining(config, {
-          folder: flags.out ?? freeFolder(config),
-          grid,
-          width,
-          ...downloads.access,
-          signal,
-        });
-        print(json ? JSON.stringify(estimate) : estimateText(estimate, style));
-      } finally {
-        downloads.end();
-      }
+      const { note, print, style, json } = context;
+      if (style.terminal || json) note(style.format('dim', 'measuring this machine ...'));
+      const folder = flags.out ?? freeFolder(config);
+      const estimate = await withDownloads(context, (access) =>
+        estimateTraining(config, { folder, grid, width, ...access }),
+      );
+      print(json ? JSON.stringify(estimate) : estimateText(estimate, style));
     });
   });
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { readRegistry, searchRegistry, unreadable } from '../../hub/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
-import { createDownloads } from '../output/downloads.ts';
+import { withDownloads } from '../output/downloads.ts';
 import { table } from '../output/table.ts';
 
 /** More than these are counted, not shown. */
@@ -27,8 +27,7 @@ export function addSaesCommand(program: Command): void {
   command.addHelpText('after', example).action(async (words: string[]) => {
     await withContext(command.opts<{ json?: boolean }>(), async (context) => {
       const { print, style, json } = context;
-      const downloads = createDownloads(context);
-      const all = await readRegistry(downloads.access).finally(downloads.end);
+      const all = await withDownloads(context, readRegistry);
       const found = searchRegistry(all, words);
       if (json) return print(JSON.stringify(found));
       if (found.length === 0)

@@ -43,3 +43,16 @@ export function createDownloads({ style, write, note, signal }: Context): {
   };
   return { access, end: () => live.clear() };
 }
+
+/** Runs what may download, shown as it comes; the line is gone when the result is there. */
+export async function withDownloads<T>(
+  context: Context,
+  action: (access: HubAccess) => Promise<T>,
+): Promise<T> {
+  const downloads = createDownloads(context);
+  try {
+    return await action(downloads.access);
+  } finally {
+    downloads.end();
+  }
+}
