@@ -95,6 +95,55 @@ describe('good input', () => {
     expect(chat.status).toBe(1);
   }, 60_000);
 
+  it('options of sampling, steering and evaluation change what they say', async () => {
+    const writes = async (...args: string[]): Promise<Record<string, string>> => {
+      const common = ['--prompt', 'the river', '--max-tokens', '12', '--json'];
+      const { status, stdout, stderr } = await saekit(['generate', ...common, ...args]);
+      expect(status, stderr).toBe(0);
+      return JSON.parse(stdout) as Record<string, string>;
+    };
+    const sampled = (...args: string[]) => writes('--model', model, '--temperature', '5', ...args);
+    const { text: greedy } = await writes('--model', model, '--temperature', '0');
+    const { text: free } = await sampled();
+    expect(free).not.toBe(greedy);
+    expect((await sampled('--seed', '1')).text).not.toBe(free);
+    for (const [flag, value] of [
+      ['--top-k', '1'],
+      ['--min-p', '1'],
+    ] as const)
+      expect((await sampled(flag, value)).text, flag).toBe(greedy);
+
+    const out = newFolder();
+    expect((await saekit(small(out, 4))).status).toBe(0);
+    const none = await writes('--sae', out, '--latent', '3', '--strength', '0');
+    expect([none.steered, none.random]).toEqual([none.without, none.without]);
+    const much = await writes('--sae', out, '--latent', '3', '--strength', '200');
+    expect(much.without).toBe(none.without);
+    expect(much.steered).not.toBe(none.steered);
+
+    const measured = async (...args: string[]) => {
+      const { status, stdout, stderr } = await saekit([
+        'eval',
+        out,
+        '--max-tokens',
+        '400',
+        '--json',
+        ...args,
+      ]);
+      expect(status, stderr).toBe(0);
+      const cards = existsSync(join(out, 'features/cards.json'))
+        ? (JSON.parse(readFileSync(join(out, 'features/cards.json'), 'utf8')) as { cards: unknown[] }).cards
+            .length
+        : 0;
+      return { ...(JSON.parse(stdout) as { rows: number; ceTokens: number; klTokens: number }), cards };
+    };
+    const all = await measured('--features', '5');
+    expect(all).toMatchObject({ cards: 5, klTokens: all.ceTokens });
+    const few = await measured('--features', '2', '--ce-tokens', '1', '--kl-tokens', '0');
+    expect(few).toMatchObject({ rows: all.rows, cards: 2, klTokens: 0 });
+    expect(few.ceTokens).toBeLessThan(all.ceTokens);
+  }, 120_000);
+
   it('prints one JSON value with --json, and everything else on standard error', async () => {
     const { status, stdout, stderr } = await saekit([...small(newFolder(), 4), '--json']);
     expect(status).toBe(0);

@@ -332,7 +332,7 @@ export const evalConfigSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .optional()
-    .describe('Text or JSONL files; their held-out part is measured. Default: those of the run.'),
+    .describe('Files or data sets as of train; their held-out part is measured. Default: those of the run.'),
   heldout: z
     .array(z.string())
     .min(1)
