@@ -1,4 +1,4 @@
-import { axpy, dot, horizontalSum } from './simd';
+import { addFour, axpy, dot, fourDots, lanes } from './simd';
 
 // Gradients of penalised variants: from dL/dz of an entry, through its activation function, to pre and to the latent's own scalars.
 // With e the residual, dL/dxhat = -g e, and c the weight of the penalty:
@@ -141,40 +141,13 @@ function latentGradient(
     const v1 = load<f32>(at, 4);
     const v2 = load<f32>(at, 8);
     const v3 = load<f32>(at, 12);
-    const z0 = f32x4.splat(-g * decoded(v0));
-    const z1 = f32x4.splat(-g * decoded(v1));
-    const z2 = f32x4.splat(-g * decoded(v2));
-    const z3 = f32x4.splat(-g * decoded(v3));
-    let dot0 = f32x4.splat(0);
-    let dot1 = f32x4.splat(0);
-    let dot2 = f32x4.splat(0);
-    let dot3 = f32x4.splat(0);
-    for (let p: usize = 0; p < bytes; p += 16) {
-      const w = v128.load(wDec + p);
-      const e0 = v128.load(error + row0 + p);
-      const e1 = v128.load(error + row1 + p);
-      const e2 = v128.load(error + row2 + p);
-      const e3 = v128.load(error + row3 + p);
-      dot0 = f32x4.add(dot0, f32x4.mul(e0, w));
-      dot1 = f32x4.add(dot1, f32x4.mul(e1, w));
-      dot2 = f32x4.add(dot2, f32x4.mul(e2, w));
-      dot3 = f32x4.add(dot3, f32x4.mul(e3, w));
-      const step = f32x4.add(
-        f32x4.add(f32x4.mul(z0, e0), f32x4.mul(z1, e1)), f32x4.add(f32x4.mul(z2, e2), f32x4.mul(z3, e3)),
-      );
-      v128.store(gDec + p, f32x4.add(v128.load(gDec + p), step));
-    }
-    const d0 = f32x4.splat(through(v0, -g * horizontalSum(dot0), two ? -g * dot(error2 + row0, wDec, D) : 0));
-    const d1 = f32x4.splat(through(v1, -g * horizontalSum(dot1), two ? -g * dot(error2 + row1, wDec, D) : 0));
-    const d2 = f32x4.splat(through(v2, -g * horizontalSum(dot2), two ? -g * dot(error2 + row2, wDec, D) : 0));
-    const d3 = f32x4.splat(through(v3, -g * horizontalSum(dot3), two ? -g * dot(error2 + row3, wDec, D) : 0));
-    for (let p: usize = 0; p < bytes; p += 16) {
-      const step = f32x4.add(
-        f32x4.add(f32x4.mul(d0, v128.load(x + row0 + p)), f32x4.mul(d1, v128.load(x + row1 + p))),
-        f32x4.add(f32x4.mul(d2, v128.load(x + row2 + p)), f32x4.mul(d3, v128.load(x + row3 + p))),
-      );
-      v128.store(gEnc + p, f32x4.add(v128.load(gEnc + p), step));
-    }
+    const z = lanes(-g * decoded(v0), -g * decoded(v1), -g * decoded(v2), -g * decoded(v3));
+    const dots = fourDots(z, error + row0, error + row1, error + row2, error + row3, wDec, gDec, bytes);
+    const d0 = through(v0, -g * f32x4.extract_lane(dots, 0), two ? -g * dot(error2 + row0, wDec, D) : 0);
+    const d1 = through(v1, -g * f32x4.extract_lane(dots, 1), two ? -g * dot(error2 + row1, wDec, D) : 0);
+    const d2 = through(v2, -g * f32x4.extract_lane(dots, 2), two ? -g * dot(error2 + row2, wDec, D) : 0);
+    const d3 = through(v3, -g * f32x4.extract_lane(dots, 3), two ? -g * dot(error2 + row3, wDec, D) : 0);
+    addFour(lanes(d0, d1, d2, d3), x + row0, x + row1, x + row2, x + row3, gEnc, bytes);
   }
   for (; j < last; j++) {
     const row = <usize>load<u32>(rows + (<usize>j << 2)) * bytes;

@@ -1,4 +1,4 @@
-import { axpy, dot, horizontalSum } from './simd';
+import { addFour, axpy, dot, fourDots, horizontalSum } from './simd';
 
 // Backward and Adam of one latent at a time, so that its gradient rows never leave the first-level cache.
 //
@@ -119,45 +119,10 @@ function gradient(
     const row2 = <usize>load<u32>(r, 8) * bytes;
     const row3 = <usize>load<u32>(r, 12) * bytes;
     const z = f32x4.mul(f32x4.splat(-g), v128.load(values + (<usize>j << 2)));
-    const z0 = f32x4.splat(f32x4.extract_lane(z, 0));
-    const z1 = f32x4.splat(f32x4.extract_lane(z, 1));
-    const z2 = f32x4.splat(f32x4.extract_lane(z, 2));
-    const z3 = f32x4.splat(f32x4.extract_lane(z, 3));
-    let dot0 = f32x4.splat(0);
-    let dot1 = f32x4.splat(0);
-    let dot2 = f32x4.splat(0);
-    let dot3 = f32x4.splat(0);
-    for (let p: usize = 0; p < bytes; p += 16) {
-      const w = v128.load(wDec + p);
-      const e0 = v128.load(error + row0 + p);
-      const e1 = v128.load(error + row1 + p);
-      const e2 = v128.load(error + row2 + p);
-      const e3 = v128.load(error + row3 + p);
-      dot0 = f32x4.add(dot0, f32x4.mul(e0, w));
-      dot1 = f32x4.add(dot1, f32x4.mul(e1, w));
-      dot2 = f32x4.add(dot2, f32x4.mul(e2, w));
-      dot3 = f32x4.add(dot3, f32x4.mul(e3, w));
-      const step = f32x4.add(
-        f32x4.add(f32x4.mul(z0, e0), f32x4.mul(z1, e1)), f32x4.add(f32x4.mul(z2, e2), f32x4.mul(z3, e3)),
-      );
-      v128.store(gDec + p, f32x4.add(v128.load(gDec + p), step));
-    }
-    const d0 = -g * horizontalSum(dot0);
-    const d1 = -g * horizontalSum(dot1);
-    const d2 = -g * horizontalSum(dot2);
-    const d3 = -g * horizontalSum(dot3);
-    sum += (d0 + d1) + (d2 + d3);
-    const v0 = f32x4.splat(d0);
-    const v1 = f32x4.splat(d1);
-    const v2 = f32x4.splat(d2);
-    const v3 = f32x4.splat(d3);
-    for (let p: usize = 0; p < bytes; p += 16) {
-      const step = f32x4.add(
-        f32x4.add(f32x4.mul(v0, v128.load(x + row0 + p)), f32x4.mul(v1, v128.load(x + row1 + p))),
-        f32x4.add(f32x4.mul(v2, v128.load(x + row2 + p)), f32x4.mul(v3, v128.load(x + row3 + p))),
-      );
-      v128.store(gEnc + p, f32x4.add(v128.load(gEnc + p), step));
-    }
+    const dots = fourDots(z, error + row0, error + row1, error + row2, error + row3, wDec, gDec, bytes);
+    const d = f32x4.mul(f32x4.splat(-g), dots);
+    sum += horizontalSum(d);
+    addFour(d, x + row0, x + row1, x + row2, x + row3, gEnc, bytes);
   }
   for (; j < last; j++) {
     const row = <usize>load<u32>(rows + (<usize>j << 2)) * bytes;
