@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
+import { batches, smallTraining as small } from '../../test/support/training.ts';
 import { readSafetensors } from '../formats/index.ts';
 import { openFile } from '../platform/node.ts';
 import { createEncoder, decode } from '../sae/index.ts';
 import type { Sae, SaeConfig } from '../sae/types.ts';
-import { createRng } from '../shared/rng.ts';
 import { geometricMedian, randomStart } from './init.ts';
 import { createTrainer, TrainingDiverged } from './trainer.ts';
 import type { StepMetrics, Trainer, TrainerConfig } from './types.ts';
@@ -152,43 +152,6 @@ it('the geometric median of a right triangle is its Fermat point', () => {
   expect(a).toBeCloseTo((3 - Math.sqrt(3)) / 6, 3);
   expect(b).toBeCloseTo((3 - Math.sqrt(3)) / 6, 3);
 });
-
-const small: TrainerConfig = {
-  D: 22, // not a multiple of 4: rows are padded
-  F: 64,
-  K: 4,
-  B: 96,
-  totalSteps: 200,
-  lr: 3e-3,
-  warmupSteps: 10,
-  decaySteps: 40,
-  adam: { beta1: 0.9, beta2: 0.999, eps: 6.25e-10 },
-  auxk: 6,
-  auxkCoefficient: 1 / 32,
-  deadSteps: 3,
-  freeze: 'none',
-  seed: 5,
-  shards: 8,
-  workers: 0,
-};
-
-/** Sparse combinations of 40 directions, the first often, the last rarely. */
-function batches(config: TrainerConfig, n: number, count = 40): Float32Array[] {
-  const rng = createRng(1);
-  const features = Array.from({ length: count }, () =>
-    Float32Array.from({ length: config.D }, () => rng.normal()),
-  );
-  return Array.from({ length: n }, () => {
-    const x = new Float32Array(config.B * config.D);
-    for (let b = 0; b < config.B; b++)
-      for (let k = 0; k < 3; k++) {
-        const feature = features[Math.floor(count * rng.uniform() ** 2)]!;
-        const size = 0.5 + rng.uniform();
-        for (let d = 0; d < config.D; d++) x[b * config.D + d]! += size * feature[d]!;
-      }
-    return x;
-  });
-}
 
 /** FVU of an SAE over whole batches, by its own encoder and decoder. */
 async function unexplained(sae: Sae, data: readonly Float32Array[]): Promise<number> {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import '../../platform/node.ts';
+import { batches, smallTraining } from '../../../test/support/training.ts';
 import { pointer as at, createArena } from '../../kernels/arena.ts';
 import { createKernels } from '../../kernels/kernels.ts';
 import { topK } from '../../kernels/reference.ts';
@@ -8,43 +9,8 @@ import { createRng } from '../../shared/rng.ts';
 import { createTrainer } from '../trainer.ts';
 import type { StepMetrics, TrainerConfig } from '../types.ts';
 
-const small: TrainerConfig = {
-  D: 22, // not a multiple of 4: rows are padded
-  F: 64,
-  K: 6,
-  B: 96,
-  totalSteps: 200,
-  lr: 3e-3,
-  warmupSteps: 10,
-  decaySteps: 40,
-  adam: { beta1: 0.9, beta2: 0.999, eps: 6.25e-10 },
-  auxk: 6,
-  auxkCoefficient: 1 / 32,
-  deadSteps: 3,
-  freeze: 'none',
-  seed: 5,
-  shards: 8,
-  workers: 0,
-};
+const small: TrainerConfig = { ...smallTraining, K: 6 };
 const sparsity = { coefficient: 0.3, l0: 6, warmupSteps: 0 };
-
-/** Sparse combinations of 40 directions, the first often, the last rarely. */
-function batches(config: TrainerConfig, n: number): Float32Array[] {
-  const rng = createRng(1);
-  const features = Array.from({ length: 40 }, () =>
-    Float32Array.from({ length: config.D }, () => rng.normal()),
-  );
-  return Array.from({ length: n }, () => {
-    const x = new Float32Array(config.B * config.D);
-    for (let b = 0; b < config.B; b++)
-      for (let k = 0; k < 3; k++) {
-        const feature = features[Math.floor(40 * rng.uniform() ** 2)]!;
-        const size = 0.5 + rng.uniform();
-        for (let d = 0; d < config.D; d++) x[b * config.D + d]! += size * feature[d]!;
-      }
-    return x;
-  });
-}
 
 type State = Map<string, ArrayLike<number>>;
 
