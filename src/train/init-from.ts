@@ -23,7 +23,7 @@ export function checkStart(
 ): asserts from is Sae<'topk'> {
   if (!isPlainTopK(from))
     throw new Error(
-      `The SAE to start from is ${describeSae(from.config)}; training goes on with TopK SAEs that read x - b_dec and nothing more.`,
+      `The SAE to start from is ${describeSae(from.config)}${from.W_skip ? ' with a skip connection' : ''}; training goes on with TopK SAEs that read x - b_dec and nothing more.`,
     );
   for (const letter of ['D', 'F', 'K'] as const)
     if (from.config[letter] !== config[letter])
@@ -40,14 +40,15 @@ export function checkStart(
 
 /** What this trainer makes, and nothing that it would leave out. */
 const isPlainTopK = (sae: Sae): sae is Sae<'topk'> => {
-  const { config, b_token } = sae;
+  const { config, b_token, W_skip } = sae;
   return (
     config.architecture === 'topk' &&
     !config.signed &&
     config.Dout === undefined &&
     config.inputNorm === undefined &&
     config.subtractDecoderBias !== false &&
-    b_token === undefined
+    b_token === undefined &&
+    W_skip === undefined
   );
 };
 
