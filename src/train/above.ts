@@ -11,7 +11,8 @@ import { pointer as at } from '../kernels/arena.ts';
 import type { Competitors } from './auxk.ts';
 import { chunkRows, momentsOf } from './constants.ts';
 import { coefficientAt, holdL0, powerAt } from './control.ts';
-import { total } from './reconstruct.ts';
+import { byLatent } from './lists.ts';
+import { residual, total } from './reconstruct.ts';
 import type { StepContext } from './step.ts';
 import { eachOwnTile, eachTile, ownShards } from './tiles.ts';
 import { accumulateAux, adamScales, updateBias, updateShard } from './update.ts';
@@ -39,8 +40,8 @@ export async function forwardAbove(
   { toLoss, step, competitors }: StepInput,
   above: Above,
 ): Promise<Forward> {
-  const { group, comm, config } = context;
-  const { kernels, D, own } = group;
+  const { group, config } = context;
+  const { kernels, own } = group;
   const { B } = config;
   const power = powerAt(config, step);
   prepare(context, above);
@@ -62,15 +63,10 @@ export async function forwardAbove(
       decode(context, group.rowValue, group.gateError, from, to);
     } else decode(context, group.rowValue, group.partial, from, to);
   }
-  if (group.whole) byLatent(context, B, own);
+  if (group.whole) byLatent(group, B, own);
 
-  const residual = (sum: Float32Array, error: Float32Array): number => {
-    comm.allReduceSum('partial', sum, sum);
-    kernels.rowError(at(group.x), at(sum), at(error), at(group.squared), B, D);
-    return total(group.squared);
-  };
-  const gateError = above.gate ? residual(group.gateError, group.gateError) : 0;
-  const squaredError = residual(group.partial, group.error);
+  const gateError = above.gate ? residual(context, group.gateError, group.gateError) : 0;
+  const squaredError = residual(context, group.partial, group.error);
   const excess = sumOverShards(context, sums.excess);
   const active = sumOverShards(context, countsOf(context));
   const penalty =
@@ -103,7 +99,7 @@ export async function backwardAbove(context: StepContext, input: BackwardInput, 
       if (!group.whole) {
         await list(context, { from, to }, [s], { again: true });
         orderByRow(context, to - from, s, 1);
-        byLatent(context, to - from, 1);
+        byLatent(group, to - from, 1);
       }
       const rows = from * D * 4;
       // biome-ignore format: grouped as in the kernel
@@ -118,8 +114,8 @@ export async function backwardAbove(context: StepContext, input: BackwardInput, 
     group.auxSums.set(group.scalarSums.subarray(0, shardLatents), auxColumns);
     if (above.gate) group.biasSums.set(group.scalarSums.subarray(shardLatents, 2 * shardLatents), auxColumns);
     updateShard(context, s, { ...input, g }, [{ start, end, error: at(group.error) }]);
-    balance.gradient[s] = sumOf(group.scalarSums.subarray(4 * shardLatents, 5 * shardLatents));
-    balance.weight[s] = sumOf(group.scalarSums.subarray(5 * shardLatents));
+    balance.gradient[s] = total(group.scalarSums.subarray(4 * shardLatents, 5 * shardLatents));
+    balance.weight[s] = total(group.scalarSums.subarray(5 * shardLatents));
     if (config.freeze === 'encoder') continue;
     for (const [n, name] of above.scalars.entries()) {
       const first = above.gate ? n + 2 : n + 1;
@@ -208,14 +204,6 @@ function orderByRow({ group }: StepContext, rows: number, first: number, S: numb
   );
 }
 
-function byLatent({ group }: StepContext, rows: number, S: number): void {
-  // biome-ignore format: grouped as in the kernel
-  group.kernels.transposeEntries(
-    at(group.rowStart), at(group.rowLatent), at(group.rowValue), rows, S, group.F, at(group.latentStart),
-    at(group.cursor), at(group.latentRow), at(group.latentValue),
-  );
-}
-
 /** Rows [from, to) of `out` = this rank's values W_dec. */
 function decode({ group }: StepContext, values: Float32Array, out: Float32Array, from: number, to: number) {
   const { kernels, D, own } = group;
@@ -246,8 +234,6 @@ function addSums(
   }
 }
 
-const sumOf = (values: Float32Array): number => values.reduce((a, b) => a + b, 0);
-
 /** Active entries of every own shard. */
 function countsOf({ group: { firedNow, own, shardLatents } }: StepContext): Float64Array {
   const counts = new Float64Array(own);
@@ -259,5 +245,5 @@ function countsOf({ group: { firedNow, own, shardLatents } }: StepContext): Floa
 function sumOverShards({ comm }: StepContext, mine: Float64Array): number {
   const all = new Float32Array(comm.size * mine.length);
   comm.allGather('shardSums', Float32Array.from(mine), all);
-  return total(Float64Array.from(all));
+  return total(all);
 }

@@ -1,17 +1,47 @@
 import { pointer as at } from '../kernels/arena.ts';
+import type { Group } from './group.ts';
 import type { StepContext } from './step.ts';
 
-/** e = x - z W_dec from the entries by row, summed over all shards in their tree; returns sum |e|^2. */
-export function reconstruct({ group, comm, config: { B } }: StepContext): number {
-  const { kernels, D, own } = group;
+/** A sparse code by row, and the place of what it leaves. */
+type Code = {
+  readonly start: Int32Array;
+  readonly latents: Int32Array;
+  readonly values: Float32Array;
+  readonly error: Float32Array;
+};
+
+const own = ({ rowStart, rowLatent, rowValue, error }: Group): Code => ({
+  start: rowStart,
+  latents: rowLatent,
+  values: rowValue,
+  error,
+});
+
+/** error = x - z W_dec, of the code of the step unless another is named, summed over all shards in their tree; returns sum |error|^2. */
+export function reconstruct(context: StepContext, code: Code = own(context.group)): number {
+  const { group, config } = context;
   // biome-ignore format: grouped as in the kernel
-  kernels.decodeRows(
-    at(group.rowStart), at(group.rowLatent), at(group.rowValue), at(group.weights.W_dec), at(group.leaves),
-    at(group.partial), B, own, D, 1,
+  group.kernels.decodeRows(
+    at(code.start), at(code.latents), at(code.values), at(group.weights.W_dec), at(group.leaves), at(group.partial),
+    config.B, group.own, group.D, 1,
   );
-  comm.allReduceSum('partial', group.partial, group.partial);
-  kernels.rowError(at(group.x), at(group.partial), at(group.error), at(group.squared), B, D);
+  return residual(context, group.partial, code.error);
+}
+
+/** error = x - the sum over ranks of `partial`, which may be the same array; returns sum |error|^2. */
+export function residual(
+  { group, comm, config }: StepContext,
+  partial: Float32Array,
+  error: Float32Array,
+): number {
+  comm.allReduceSum('partial', partial, partial);
+  group.kernels.rowError(at(group.x), at(partial), at(error), at(group.squared), config.B, group.D);
   return total(group.squared);
 }
 
-export const total = (v: Float64Array): number => v.reduce((a, b) => a + b, 0);
+/** In float64, in order. */
+export function total(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum;
+}

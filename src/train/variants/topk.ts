@@ -7,9 +7,8 @@
  *   L    = mseScale mean(e^2)  + mseScale mean(e_4K^2) / 8     with Multi-TopK: e_4K as e, with 4K active latents
  *   dL/dz = -g e . w_dec,  dL/dpre = dL/dz where z > 0          g = 2 mseScale / (B D)
  */
-import { pointer as at } from '../../kernels/arena.ts';
 import { multiTopkWeight } from '../constants.ts';
-import { reconstruct, total } from '../reconstruct.ts';
+import { reconstruct } from '../reconstruct.ts';
 import { selectRows } from '../select-rows.ts';
 import type { StepContext } from '../step.ts';
 import { update } from '../update.ts';
@@ -25,7 +24,7 @@ export const topk: Variant = {
     await selectRows(context, competitors);
     const squaredError = reconstruct(context);
     if (!context.config.multiTopk) return { squaredError, loss: toLoss * squaredError };
-    const wideError = decodeWide(context);
+    const wideError = reconstructWide(context);
     return { squaredError, wideError, loss: toLoss * (squaredError + multiTopkWeight * wideError) };
   },
   async backward(context, { toLoss, auxG, step, competitors }) {
@@ -34,14 +33,12 @@ export const topk: Variant = {
 };
 
 /** Multi-TopK: leaves e_4K = x - z_4K W_dec in wideError; returns sum |e_4K|^2. */
-function decodeWide({ group, comm, config: { B } }: StepContext): number {
-  const { kernels, D, own } = group;
-  // biome-ignore format: grouped as in the kernel
-  kernels.decodeRows(
-    at(group.wideRowStart), at(group.wideRowLatent), at(group.wideRowValue), at(group.weights.W_dec), at(group.leaves),
-    at(group.partial), B, own, D, 1,
-  );
-  comm.allReduceSum('partial', group.partial, group.partial);
-  kernels.rowError(at(group.x), at(group.partial), at(group.wideError), at(group.squared), B, D);
-  return total(group.squared);
+function reconstructWide(context: StepContext): number {
+  const {
+    wideRowStart: start,
+    wideRowLatent: latents,
+    wideRowValue: values,
+    wideError: error,
+  } = context.group;
+  return reconstruct(context, { start, latents, values, error });
 }
