@@ -12,7 +12,7 @@ import { createRng } from '../shared/rng.ts';
 import { activePerRow, describeSae } from './check.ts';
 import { decode } from './decode.ts';
 import { encode } from './encode.ts';
-import { rowNorms } from './formats/format.ts';
+import { rowNorms } from './formats/fold.ts';
 import type { Sae } from './types.ts';
 
 export type RecordedNumbers = { readonly l0?: number; readonly fvu?: number };

@@ -8,6 +8,7 @@
  * So s xhat(x) is what the trainer computes from s x. Adam starts at zero.
  */
 import { describeSae } from '../sae/check.ts';
+import { rowNorms } from '../sae/formats/fold.ts';
 import type { Sae } from '../sae/types.ts';
 import { scalesOf } from './init.ts';
 import type { Scales } from './step.ts';
@@ -30,7 +31,7 @@ export function checkStart(
       throw new Error(
         `The SAE to start from has ${meaning[letter]} ${letter} = ${from.config[letter]}, this run has ${config[letter]}. ${remedy[letter](from.config[letter])}`,
       );
-  const norms = rowNorms(from.W_dec, config.D);
+  const norms = rowNorms(from.W_dec, config.F);
   const bad = norms.findIndex((norm) => !(Math.abs(norm - 1) <= normTolerance));
   if (bad >= 0)
     throw new Error(
@@ -72,15 +73,9 @@ const remedy = {
   K: (found: number) => `Use --k ${found}.`,
 };
 
-function rowNorms(W: Float32Array, D: number): Float64Array {
-  const norms = new Float64Array(W.length / D);
-  for (let j = 0; j < W.length; j++) norms[Math.floor(j / D)]! += W[j]! ** 2;
-  return norms.map(Math.sqrt);
-}
-
 /** W [F,D]: every row to unit norm. */
 export function normaliseRowsInPlace(W: Float32Array, D: number): void {
-  const norms = rowNorms(W, D);
+  const norms = rowNorms(W, W.length / D);
   for (let j = 0; j < W.length; j++) W[j]! /= norms[Math.floor(j / D)]!;
 }
 

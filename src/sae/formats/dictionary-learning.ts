@@ -149,7 +149,8 @@ async function read(files: SaeFiles): Promise<Plan> {
     );
   const F = countOf((arrays.b_enc as Slot).tensor.shape);
   const D = countOf((arrays.b_dec as Slot).tensor.shape);
-  if (kind === 'JumpReluAutoEncoder' || kind === 'MatryoshkaBatchTopKSAE') refuseSquareUnlessSaid();
+  const byShape = kind === 'JumpReluAutoEncoder' || kind === 'MatryoshkaBatchTopKSAE';
+  if (byShape && typeof said !== 'string') refuseSquare(D, F, '[D,F]', where);
   const config = { ...special, D, F, metadata } as SaeConfig;
   if (typeof trainer.norm_factor === 'number')
     notes.push(
@@ -160,9 +161,6 @@ async function read(files: SaeFiles): Promise<Plan> {
   function rowForm(): Partial<Record<ArrayName, Slot>> {
     matrixShape(tensors.take('W_enc'), where);
     return { W_enc: slot('W_enc', true), b_enc: slot('b_enc'), W_dec: slot('W_dec'), b_dec: slot('b_dec') };
-  }
-  function refuseSquareUnlessSaid(): void {
-    if (typeof said !== 'string') refuseSquare(D, F, '[D,F]', where);
   }
   /** BatchTopK and TopK have the same tensors: only the config tells them apart. */
   function topKClass(): string {

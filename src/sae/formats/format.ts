@@ -58,6 +58,13 @@ export type Format = {
   write?(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Promise<void>;
 };
 
+/** Whether a folder holds both of these files; or a file was named, which is the weights. */
+export async function hasPair({ folder, file }: SaeFiles, config: string, weights: string): Promise<boolean> {
+  return (
+    (file === undefined || file === weights) && (await folder.has(config)) && (await folder.has(weights))
+  );
+}
+
 /** Settings of a JSON file, each checked as it is taken; what is left at the end is refused. */
 export function settings(json: Readonly<Record<string, unknown>>, where: string) {
   const taken = new Set<string>();
@@ -150,10 +157,10 @@ export async function scalar(tensor: NamedTensor, where: string): Promise<number
 }
 
 /**
- * D and F of an encoder and decoder whose shapes alone tell how they lie.
+ * Of an encoder and decoder whose shapes alone tell how they lie.
  *
  * @param layout how the format lays W_enc out
- * @throws when the other way round would fit as well and nothing else tells
+ * @throws when D and F are equal, so that the other way round would fit as well
  */
 export function refuseSquare(D: number, F: number, layout: string, where: string): void {
   if (D === F)
@@ -208,23 +215,4 @@ export async function loadPlan(plan: Plan, where: string, signal?: AbortSignal):
   }
   plan.fold?.(arrays as Arrays);
   return { config: plan.config, ...(arrays as Arrays) };
-}
-
-/** Folds a factor s on the input, x' = s x, into the weights: W_enc s, and the output back by 1 / s: W_dec / s, b_dec / s. */
-export function foldInputScale(s: number) {
-  return ({ W_enc, W_dec, b_dec }: Arrays): void => {
-    for (let i = 0; i < W_enc.length; i++) W_enc[i]! *= s;
-    for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= s;
-    for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= s;
-  };
-}
-
-/** Euclidean length of each row of W [F,D]. */
-export function rowNorms(W: Float32Array, F: number): Float64Array {
-  const D = W.length / F;
-  return Float64Array.from({ length: F }, (_, f) => {
-    let square = 0;
-    for (let i = f * D; i < (f + 1) * D; i++) square += W[i]! ** 2;
-    return Math.sqrt(square);
-  });
 }

@@ -9,6 +9,7 @@
  */
 import type { SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
+import { foldScales } from './fold.ts';
 import { type Format, type Plan, type SaeFiles, settings, tensorsOf } from './format.ts';
 
 const HYPERPARAMS = 'hyperparams.json';
@@ -53,13 +54,6 @@ async function read(files: SaeFiles): Promise<Plan> {
       `The scale ${scale.toPrecision(6)} of the data set's activations is folded into weights and threshold. Whether the threshold takes it is settled only by activations: expect an L0 of about 50.`,
     ],
   };
-}
-
-/** x' = s x in, xhat = xhat' / back out. */
-function foldScales({ W_enc, W_dec, b_dec }: Arrays, scale: number, back: number): void {
-  for (let i = 0; i < W_enc.length; i++) W_enc[i]! *= scale;
-  for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= back;
-  for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= back;
 }
 
 export const llamaScope: Format = {

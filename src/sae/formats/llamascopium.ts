@@ -7,10 +7,11 @@
  */
 import type { SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
+import { foldDecoderNorms, foldScales, rowNorms } from './fold.ts';
 import {
   type Format,
+  hasPair,
   type Plan,
-  rowNorms,
   type SaeFiles,
   type Slot,
   scalar,
@@ -80,8 +81,11 @@ async function read(files: SaeFiles): Promise<Plan> {
   return {
     config,
     arrays,
-    fold: (all) =>
-      fold(all, { F, scale, back, byDecoder: byDecoder && act !== 'relu', rank: act === 'topk' }),
+    fold(all) {
+      if (byDecoder && act === 'topk') foldDecoderNorms(all, F);
+      if (byDecoder && act === 'jumprelu') foldNormsIntoThreshold(all, F);
+      foldScales(all, scale, back);
+    },
     notes: [
       ...(norm === 'dataset-wise'
         ? [`The scale ${scale.toPrecision(6)} of the data set's activations is folded into the weights.`]
@@ -93,42 +97,14 @@ async function read(files: SaeFiles): Promise<Plan> {
   };
 }
 
-function fold(
-  { W_enc, b_enc, W_dec, b_dec, threshold }: Arrays,
-  {
-    F,
-    scale,
-    back,
-    byDecoder,
-    rank,
-  }: { F: number; scale: number; back: number; byDecoder: boolean; rank: boolean },
-): void {
-  const [D, Dout] = [W_enc.length / F, W_dec.length / F];
-  if (byDecoder)
-    for (const [f, length] of rowNorms(W_dec, F).entries()) {
-      if (length === 0) continue;
-      if (threshold) threshold[f]! /= length;
-      if (!rank) continue;
-      b_enc[f]! *= length;
-      for (let i = f * D; i < (f + 1) * D; i++) W_enc[i]! *= length;
-      for (let i = f * Dout; i < (f + 1) * Dout; i++) W_dec[i]! /= length;
-    }
-  for (let i = 0; i < W_enc.length; i++) W_enc[i]! *= scale;
-  for (let i = 0; i < W_dec.length; i++) W_dec[i]! /= back;
-  for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= back;
+/** pre |W_D row| > threshold is pre > threshold / |W_D row|. Zero rows stay. */
+function foldNormsIntoThreshold({ W_dec, threshold }: Arrays, F: number): void {
+  for (const [f, norm] of rowNorms(W_dec, F).entries()) if (norm > 0) threshold![f]! /= norm;
 }
 
 export const llamascopium: Format = {
   title: 'Llamascopium',
-  async matches(files) {
-    const { folder, file } = files;
-    if (
-      (file !== undefined && file !== WEIGHTS) ||
-      !(await folder.has(CONFIG)) ||
-      !(await folder.has(WEIGHTS))
-    )
-      return false;
-    return (await files.tensors(WEIGHTS)).tensors.has('W_E');
-  },
+  matches: async (files) =>
+    (await hasPair(files, CONFIG, WEIGHTS)) && (await files.tensors(WEIGHTS)).tensors.has('W_E'),
   read,
 };

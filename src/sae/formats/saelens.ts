@@ -13,11 +13,11 @@ import { describeSae, outputWidth } from '../check.ts';
 import type { InputNorm, Sae, SaeConfig } from '../types.ts';
 import type { Architecture } from '../variants/registry.ts';
 import type { Arrays } from '../variants/variant.ts';
+import { foldDecoderNorms, foldScales } from './fold.ts';
 import {
   type Format,
-  foldInputScale,
+  hasPair,
   type Plan,
-  rowNorms,
   type SaeFiles,
   type Slot,
   scalar,
@@ -218,7 +218,7 @@ async function read(files: SaeFiles): Promise<Plan> {
     const scaler = await files.json('activation_scaler.json');
     const factor = scaler?.scaling_factor;
     if (typeof factor === 'number' && factor > 0) {
-      folds.push(foldInputScale(factor));
+      folds.push((arrays) => foldScales(arrays, factor));
       notes.push(`The input scale ${factor} of activation_scaler.json is folded into the weights.`);
     } else
       notes.push(
@@ -229,7 +229,7 @@ async function read(files: SaeFiles): Promise<Plan> {
   const reshape = cfg.oneOf('reshape_activations', ['none', 'hook_z'], 'none');
 
   if (cfg.flag('rescale_acts_by_decoder_norm', false)) {
-    folds.push((arrays) => foldDecoderNorm(arrays, F));
+    folds.push((arrays) => foldDecoderNorms(arrays, F));
     notes.push('Decoder norms are folded into the encoder: latents are in units of what they write.');
   }
   if (tensors.has('scaling_factor')) {
@@ -291,16 +291,6 @@ async function read(files: SaeFiles): Promise<Plan> {
         cfg.ignore('k');
         return { ...shared, architecture: kind!.architecture as 'relu' };
     }
-  }
-}
-
-/** Folds |W_dec| into the encoder and makes decoder rows unit length: same TopK, same output. Zero rows stay. */
-function foldDecoderNorm({ W_enc, b_enc, W_dec }: Arrays, F: number): void {
-  const [D, Dout] = [W_enc.length / F, W_dec.length / F];
-  for (const [f, norm] of rowNorms(W_dec, F).entries()) {
-    b_enc[f]! *= norm;
-    for (let i = f * D; i < (f + 1) * D; i++) W_enc[i]! *= norm;
-    if (norm > 0) for (let i = f * Dout; i < (f + 1) * Dout; i++) W_dec[i]! /= norm;
   }
 }
 
@@ -399,10 +389,7 @@ async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Prom
 
 export const saelens: Format = {
   title: 'SAELens',
-  matches: async ({ folder, file }) =>
-    (file === undefined || file === WEIGHTS_FILE) &&
-    (await folder.has(CFG_FILE)) &&
-    (await folder.has(WEIGHTS_FILE)),
+  matches: (files) => hasPair(files, CFG_FILE, WEIGHTS_FILE),
   read,
   write,
 };

@@ -10,7 +10,7 @@ import { writeSafetensors } from '../../formats/index.ts';
 import type { FolderWriter } from '../../store/types.ts';
 import { describeSae } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
-import { type Format, type Plan, type SaeFiles, settings, tensorsOf } from './format.ts';
+import { type Format, hasPair, type Plan, type SaeFiles, settings, tensorsOf } from './format.ts';
 import { checkFinite, jsonBytes } from './write.ts';
 
 const CFG_FILE = 'cfg.json';
@@ -108,10 +108,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
 
 export const sparsify: Format = {
   title: 'sparsify',
-  matches: async ({ folder, file }) =>
-    (file === undefined || file === WEIGHTS_FILE) &&
-    (await folder.has(CFG_FILE)) &&
-    (await folder.has(WEIGHTS_FILE)),
+  matches: (files) => hasPair(files, CFG_FILE, WEIGHTS_FILE),
   read,
   write,
 };
