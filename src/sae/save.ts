@@ -5,7 +5,7 @@ import type { Format } from './formats/format.ts';
 import { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 import type { Sae } from './types.ts';
 
-export { CFG_FILE, WEIGHTS_FILE } from './formats/saelens.ts';
+export { CFG_FILE, WEIGHTS_FILE } from './formats/saelens-write.ts';
 
 export type SaveOptions = { readonly format?: FormatName; readonly signal?: AbortSignal };
 

@@ -1,13 +1,7 @@
 /** Zip archives of stored entries; and .npz of float32 arrays as np.savez writes them, each entry a .npy of version 1. */
 import { crc32 } from '../../formats/index.ts';
 import type { FolderWriter } from '../../store/types.ts';
-import { bytesOf } from './write.ts';
-
-export type NpzArray = {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-};
+import { bytesOf, type NamedArray } from './write.ts';
 
 /** 93 "NUMPY" 1 0 n {'descr': …}, padded so that the data begins at a multiple of 64. */
 function npyHead(shape: readonly number[]): Uint8Array {
@@ -96,7 +90,7 @@ export async function writeZip(
 }
 
 /** @throws as `writeZip` */
-export const writeNpz = (folder: FolderWriter, file: string, arrays: readonly NpzArray[]): Promise<void> =>
+export const writeNpz = (folder: FolderWriter, file: string, arrays: readonly NamedArray[]): Promise<void> =>
   writeZip(
     folder,
     file,

@@ -8,9 +8,7 @@
  *     scaling_factor [F], of fine-tuning:  z = ReLU(pre) s                                             taken when all are 1
  */
 import { readNumbers } from '../../formats/index.ts';
-import type { FolderWriter } from '../../store/types.ts';
-import { describeSae, outputWidth } from '../check.ts';
-import type { InputNorm, Sae, SaeConfig } from '../types.ts';
+import type { InputNorm, SaeConfig } from '../types.ts';
 import type { Architecture } from '../variants/registry.ts';
 import type { Arrays } from '../variants/variant.ts';
 import { foldDecoderNorms, foldScales } from './fold.ts';
@@ -24,20 +22,8 @@ import {
   settings,
   tensorsOf,
 } from './format.ts';
-import {
-  bytesOf,
-  checkFinite,
-  jsonBytes,
-  type NamedArray,
-  safetensorsHeader,
-  transposedBlocks,
-} from './write.ts';
-
-export const CFG_FILE = 'cfg.json';
-export const WEIGHTS_FILE = 'sae_weights.safetensors';
-
-/** SAELens decides by this how to read cfg.json: below 6 it expects other fields. */
-const FORMAT_VERSION = '6.0.0';
+import { modernised } from './saelens-old.ts';
+import { CFG_FILE, type Saekit, WEIGHTS_FILE, write } from './saelens-write.ts';
 
 /** SAELens's name -> ours, and whether it reads one place and writes another. */
 const KINDS: Readonly<Record<string, { architecture: Architecture; transcoder?: true; skip?: true }>> = {
@@ -82,72 +68,6 @@ const OTHER_KEYS = [
     'finetuning_scaling_factor',
   ],
 ];
-
-/** Fields of the flat cfg.json of versions before 6 that say where the SAE comes from. */
-const OLD_METADATA: Readonly<Record<string, string>> = {
-  model_name: 'model_name',
-  hook_name: 'hook_name',
-  hook_point: 'hook_name',
-  hook_head_index: 'hook_head_index',
-  hook_point_head_index: 'hook_head_index',
-  hook_layer: 'hook_layer',
-  context_size: 'context_size',
-  dataset_path: 'dataset_path',
-  prepend_bos: 'prepend_bos',
-  model_from_pretrained_kwargs: 'model_from_pretrained_kwargs',
-  neuronpedia_id: 'neuronpedia_id',
-};
-
-/** The cfg.json of any version in the form of version 6. */
-function modernised(cfg: Record<string, unknown>): Record<string, unknown> {
-  const {
-    activation_fn_str,
-    activation_fn,
-    activation_fn_kwargs,
-    normalize_activations,
-    architecture,
-    ...rest
-  } = cfg;
-  const activation = activation_fn_str ?? activation_fn ?? 'relu';
-  if (!['relu', 'topk'].includes(String(activation)))
-    throw new Error(`activation_fn is ${JSON.stringify(activation)}, expected relu or topk`);
-  const metadata: Record<string, unknown> = {};
-  for (const [key, name] of Object.entries(OLD_METADATA))
-    if (rest[key] !== undefined) metadata[name] ??= rest[key];
-  metadata.prepend_bos ??= true;
-  const hook = String(metadata.hook_name ?? '');
-  const known = [
-    'd_in',
-    'd_sae',
-    'dtype',
-    'device',
-    'apply_b_dec_to_input',
-    'finetuning_scaling_factor',
-    'reshape_activations',
-  ];
-  const kept = Object.fromEntries(
-    known.flatMap((key) => (rest[key] === undefined ? [] : [[key, rest[key]]])),
-  );
-  return {
-    apply_b_dec_to_input: true,
-    reshape_activations: hook.includes('hook_z') ? 'hook_z' : 'none',
-    ...kept,
-    architecture: activation === 'topk' ? 'topk' : (architecture ?? 'standard'),
-    ...(activation === 'topk'
-      ? { k: (activation_fn_kwargs as { k?: unknown } | undefined)?.k ?? rest.k }
-      : {}),
-    normalize_activations:
-      typeof normalize_activations === 'boolean'
-        ? normalize_activations
-          ? 'expected_average_only_in'
-          : 'none'
-        : (normalize_activations ?? 'none'),
-    metadata,
-  };
-}
-
-/** What of a BatchTopK or Matryoshka SAE the JumpReLU file has no field for; in its metadata. */
-type Saekit = { readonly k: number; readonly threshold: number; readonly prefixes?: readonly number[] };
 
 async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
@@ -292,99 +212,6 @@ async function read(files: SaeFiles): Promise<Plan> {
         return { ...shared, architecture: kind!.architecture as 'relu' };
     }
   }
-}
-
-const NAMES: Readonly<Record<Architecture, readonly [plain: string, transcoder?: string, skip?: string]>> = {
-  relu: ['standard', 'transcoder', 'skip_transcoder'],
-  gated: ['gated'],
-  jumprelu: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
-  topk: ['topk'],
-  // As SAELens saves them for inference.
-  batchtopk: ['jumprelu'],
-  matryoshka: ['jumprelu'],
-};
-
-/** The object that cfg.json holds for an SAE. Metadata names are SAELens's: model_name, hook_name, context_size, … */
-function cfgOf(sae: Sae): Record<string, unknown> {
-  const { config } = sae;
-  const { architecture, D, F, Dout, metadata } = config;
-  const signed = architecture === 'topk' && config.signed;
-  const [plain, transcoder, skip] = NAMES[architecture];
-  const name = signed ? 'abstopk' : Dout === undefined ? plain : sae.W_skip ? skip : transcoder;
-  if (name === undefined || sae.b_token || (sae.W_skip && Dout === undefined))
-    throw new Error(
-      `SAELens has no place for ${describeSae(config)}${sae.b_token ? ' with token bias' : ''}${sae.W_skip ? ' with a skip connection' : ''}.`,
-    );
-  const extra =
-    architecture === 'batchtopk' || architecture === 'matryoshka'
-      ? {
-          saekit: {
-            k: config.K,
-            threshold: config.threshold,
-            ...(architecture === 'matryoshka' ? { prefixes: config.prefixes } : {}),
-          },
-        }
-      : {};
-  return {
-    architecture: name,
-    d_in: D,
-    d_sae: F,
-    ...(Dout === undefined ? {} : { d_out: Dout }),
-    ...(architecture === 'topk' ? { k: config.K } : {}),
-    dtype: 'float32',
-    device: 'cpu',
-    apply_b_dec_to_input: Dout === undefined && config.subtractDecoderBias !== false,
-    normalize_activations:
-      config.inputNorm === 'layer'
-        ? 'layer_norm'
-        : config.inputNorm === 'norm'
-          ? 'constant_norm_rescale'
-          : 'none',
-    reshape_activations: config.flattened ? 'hook_z' : 'none',
-    ...(architecture === 'topk' ? { rescale_acts_by_decoder_norm: false } : {}),
-    metadata: { ...metadata, ...extra, sae_lens_version: FORMAT_VERSION, sae_lens_training_version: null },
-  };
-}
-
-/** cfg.json and sae_weights.safetensors, loadable with `SAE.load_from_disk`. Beyond the SAE itself this takes one block of at most 8 MB. */
-async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Promise<void> {
-  const { D, F, architecture } = sae.config;
-  const Dout = outputWidth(sae.config);
-  const cfg = jsonBytes(cfgOf(sae));
-  const gated = architecture === 'gated';
-  const threshold =
-    'threshold' in sae.config ? new Float32Array(F).fill(sae.config.threshold) : sae.threshold;
-  const tensors: NamedArray[] = [
-    { name: 'b_dec', shape: [Dout], data: sae.b_dec },
-    { name: gated ? 'b_gate' : 'b_enc', shape: [F], data: sae.b_enc },
-    ...(gated
-      ? [
-          { name: 'b_mag', shape: [F], data: sae.b_mag! },
-          { name: 'r_mag', shape: [F], data: sae.r_mag! },
-        ]
-      : []),
-    ...(threshold ? [{ name: 'threshold', shape: [F], data: threshold }] : []),
-    { name: 'W_dec', shape: [F, Dout], data: sae.W_dec },
-    ...(sae.W_skip ? [{ name: 'W_skip', shape: [Dout, D], data: sae.W_skip }] : []),
-    { name: 'W_enc', shape: [D, F], data: sae.W_enc },
-  ];
-  for (const { name, data } of tensors) checkFinite(name, data);
-  const { header, byteLength } = safetensorsHeader(tensors);
-  function* chunks(): Generator<Uint8Array> {
-    yield header;
-    for (const { name, data } of tensors) {
-      signal?.throwIfAborted();
-      if (name !== 'W_enc') yield bytesOf(data);
-      else
-        for (const block of transposedBlocks(data, F, D)) {
-          signal?.throwIfAborted();
-          yield bytesOf(block);
-        }
-    }
-  }
-  signal?.throwIfAborted();
-  await folder.write(WEIGHTS_FILE, chunks(), byteLength);
-  await folder.write(CFG_FILE, [cfg], cfg.length);
 }
 
 export const saelens: Format = {
