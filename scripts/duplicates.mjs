@@ -14,7 +14,7 @@ export function duplicates() {
     { cwd: root, encoding: 'utf8' },
   )
     .split('\0')
-    .filter((path) => path && !path.endsWith('.test.ts') && !path.includes('/assembly/'));
+    .filter((path) => path && !path.endsWith('.test.ts'));
   const seen = new Map();
   const found = [];
   for (const path of files) {
