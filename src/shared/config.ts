@@ -4,6 +4,11 @@ import { DEVICES } from './device.ts';
 /** Kinds of SAE that can be trained: src/train/variants, one file each. */
 export const VARIANTS = ['topk', 'batch-topk', 'matryoshka', 'relu', 'gated', 'jumprelu'] as const;
 
+export const modelDevice = z
+  .enum(DEVICES)
+  .default('cpu')
+  .describe('Where the model runs; cuda and webgpu differ in the last bits of every number.');
+
 /** One schema drives the command line, the config file, run.json and the docs: a sentence per field. */
 export const trainFields = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
@@ -13,12 +18,9 @@ export const trainFields = z.strictObject({
       'Model folder in Hugging Face layout (config.json, safetensors, tokenizer.json), org/name[@revision] of the hub, a .onnx or .gguf file, ollama:NAME[:TAG], or npm:package@version/path.',
     )
     .optional(),
-  device: z
-    .enum(DEVICES)
-    .default('cpu')
-    .describe(
-      'Where the model runs; cuda and webgpu differ in the last bits of every number. The SAE trains on the CPU.',
-    ),
+  device: modelDevice.describe(
+    'Where the model runs; cuda and webgpu differ in the last bits of every number. The SAE trains on the CPU.',
+  ),
   lowMemory: z
     .boolean()
     .default(false)
@@ -325,7 +327,7 @@ export const evalConfigSchema = z.strictObject({
     .string()
     .optional()
     .describe('Model folder, or org/name[@revision]. Default: the one the run was trained on.'),
-  device: trainFields.shape.device,
+  device: modelDevice,
   lowMemory: trainFields.shape.lowMemory,
   hook: z.string().optional().describe('Where the SAE reads. Default: as the SAE folder says.'),
   data: z

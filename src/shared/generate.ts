@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { trainFields } from './config.ts';
+import { modelDevice, trainFields } from './config.ts';
 
 /** `saekit generate`: a model -> text, with a latent of an SAE turned up or not. */
 export const generateConfigSchema = z.strictObject({
@@ -47,10 +47,7 @@ export const generateConfigSchema = z.strictObject({
     ),
   stop: z.array(z.string().min(1)).optional().describe('Texts that end the text; they are not part of it.'),
   seed: z.int().nonnegative().default(0).describe('The same seed gives the same text.'),
-  device: trainFields.shape.device
-    .unwrap()
-    .describe('Where the model runs; cuda and webgpu differ in the last bits of every number.')
-    .default('cpu'),
+  device: modelDevice,
   lowMemory: trainFields.shape.lowMemory,
   threads: z
     .int()

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { activationDtypes } from './activations.ts';
-import { trainFields } from './config.ts';
+import { modelDevice, trainFields } from './config.ts';
 
 const {
   $schema,
   model,
-  device,
   lowMemory,
   data,
   heldout,
@@ -20,10 +19,7 @@ const {
 export const harvestConfigSchema = z.strictObject({
   $schema,
   model: model.unwrap(),
-  device: device
-    .unwrap()
-    .describe('Where the model runs; cuda and webgpu differ in the last bits of every number.')
-    .default('cpu'),
+  device: modelDevice,
   lowMemory,
   hooks: z
     .array(z.string())
