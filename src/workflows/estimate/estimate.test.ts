@@ -6,7 +6,7 @@ import { adviceOf, problemsOf } from './advice.ts';
 import { diskAtEnd, diskPeak, diskUse } from './disk.ts';
 import type { Estimate } from './estimate.ts';
 import { joinMemory, peakMemory } from './memory.ts';
-import { expectedAuxk } from './time.ts';
+import { expectedAuxk, sameSpeed } from './time.ts';
 import { stepWork, trainerWork } from './work.ts';
 
 const plan = (input: object = {}, D = 768): TrainPlan =>
@@ -44,6 +44,21 @@ describe('operations', () => {
     expect(expectedAuxk(plan({ deadWindowTokens: 5000 }))).toBeCloseTo((1 - 5000 / 1e6) / 2);
     expect(expectedAuxk(plan({ deadWindowTokens: 5000, auxk: 0 }))).toBe(0);
   });
+});
+
+it('one of two SAEs of a grid is timed where they differ in nothing that a step works on', () => {
+  for (const input of [{ lr: 1e-4 }, { seed: 7 }, { warmupTokens: 0 }, { tokens: 2e6 }])
+    expect(sameSpeed(plan(), plan(input)), JSON.stringify(input)).toBe(true);
+  for (const input of [
+    { k: 64 },
+    { latents: 8192 },
+    { variant: 'batch-topk' },
+    { variant: 'relu' },
+    { auxk: 0 },
+  ])
+    expect(sameSpeed(plan(), plan(input)), JSON.stringify(input)).toBe(false);
+  expect(sameSpeed(plan({ variant: 'relu' }), plan({ variant: 'relu', penaltyPower: 0.2 }))).toBe(false);
+  expect(sameSpeed(plan({ variant: 'relu' }), plan({ variant: 'relu', l0: 64 }))).toBe(false);
 });
 
 describe('disk', () => {

@@ -112,13 +112,16 @@ const overlapping = ({ together, plain }: TrainerSpeed, rows: number): number =>
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
-/** Trainers of which one need be timed only: what differs does not touch the work of a step. */
-const sameSpeed = (a: TrainPlan, b: TrainPlan): boolean =>
+/** What of a trainer does not touch the work of a step. */
+const besides = {
+  ...{ lr: 0, encoderLrScale: 0, warmupSteps: 0, decaySteps: 0, totalSteps: 0 },
+  ...{ adam: 0, auxkCoefficient: 0, deadSteps: 0, seed: 0 },
+};
+
+/** Trainers of which one need be timed only. */
+export const sameSpeed = (a: TrainPlan, b: TrainPlan): boolean =>
   a.settings.hook === b.settings.hook &&
-  ['F', 'K', 'auxk', 'multiTopk', 'ema', 'freeze', 'workers'].every(
-    (field) =>
-      a.trainer[field as keyof TrainPlan['trainer']] === b.trainer[field as keyof TrainPlan['trainer']],
-  );
+  JSON.stringify({ ...a.trainer, ...besides }) === JSON.stringify({ ...b.trainer, ...besides });
 
 /**
  * AuxK works from the first dead latent on: after a window, when many fire so rarely that some will have been silent for it. It makes them
