@@ -3,8 +3,8 @@
  *
  *     near duplicate: max over g != f of cos(W_dec[f], W_dec[g]) > 0.95          of a sample of latents, where all pairs are too many
  */
-
 import { getPlatform } from '../platform/index.ts';
+import { rowNorms } from '../sae/formats/fold.ts';
 import type { Sae } from '../sae/index.ts';
 import { createProduct, latentTile, rowTile } from '../sae/product.ts';
 
@@ -34,9 +34,9 @@ export async function saeStatistics(
   signal?: AbortSignal,
 ): Promise<SaeStatistics> {
   const { F } = config;
-  const decoder = norms(W_dec, F);
+  const decoder = rowNorms(W_dec, F);
   return {
-    encoderNorm: rangeOf(norms(W_enc, F)),
+    encoderNorm: rangeOf(rowNorms(W_enc, F)),
     decoderNorm: rangeOf(decoder),
     encoderBias: rangeOf(b_enc),
     ...(threshold ? { threshold: rangeOf(threshold) } : {}),
@@ -44,19 +44,14 @@ export async function saeStatistics(
   };
 }
 
-function norms(W: Float32Array, F: number): Float32Array {
-  const D = W.length / F;
-  return Float32Array.from({ length: F }, (_, f) => Math.hypot(...W.subarray(f * D, (f + 1) * D)));
-}
-
-function rangeOf(values: Float32Array): Range {
+function rangeOf(values: Float32Array | Float64Array): Range {
   const sorted = values.slice().sort();
   return [sorted[0]!, sorted[sorted.length >> 1]!, sorted[sorted.length - 1]!];
 }
 
 async function duplicates(
   W: Float32Array,
-  lengths: Float32Array,
+  lengths: Float64Array,
   F: number,
   signal: AbortSignal | undefined,
 ): Promise<SaeStatistics['nearDuplicates']> {
