@@ -124,7 +124,7 @@ async function describeFeatures(
     rows: index.rows,
     order: 'interesting',
     notes: [
-      'Labels are guesses by rule from the evidence on the card; nobody checked them.',
+      'Guesses are made by rule from the evidence on the card; nobody checked them.',
       `Order: rank product of label F1 on the held-out half, entropy of the peak token${unembed ? ' and output effect' : ''}; then spread by decoder cosine.`,
     ],
     cards: await buildCards(index, chosen, {

@@ -103,7 +103,7 @@ async function showShipped(
 function foot({ run }: Run): string {
   const end = run.finished ?? run.started;
   const minutes = (Date.parse(end) - Date.parse(run.started)) / 60_000;
-  return `Trained on ${end.slice(0, 10)}, on ${short(run.step * run.config.batchTokens)} tokens in ${duration(minutes * 60)} (${run.provenance.machine}). Labels are guesses by rule.`;
+  return `Trained on ${end.slice(0, 10)}, on ${short(run.step * run.config.batchTokens)} tokens in ${duration(minutes * 60)} (${run.provenance.machine}). What is marked as a guess is one by rule; the other labels were given by a person.`;
 }
 
 /** A sample with a latent turned up beside its twin without, and a random direction as the control. */
