@@ -7,7 +7,8 @@
  *     the exported SAE has the L0 asked for on held-out text within 3 %, and
  *     from 30 % of the run on, the mean L0 of every tenth of the run is within 3 %
  *
- * One JSON line per cell; all in bench/results/controller-<date>.json. `--quick`: one seed, the extreme coefficients, L0 of 16 and 64; not kept.
+ * One JSON line per cell; all in bench/results/controller-<date>.json. Stopped and run again, it goes on after its last cell.
+ * `--quick`: one seed, the extreme coefficients, L0 of 16 and 64; not kept.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +17,7 @@ import '../src/platform/node.ts';
 import { encode } from '../src/sae/index.ts';
 import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
 import { type DemoRows, openDemoRows } from './lib/demo-rows.ts';
+import { keepCells } from './lib/kept-cells.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -90,13 +92,20 @@ async function runCell(
   return { ...cell, heldout, reached, lastCoefficient: last.coefficient, fvu: last.fvu, holds };
 }
 
-const rows = await openDemoRows(HOOK, 131_072, 65_536);
+const setup = { model: 'demo', hook: HOOK, F, B, steps, recipe: 'short', within: 0.03, heldoutRows: 65_536 };
+const kept = keepCells<Cell>('controller', setup);
+const rows = await openDemoRows(HOOK, 131_072, setup.heldoutRows);
 const cells: Cell[] = [];
 for (const variant of flags.variants.split(','))
   for (const target of targets)
     for (const coefficient of coefficients)
       for (let seed = 0; seed < seeds; seed++) {
-        const cell = await runCell(rows, { variant, target, coefficient, seed });
+        const key = { variant, target, coefficient, seed };
+        const done = kept.cells.find((cell) =>
+          Object.entries(key).every(([k, v]) => cell[k as keyof Cell] === v),
+        );
+        const cell = done ?? (await runCell(rows, key));
+        if (!done) kept.add([cell]);
         cells.push(cell);
         process.stdout.write(`${JSON.stringify(cell)}\n`);
       }
@@ -108,20 +117,11 @@ process.stdout.write(
 if (!flags.quick) {
   const folder = fileURLToPath(new URL('results/', import.meta.url));
   mkdirSync(folder, { recursive: true });
-  const setup = {
-    model: 'demo',
-    hook: HOOK,
-    F,
-    B,
-    steps,
-    recipe: 'short',
-    within: 0.03,
-    heldoutRows: 65_536,
-  };
   const lines = cells.map((cell) => `  ${JSON.stringify(cell)}`).join(',\n');
   writeFileSync(
     `${folder}controller-${new Date().toISOString().slice(0, 10)}.json`,
     `{ "setup": ${JSON.stringify(setup)}, "cells": [\n${lines}\n] }\n`,
   );
+  kept.remove();
 }
 if (missed > 0) process.exitCode = 1;

@@ -6,7 +6,7 @@
  * beside TopK of the same L0 and seed, so their differences have paired intervals (bootstrap over documents). A difference counts only when it
  * has the same sign in every seed and no interval holds 0; else it is "not resolved".
  *
- * Writes bench/results/variants-<date>.json, docs/variants.md and docs/variants.svg; `--render` makes the last two from such a file.
+ * Stopped and run again, it goes on after the last seed that it finished. Writes bench/results/variants-<date>.json, docs/variants.md and docs/variants.svg; `--render` makes the last two from such a file.
  * `--quick`: one L0, one seed, few steps; printed, not kept.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ import { defaultPrefixes } from '../src/shared/derive.ts';
 import type { Interval } from '../src/shared/eval.ts';
 import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
 import { type DemoRows, openDemoRows } from './lib/demo-rows.ts';
+import { type KeptCells, keepCells } from './lib/kept-cells.ts';
 import { type CurveCell, curveFigure, curveTable } from './lib/variant-curves.ts';
 
 const { values: flags } = parseArgs({
@@ -83,13 +84,17 @@ async function measure(rows: DemoRows, saes: ReadonlyMap<string, Sae>, variant: 
   });
 }
 
-async function curves(): Promise<CurveCell[]> {
+async function curves(kept: KeptCells<CurveCell>): Promise<CurveCell[]> {
   const rows = await openDemoRows(HOOK, quick ? 16_384 : 262_144, 4096);
   const moments = createMoments(rows.D, { covariance: false });
   await moments.add(rows.batch(-1, 4096), 4096);
   const cells: CurveCell[] = [];
   for (const l0 of sparsities)
     for (let seed = 0; seed < seeds; seed++) {
+      const done = kept.cells.filter((cell) => cell.target === l0 && cell.seed === seed);
+      cells.push(...done);
+      if (done.length > 0) continue;
+      const group: CurveCell[] = [];
       const saes = new Map<string, Sae>();
       for (const variant of VARIANTS) {
         saes.set(variant, await train(rows, variant, l0, seed, 'none'));
@@ -115,31 +120,33 @@ async function curves(): Promise<CurveCell[]> {
           },
           ...(comparisons.length > 1 ? { minusTopk: difference(1) } : {}),
         };
-        cells.push(cell);
+        group.push(cell);
         process.stderr.write(
           `variants: ${variant}, L0 ${l0}, seed ${seed}: FVU ${cell.trained.fvu.value!.toFixed(4)} (frozen ${cell.frozen.fvu.value!.toFixed(4)}), L0 ${cell.trained.l0.toFixed(1)}\n`,
         );
       }
+      kept.add(group);
+      cells.push(...group);
     }
   await rows.close();
   return cells;
 }
 
-type Kept = { readonly setup: Record<string, unknown>; readonly cells: CurveCell[] };
-const kept: Kept = flags.render
-  ? (JSON.parse(readFileSync(flags.render, 'utf8')) as Kept)
-  : {
-      setup: { model: 'demo', hook: HOOK, F, B, steps, seeds, heldOut, recipe: 'short, lr 0.02 for all' },
-      cells: await curves(),
-    };
-const table = curveTable(kept.cells, kept.setup);
+type Result = { readonly setup: Record<string, unknown>; readonly cells: CurveCell[] };
+const setup = { model: 'demo', hook: HOOK, F, B, steps, seeds, heldOut, recipe: 'short, lr 0.02 for all' };
+const unfinished = flags.render ? undefined : keepCells<CurveCell>(`variants${quick ? '-quick' : ''}`, setup);
+const result: Result = unfinished
+  ? { setup, cells: await curves(unfinished) }
+  : (JSON.parse(readFileSync(flags.render!, 'utf8')) as Result);
+const table = curveTable(result.cells, result.setup);
 process.stdout.write(`${table}\n`);
 if (!quick) {
   if (!flags.render)
     writeFileSync(
       target(`results/variants-${new Date().toISOString().slice(0, 10)}.json`),
-      `{ "setup": ${JSON.stringify(kept.setup)}, "cells": [\n${kept.cells.map((cell) => JSON.stringify(cell)).join(',\n')}\n] }\n`,
+      `{ "setup": ${JSON.stringify(setup)}, "cells": [\n${result.cells.map((cell) => JSON.stringify(cell)).join(',\n')}\n] }\n`,
     );
   writeFileSync(target('../docs/variants.md'), table);
-  writeFileSync(target('../docs/variants.svg'), curveFigure(kept.cells));
+  writeFileSync(target('../docs/variants.svg'), curveFigure(result.cells));
 }
+unfinished?.remove();
