@@ -40,14 +40,14 @@ const encodeValueInfo = (name: Value, { type, dims }: ValueInfo) => ({
 /**
  * Serializes a graph.
  *
- * @param outputs values to return; element type float32 unless `outputTypes` says otherwise, shapes are left to the engine
+ * @param outputs values to return; element type float32 unless `outputTypes` says otherwise, shapes are left to the engine where it has none
  * @param files how each weight file is called in the graph, by index: the `location` that the engine looks up
  */
 export function encodeModel(
   graph: Graph,
   outputs: readonly Value[],
   files: readonly string[] = [],
-  outputTypes: ReadonlyMap<Value, ValueInfo['type']> = new Map(),
+  outputTypes: ReadonlyMap<Value, ValueInfo['type'] | ValueInfo> = new Map(),
 ): Uint8Array {
   const domains = new Set([
     ...(graph.dialect?.opsets.keys() ?? []),
@@ -95,6 +95,7 @@ export function encodeModel(
       output: outputs.map((name) => {
         // What a file of others computes has the type that the engine finds.
         const type = outputTypes.get(name) ?? (graph.dialect ? undefined : 'float32');
+        if (typeof type === 'object') return encodeValueInfo(name, type);
         return type ? { name, type: { tensorType: { elemType: ONNX_TYPES[type] } } } : { name };
       }),
       initializer,

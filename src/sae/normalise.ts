@@ -6,7 +6,8 @@
  */
 import type { InputNorm } from './types.ts';
 
-const epsilon = 1e-5;
+/** Added to the standard deviation, not under its root. */
+export const layerEpsilon = 1e-5;
 
 type RowNorm = { readonly shift: number; readonly divisor: number; readonly factor: number };
 
@@ -20,7 +21,7 @@ function rowNorm(kind: InputNorm | undefined, row: Float32Array): RowNorm {
   }
   const mean = row.reduce((sum, value) => sum + value, 0) / D;
   const std = Math.sqrt(row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (D - 1));
-  return { shift: mean, divisor: std + epsilon, factor: std };
+  return { shift: mean, divisor: std + layerEpsilon, factor: std };
 }
 
 /** Rows [B,D] as the encoder takes them, minus `bias` where there is one, into `out`. */

@@ -11,6 +11,7 @@ Examples:
   saekit convert runs/first --to sparsify out/
   saekit convert trainer_0/ae.pt --to saelens out/           dictionary_learning -> SAELens
   saekit convert google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71 --to saelens out/
+  saekit convert runs/first --to onnx out/                   encoder, decoder and round trip as graphs
   saekit convert sae/ --to saelens out/ --activations acts   measured first: L0 and FVU beside what was recorded
 
 Reads SAELens (3 to 6), sparsify, dictionary_learning, Gemma Scope (1, 2), Llama Scope, Llamascopium and OpenAI; docs/saes.md has the details.`;

@@ -4,6 +4,7 @@ import type { Format, SaeFiles } from './format.ts';
 import { gemmaScope } from './gemma-scope.ts';
 import { llamaScope } from './llama-scope.ts';
 import { llamascopium } from './llamascopium.ts';
+import { onnx } from './onnx.ts';
 import { openai } from './openai.ts';
 import { saelens } from './saelens.ts';
 import { sparsify } from './sparsify.ts';
@@ -16,6 +17,7 @@ export const formats = {
   'gemma-scope': gemmaScope,
   'llama-scope': llamaScope,
   llamascopium,
+  onnx,
 } satisfies Record<string, Format>;
 
 export type FormatName = keyof typeof formats;
@@ -30,6 +32,6 @@ export async function formatOf(files: SaeFiles): Promise<FormatName> {
   for (const [name, format] of Object.entries(formats) as [FormatName, Format][])
     if (await format.matches(files)) return name;
   throw new Error(
-    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), or a .pt file (OpenAI, dictionary_learning) that is named itself.`,
+    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), sae.json with weights.safetensors (ONNX), or a .pt file (OpenAI, dictionary_learning) that is named itself.`,
   );
 }

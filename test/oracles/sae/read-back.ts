@@ -31,3 +31,17 @@ for (const name of [
 ])
   await write(`sl-${name}`, `saelens-${name}`, 'saelens');
 await write('sl-bt', 'dictionary-learning-BatchTopKSAE/ae.pt', 'saelens');
+
+for (const [name, from] of [
+  ...['standard', 'gated', 'abstopk', 'layer-norm', 'jumprelu-skip-transcoder'].map((kind) => [
+    `saelens-${kind}`,
+    `saelens-${kind}`,
+  ]),
+  ...['BatchTopKSAE', 'MatryoshkaBatchTopKSAE', 'JumpReluAutoEncoder'].map((kind) => [
+    `dictionary-learning-${kind}`,
+    `dictionary-learning-${kind}/ae.pt`,
+  ]),
+  ['sparsify-topk', 'sparsify-topk/layers.1'],
+  ['sparsify-skip-transcoder', 'sparsify-skip-transcoder/layers.1'],
+] as [string, string][])
+  await write(`onnx-${name}`, from, 'onnx');

@@ -1,6 +1,8 @@
 """Reads files that saekit wrote, with the libraries whose formats they are in; the numbers must be those of numbers.json.
 
-    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, sl-<architecture>, as read-back.ts writes them
+    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, sl-<architecture>, onnx-<case>, as read-back.ts writes them
+
+ONNX files are checked by onnx.checker and run by onnxruntime.
 """
 
 import json
@@ -11,6 +13,25 @@ import numpy as np
 import torch
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "..", "golden", "sae", "formats")
+
+
+def run_onnx(folder, case):
+    """The largest error of the three graphs of a folder."""
+    import onnx
+    import onnxruntime
+
+    with open(os.path.join(GOLDEN, case, "numbers.json")) as f:
+        golden = json.load(f)
+    given = {name: np.array(golden[name], np.float32).reshape(golden["B"], -1) for name in ("x", "z")}
+    worst = 0.0
+    for file, output in [("encoder", "z"), ("decoder", "xhat"), ("round_trip", "xhat")]:
+        path = os.path.join(folder, f"{file}.onnx")
+        onnx.checker.check_model(path, full_check=True)
+        session = onnxruntime.InferenceSession(path)
+        feeds = {end.name: given[end.name] for end in session.get_inputs()}
+        found = session.run([output], feeds)[0]
+        worst = max(worst, np.abs(found.ravel() - np.array(golden[output])).max())
+    return worst
 
 
 def main(root):
@@ -34,6 +55,12 @@ def main(root):
         elif name.startswith("sl-"):
             case = "dictionary-learning-BatchTopKSAE" if name == "sl-bt" else f"saelens-{name[3:]}"
             sae = SAE.load_from_disk(path)
+        elif name.startswith("onnx-"):
+            error = run_onnx(path, name[5:])
+            worst = max(worst, error)
+            print(name, f"{error:.2e}")
+            assert error < 2e-5, name
+            continue
         else:
             continue
         with open(os.path.join(GOLDEN, case, "numbers.json")) as f:

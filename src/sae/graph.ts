@@ -1,0 +1,103 @@
+/**
+ * An SAE as nodes of an ONNX graph, standard operators only, for every variant. The code is dense here:
+ *
+ *     x [B,D] -> z [B,F]          pre = (x' - b_dec) W_enc^T + b_enc,  z by rank or by threshold (variants/variant.ts)
+ *     z [B,F] -> xhat [B,Dout]    z W_dec + b_dec (+ W_skip x) (+ b_token[id]), scaled back where the input was normalised
+ */
+import type { GraphBuilder, Value } from '../graph/index.ts';
+import { checkSae, outputWidth, shapesOf, subtractsBias } from './check.ts';
+import { layerEpsilon } from './normalise.ts';
+import type { InputNorm, Sae } from './types.ts';
+import type { Arrays, Selection } from './variants/variant.ts';
+
+/** The arrays of an SAE as values of the graph, each made when it is first asked for. */
+export type SaeValues = (name: keyof Arrays) => Value;
+
+type RowNorm = { readonly shift?: Value; readonly divisor: Value; readonly factor: Value };
+
+/** x' = (x - shift) / divisor,  xhat = xhat' factor + shift, all [B,1] (normalise.ts). */
+function rowNorm(g: GraphBuilder, kind: InputNorm, x: Value, D: number): RowNorm {
+  const mean = (y: Value) => g.op('ReduceMean', [y, g.axes([-1])], { keepdims: 1 });
+  if (kind === 'norm') {
+    const scale = g.op('Sqrt', [mean(g.mul(x, x))]);
+    return { divisor: scale, factor: scale };
+  }
+  const shift = mean(x);
+  const centred = g.sub(x, shift);
+  const std = g.op('Sqrt', [g.div(g.reduceSum(g.mul(centred, centred), -1, true), g.scalar(D - 1))]);
+  return { shift, divisor: g.add(std, g.scalar(layerEpsilon)), factor: std };
+}
+
+/** [F], or one number where all are the same. */
+const perLatent = (g: GraphBuilder, array: Float32Array): Value =>
+  array.every((value) => value === array[0]) ? g.scalar(array[0]!) : g.float32([array.length], array);
+
+function select(g: GraphBuilder, selection: Selection, pre: Value): Value {
+  if (selection.by === 'rank') {
+    const ranked = g.topK(selection.signed ? g.op('Abs', [pre]) : pre, selection.K);
+    const kept = selection.signed ? g.gatherElements(pre, ranked.indices, 1) : g.relu(ranked.values);
+    const zeros = g.op('Expand', [g.scalar(0), g.op('Shape', [pre])]);
+    return g.op('ScatterElements', [zeros, ranked.indices, kept], { axis: 1 });
+  }
+  const { threshold, scale, shift } = selection;
+  const scaled = scale ? g.mul(pre, perLatent(g, scale)) : pre;
+  const shifted = shift ? g.add(scaled, perLatent(g, shift)) : scaled;
+  const active = g.op('Greater', [pre, perLatent(g, threshold)]);
+  return g.relu(g.where(active, shifted, g.scalar(0)));
+}
+
+/** Rows x [B,D] -> z [B,F]. @throws as `checkSae` */
+export function encodeNodes(g: GraphBuilder, sae: Sae, values: SaeValues, x: Value): Value {
+  const selection = checkSae(sae);
+  const { D, inputNorm } = sae.config;
+  let rows = x;
+  if (inputNorm) {
+    const { shift, divisor } = rowNorm(g, inputNorm, x, D);
+    rows = g.div(shift ? g.sub(rows, shift) : rows, divisor);
+  }
+  if (subtractsBias(sae.config)) rows = g.sub(rows, values('b_dec'));
+  const biased = !(selection.by === 'threshold' && selection.bias === false);
+  return select(
+    g,
+    selection,
+    g.gemm(rows, values('W_enc'), biased ? values('b_enc') : undefined, { transB: true }),
+  );
+}
+
+/** Whether `decode` needs the rows x beside the code. */
+export const decodeReadsX = ({ config, W_skip }: Sae): boolean =>
+  config.inputNorm !== undefined || W_skip !== undefined;
+
+/**
+ * z [B,F] -> xhat [B,Dout].
+ *
+ * @param x rows [B,D], where `decodeReadsX`
+ * @param ids int64 [B], of an SAE with token bias
+ */
+export function decodeNodes(
+  g: GraphBuilder,
+  sae: Sae,
+  values: SaeValues,
+  { z, x, ids }: { readonly z: Value; readonly x: Value; readonly ids: Value },
+): Value {
+  const { D, inputNorm } = sae.config;
+  let rows = g.gemm(z, values('W_dec'), values('b_dec'));
+  if (sae.W_skip) rows = g.add(rows, g.gemm(x, values('W_skip'), undefined, { transB: true }));
+  if (sae.b_token) rows = g.add(rows, g.gather(values('b_token'), ids));
+  if (!inputNorm) return rows;
+  const { shift, factor } = rowNorm(g, inputNorm, x, D);
+  rows = g.mul(rows, factor);
+  return shift ? g.add(rows, shift) : rows;
+}
+
+/** Name and shape of every array that the SAE has. */
+export const arrayShapes = (sae: Sae): [name: keyof Arrays, shape: number[]][] =>
+  Object.entries(shapesOf(sae.config, sae)) as [keyof Arrays, number[]][];
+
+/** Names of the inputs and outputs of an SAE's graphs, and their shapes. */
+export const saeEnds = (sae: Sae) => ({
+  x: { type: 'float32' as const, dims: ['B', sae.config.D] },
+  z: { type: 'float32' as const, dims: ['B', sae.config.F] },
+  ids: { type: 'int64' as const, dims: ['B'] },
+  xhat: { type: 'float32' as const, dims: ['B', outputWidth(sae.config)] },
+});
