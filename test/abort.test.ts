@@ -361,17 +361,40 @@ describe('a signal', () => {
     60_000,
   );
 
-  it('stops a download from the hub, which goes on from there', async () => {
+  it.each<
+    [string, () => string, (access: NonNullable<Parameters<typeof library.openSae>[1]>) => Promise<unknown>]
+  >([
+    [
+      'openModel',
+      () => modelPath,
+      async (access) => {
+        const opened = await library.openModel('tiny/one', access);
+        await opened.close();
+        return opened.info.hash === model.info.hash;
+      },
+    ],
+    [
+      'openSae',
+      () => join(root, 'demo/saes/blocks.0.hook_resid_post'),
+      async (access) => {
+        const opened = await library.openSae('tiny/one', access);
+        await opened.close();
+        return opened.format === 'saelens';
+      },
+    ],
+  ])('stops a download from the hub, which goes on from there: %s', async (_, source, open) => {
     const files = Object.fromEntries(
-      readdirSync(modelPath).map((name) => [name, new Uint8Array(readFileSync(join(modelPath, name)))]),
+      readdirSync(source(), { withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ name }) => [name, new Uint8Array(readFileSync(join(source(), name)))]),
     );
-    const hub = await startHub({ 'models/tiny/llama': { files } });
+    const hub = await startHub({ 'models/tiny/one': { files } });
     for (const [name, value] of Object.entries({ HF_HUB_OFFLINE: '', HF_ENDPOINT: hub.url, HF_HOME: out() }))
       vi.stubEnv(name, value);
     try {
       const before = openFiles();
       const controller = new AbortController();
-      const opening = library.openModel('tiny/llama', {
+      const opening = open({
         signal: controller.signal,
         onDownload: ({ done }) => {
           if (done > 0) controller.abort();
@@ -379,9 +402,7 @@ describe('a signal', () => {
       });
       await expect(opening).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
       expect(openFiles()).toEqual(before);
-      const opened = await library.openModel('tiny/llama');
-      await opened.close();
-      expect(opened.info.hash).toBe(model.info.hash);
+      expect(await open({})).toBe(true);
       const left = readdirSync(out(), { recursive: true, encoding: 'utf8' });
       expect(left.filter((path) => /incomplete|tmp/.test(path))).toEqual([]);
     } finally {

@@ -25,6 +25,8 @@ export async function openSae(location: string | ByteFolder, access: HubAccess =
   signal?.throwIfAborted();
   const folder =
     typeof location === 'string' ? await getPlatform().openFolder(location, access, 'sae') : location;
+  // The last bytes of a download may have come before anybody looked at the signal.
+  signal?.throwIfAborted();
   const open: ByteSource[] = [];
   const close = async (): Promise<void> => {
     for (const source of open.splice(0)) await source.close?.();

@@ -143,6 +143,11 @@ async function read(files: SaeFiles): Promise<Plan> {
       );
   }
   tensors.finish();
+  const others = [...file.values.keys()].filter((key) => !['k', 'threshold'].includes(key));
+  if (others.length > 0)
+    throw new Error(
+      `${where}: ${others.join(', ')} would be ignored, and then the SAE might be another one.`,
+    );
   if ('threshold' in special && (special.threshold as number) < 0)
     throw new Error(
       `${where}: the threshold is ${special.threshold as number}: training never set it, so which latents are active cannot be told. Train on, or take an SAE of another step.`,

@@ -88,6 +88,10 @@ export function settings(json: Readonly<Record<string, unknown>>, where: string)
       const value = take(key);
       return typeof value === 'number' && Number.isFinite(value) ? value : bad(key, 'a number');
     },
+    text(key: string): string {
+      const value = take(key);
+      return typeof value === 'string' && value !== '' ? value : bad(key, 'a name');
+    },
     flag(key: string, fallback?: boolean): boolean {
       const value = take(key) ?? fallback;
       return typeof value === 'boolean' ? value : bad(key, 'true or false');

@@ -32,6 +32,7 @@ const places: Record<string, [path: string, format: FormatName]> = {
   'gemma-scope-2': ['resid_post/layer_1_width_16_l0_small', 'gemma-scope'],
   'gemma-scope-2-transcoder': ['transcoder/layer_1_width_16_l0_small_affine', 'gemma-scope'],
   'llama-scope': ['', 'llama-scope'],
+  'llama-scope-decoder-norm': ['', 'llama-scope'],
 };
 const pathOf = (name: string): string => join(root, name, places[name]![0]);
 const numbersOf = (name: string): { B: number; x: number[]; z: number[]; xhat: number[] } =>
@@ -63,6 +64,29 @@ test.each(Object.keys(places))('gives the numbers of the program that the format
   const sae = await loadSae(pathOf(name));
   expect(await readSaeConfig(pathOf(name))).toEqual(sae.config);
   await expectNumbers(sae, name);
+});
+
+// Its authors chose it on activations that are not scaled, so that TopK and threshold have the same L0 (their post_processing.py).
+test('the threshold of Llama Scope takes the scale of the activations: L0 is top_k on the rows it was chosen on', async () => {
+  const name = 'llama-scope-decoder-norm';
+  const {
+    top_k,
+    d_model,
+    dataset_average_activation_norm: norm,
+  } = JSON.parse(readFileSync(join(pathOf(name), 'hyperparams.json'), 'utf8')) as {
+    top_k: number;
+    d_model: number;
+    dataset_average_activation_norm: { in: number };
+  };
+  const { B, x } = numbersOf(name);
+  const sae = await loadSae(pathOf(name));
+  const scale = Math.sqrt(d_model) / norm.in;
+  const l0 = async (threshold: Float32Array): Promise<number> => {
+    const { values } = await encode({ ...sae, threshold }, Float32Array.from(x));
+    return values.filter((value) => value !== 0).length / B;
+  };
+  expect(await l0(sae.threshold!)).toBe(top_k);
+  expect(await l0(sae.threshold!.map((theta) => theta / scale))).not.toBe(top_k);
 });
 
 test('a latent is read alone, without the rest', async () => {

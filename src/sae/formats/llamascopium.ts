@@ -2,7 +2,9 @@
  * Llamascopium (OpenMOSS Language-Model-SAEs), config.json + sae_weights.safetensors.
  *
  *     W_E [D,F]   b_E [F]   W_D [F,Dout]   b_D [Dout]   log_jumprelu_threshold [F]   dataset_average_activation_norm.HOOK
- *     x' = s x, s = sqrt(D) / norm of hook_point_in (norm_activation "dataset-wise"), xhat = xhat' norm of hook_point_out / sqrt(Dout)    folded
+ *     norm_activation   dataset-wise   x' = s x, s = sqrt(D) / norm of hook_point_in, xhat = xhat' norm of hook_point_out / sqrt(D)      folded
+ *                       inference      the same was folded before the file was saved; the norm stands in it all the same, and means nothing
+ *                       token-wise     x' = x sqrt(D) / |x|, undone on the output (inputNorm "norm")
  *     sparsity_include_decoder_norm: what is active is decided on pre |W_D row|, z is pre
  */
 import type { SaeConfig } from '../types.ts';
@@ -22,6 +24,12 @@ import {
 const CONFIG = 'config.json';
 const WEIGHTS = 'sae_weights.safetensors';
 
+/** How it was trained and on what it runs: what the finished SAE computes does not depend on them. */
+const OTHER_KEYS = [
+  ...['top_k', 'dtype', 'device', 'expansion_factor', 'jumprelu_threshold_window', 'strict_loading'],
+  ...['use_triton_kernel', 'sparsity_threshold_for_triton_spmm_kernel', 'sae_pretrained_name_or_path'],
+];
+
 async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
   const where = `${folder.name}/${CONFIG}`;
@@ -29,30 +37,27 @@ async function read(files: SaeFiles): Promise<Plan> {
   const cfg = settings(json, where);
   cfg.oneOf('sae_type', ['sae', 'transcoder'], 'sae');
   const D = cfg.count('d_model');
-  const F = cfg.has('d_sae') ? cfg.count('d_sae') : D * cfg.count('expansion_factor');
+  const F = cfg.has('d_sae') ? cfg.count('d_sae') : Math.floor(D * cfg.number('expansion_factor'));
   const act = cfg.oneOf('act_fn', ['relu', 'jumprelu', 'topk']);
-  const norm = cfg.oneOf(
-    'norm_activation',
-    ['dataset-wise', 'inference', 'none', 'token-wise'],
-    'dataset-wise',
-  );
-  if (norm === 'token-wise')
-    throw new Error(
-      `${where}: norm_activation is "token-wise", whose form is not documented, so it is not read.`,
-    );
+  const norm = cfg.oneOf('norm_activation', ['dataset-wise', 'inference', 'token-wise'], 'dataset-wise');
   const byDecoder = cfg.flag('sparsity_include_decoder_norm', true);
-  const [hookIn, hookOut] = [String(json.hook_point_in), String(json.hook_point_out ?? json.hook_point_in)];
+  const hookIn = cfg.text('hook_point_in');
+  const hookOut = cfg.has('hook_point_out') ? cfg.text('hook_point_out') : hookIn;
   const withBias = cfg.flag('use_decoder_bias', true);
-  if (json.use_glu_encoder === true)
+  if (cfg.flag('use_glu_encoder', false))
     throw new Error(`${where}: use_glu_encoder is true: such encoders are not read.`);
+  const K = act === 'topk' ? cfg.count('top_k') : undefined;
+  cfg.ignore(...OTHER_KEYS);
+  cfg.finish();
   const file = await files.tensors(WEIGHTS);
   const tensors = tensorsOf(file);
   const transcoder = hookIn !== hookOut;
   const b_D = withBias ? { tensor: tensors.take('b_D') } : new Float32Array(D);
   const normOf = async (hook: string): Promise<number> => {
-    if (norm !== 'dataset-wise') return 1;
     const name = `dataset_average_activation_norm.${hook}`;
-    return Math.sqrt(D) / (await scalar(tensors.take(name), file.name));
+    if (norm === 'dataset-wise') return Math.sqrt(D) / (await scalar(tensors.take(name), file.name));
+    tensors.ignore(name);
+    return 1;
   };
   const [scale, back] = [await normOf(hookIn), await normOf(hookOut)];
   const arrays: Record<string, Slot | Float32Array> = {
@@ -72,12 +77,11 @@ async function read(files: SaeFiles): Promise<Plan> {
   const shared = {
     ...{ D, F },
     ...(transcoder ? { Dout: D } : { subtractDecoderBias: false }),
+    ...(norm === 'token-wise' ? { inputNorm: 'norm' as const } : {}),
     metadata: { hook_name: hookIn, ...(transcoder ? { hook_name_out: hookOut } : {}) },
   };
   const config: SaeConfig =
-    act === 'topk'
-      ? { ...shared, architecture: 'topk', K: cfg.count('top_k') }
-      : { ...shared, architecture: act };
+    act === 'topk' ? { ...shared, architecture: 'topk', K: K! } : { ...shared, architecture: act };
   return {
     config,
     arrays,

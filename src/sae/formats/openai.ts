@@ -39,6 +39,12 @@ async function read(files: SaeFiles): Promise<Plan> {
     W_dec: { tensor: tensors.take('decoder.weight'), transposed: true },
     b_dec: { tensor: tensors.take('pre_bias') },
   };
+  const known = /^(activation|activation_state_dict\.(k|postact_fn))$/;
+  const others = [...file.values.keys()].filter((name) => !known.test(name));
+  if (others.length > 0)
+    throw new Error(
+      `${where}: ${others.join(', ')} would be ignored, and then the SAE might be another one.`,
+    );
   const activation = file.values.get('activation') ?? 'ReLU';
   const k = file.values.get('activation_state_dict.k');
   const K =

@@ -1,9 +1,10 @@
 """Writes test/golden/sae/formats: run as `python test/oracles/sae/formats.py` from the repository root.
 
-One folder per case, a tiny SAE that the upstream library itself wrote (or, where it says "layout", that PyTorch or NumPy wrote in that
-library's documented layout because the library is not to be had from a package index), and numbers.json: x, z, xhat by the upstream code.
+One folder per case, a tiny SAE that the upstream library itself wrote (or, where it says "layout", that PyTorch or NumPy wrote in the
+documented layout, because there is no library that writes it), and numbers.json: x, z, xhat by the upstream code.
 
-    sae-lens 6, dictionary_learning 0.1.0 (its dictionary.py and trainers, without nnsight), eai-sparsify 1.3.3
+    sae-lens 6, dictionary_learning 0.1.0 (its dictionary.py and trainers, without nnsight), eai-sparsify 1.3.3, llamascopium 2.0.0b34
+    (its models, without what training needs), and openai/sparse_autoencoder at OPENAI_SAE, a checkout
 """
 
 import functools
@@ -210,7 +211,7 @@ def dictionary_learning():
             record(name, z, sae.decode(z), "dictionary_learning 0.1.0")
 
 
-# ---------------------------------------------------------------- Gemma Scope, Llama Scope, OpenAI, Llamascopium
+# ---------------------------------------------------------------- Gemma Scope, Llama Scope, OpenAI
 def scopes():
     from sae_lens import SAE
     from sae_lens.loading import pretrained_sae_loaders as loaders
@@ -265,50 +266,118 @@ def scopes():
     cfg, state, _ = loaders.llama_scope_sae_huggingface_loader("fnlp/x", "llama-scope", "cpu", cfg_overrides={"dtype": "float32"})
     done("llama-scope", build({**cfg, "normalize_activations": "expected_average_only_in"}, state, D**0.5 / norm_in), "sae-lens llama_scope_sae_huggingface_loader")
 
-    # OpenAI: its package is not on a package index; the layout and the forward pass of its README and model.py.
+    # Llama Scope again, as its authors' own loader takes it: hyperparams.json whole, decoder rows of any length, and the threshold chosen
+    # as they chose it (lm_saes, post_processing.py of November 2024): on activations that are not scaled, the K B-th largest of
+    # pre = (W x + b / s) |decoder row|. So in units of x, where s is folded into the biases: it takes s with the encoder.
+    name, theta_name = "llama-scope-decoder-norm", "jump_relu_threshold"
+    path = folder(f"{name}/checkpoints")
+    norm_in = 3.0
+    s = D**0.5 / norm_in
+    weights = {"encoder.weight": rand(F, D, scale=0.5), "encoder.bias": rand(F, scale=0.3), "decoder.weight": rand(D, F, scale=0.5), "decoder.bias": rand(D, scale=0.3)}
+    sae = llamascopium_sae("jumprelu", W_E=weights["encoder.weight"].T, b_E=weights["encoder.bias"], W_D=weights["decoder.weight"].T, b_D=weights["decoder.bias"], norms=(norm_in, norm_in))
+    sae.standardize_parameters_of_dataset_norm()
+    with torch.no_grad():
+        _, pre = sae.encode(X, return_hidden_pre=True)
+        length = sae.decoder_norm()
+        ranked = (pre * length).relu().flatten().sort(descending=True).values
+        theta = (ranked[B * K - 1] + ranked[B * K]) / 2
+        sae.activation_function.log_jumprelu_threshold.fill_(theta.log())
+        z, xhat = sae.encode(X), sae(X)
+    assert (z > 0).sum() == B * K
+    write_json(
+        os.path.join(OUT, name, "hyperparams.json"),
+        {
+            "device": "cpu", "seed": 42, "dtype": "torch.float32", "hook_point_in": HOOK, "hook_point_out": HOOK, "use_decoder_bias": True,
+            "apply_decoder_bias_to_pre_encoder": False, "expansion_factor": 3, "d_model": D, "d_sae": F, "bias_init_method": "all_zero",
+            "act_fn": "jumprelu", theta_name: theta.item(), "norm_activation": "dataset-wise",
+            "dataset_average_activation_norm": {"in": norm_in, "out": norm_in}, "decoder_exactly_fixed_norm": False,
+            "sparsity_include_decoder_norm": True, "use_glu_encoder": False, "init_decoder_norm": 0.5, "init_encoder_norm": None,
+            "init_encoder_with_decoder_transpose": True, "lp": 1, "l1_coefficient": 8e-05, "l1_coefficient_warmup_steps": 39062, "top_k": K,
+            "k_warmup_steps": 39062, "use_batch_norm_mse": True, "use_ghost_grads": False, "tp_size": 1, "ddp_size": 1,
+        },
+    )
+    save_file({k: v.contiguous() for k, v in weights.items()}, os.path.join(path, "final.safetensors"))
+    # Here latents are in units of s x and of what they write, as SAELens has them; upstream in units of x.
+    record(name, z * length * s, xhat, "llamascopium 2.0.0b34")
+
+    # OpenAI: its package is not on a package index, so its class comes from a checkout.
+    model = openai_model()
     for name, activation in (("openai-topk", "TopK"), ("openai-relu", "ReLU")):
         path = folder(name)
-        state = {"pre_bias": rand(D, scale=0.3), "latent_bias": rand(F, scale=0.3), "stats_last_nonzero": torch.zeros(F, dtype=torch.int64), "encoder.weight": rand(F, D, scale=0.5), "decoder.weight": rand(D, F, scale=0.5), "activation": activation}
-        if activation == "TopK":
-            state["activation_state_dict"] = {"k": K, "postact_fn": "ReLU"}
-        torch.save(state, os.path.join(path, "1.pt"))
-        mu = X.mean(-1, keepdim=True)
-        std = (X - mu).std(-1, keepdim=True)
-        x = (X - mu) / (std + 1e-5) if activation == "TopK" else X
-        pre = (x - state["pre_bias"]) @ state["encoder.weight"].T + state["latent_bias"]
-        if activation == "TopK":
-            top = torch.topk(pre, K, dim=-1)
-            z = torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
-        else:
-            z = torch.relu(pre)
-        xhat = z @ state["decoder.weight"].T + state["pre_bias"]
-        if activation == "TopK":
-            xhat = xhat * std + mu
-        record(name, z, xhat, "layout; PyTorch")
+        sae = model.Autoencoder(F, D, activation=model.TopK(K) if activation == "TopK" else torch.nn.ReLU(), normalize=activation == "TopK")
+        with torch.no_grad():
+            for p, scale in ((sae.pre_bias, 0.3), (sae.latent_bias, 0.3), (sae.encoder.weight, 0.5), (sae.decoder.weight, 0.5)):
+                p.copy_(rand(*p.shape, scale=scale))
+            # Its state_dict says the activation's settings twice, and its own loader refuses the second time.
+            state = {key: value for key, value in sae.state_dict().items() if not key.startswith("activation.")}
+            torch.save(state, os.path.join(path, "1.pt"))
+            sae = model.Autoencoder.from_state_dict(torch.load(os.path.join(path, "1.pt")))
+            _, z, xhat = sae(X)
+        record(name, z, xhat, "openai/sparse_autoencoder, model.py")
 
-    # Llamascopium: the layout of its config.json and tensors; the forward pass of its documentation.
-    for name, act in (("llamascopium-jumprelu", "jumprelu"), ("llamascopium-topk", "topk")):
+
+HOOK, OUT_HOOK = "blocks.1.hook_resid_post", "blocks.1.hook_mlp_out"
+
+
+def openai_model():
+    path = os.path.join(os.environ["OPENAI_SAE"], "sparse_autoencoder", "model.py")
+    spec = importlib.util.spec_from_file_location("openai_sae_model", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---------------------------------------------------------------- Llamascopium
+@functools.cache
+def llamascopium_module():
+    root = os.path.dirname(importlib.util.find_spec("llamascopium").origin)
+    # Its __init__ wants what training and its server need.
+    for name in ("llamascopium", "llamascopium.models"):
+        package = types.ModuleType(name)
+        package.__path__ = [os.path.join(root, *name.split(".")[1:])]
+        sys.modules[name] = package
+    return importlib.import_module("llamascopium.models.sae")
+
+
+def llamascopium_sae(act_fn, *, W_E, b_E, W_D, b_D, norms, theta=None, hook_out=HOOK, **fields):
+    module = llamascopium_module()
+    cfg = module.SAEConfig(hook_point_in=HOOK, hook_point_out=hook_out, d_model=D, expansion_factor=F / D, act_fn=act_fn, top_k=K, dtype=torch.float32, device="cpu", **fields)
+    sae = module.SparseAutoEncoder.from_config(cfg)
+    with torch.no_grad():
+        for p, value in ((sae.W_E, W_E), (sae.b_E, b_E), (sae.W_D, W_D), (sae.b_D, b_D)):
+            p.copy_(value)
+        if theta is not None:
+            sae.activation_function.log_jumprelu_threshold.copy_(theta.log())
+    sae.set_dataset_average_activation_norm({HOOK: norms[0], hook_out: norms[1]})
+    sae.set_current_k(K)
+    return sae
+
+
+def llamascopium():
+    for name, act, fields, fold in (
+        ("llamascopium-jumprelu", "jumprelu", {}, False),
+        ("llamascopium-topk", "topk", {}, False),
+        # Saved with the scale folded in: the norm stands in the file all the same.
+        ("llamascopium-relu-inference", "relu", {"sparsity_include_decoder_norm": False}, True),
+        ("llamascopium-token-wise", "jumprelu", {"norm_activation": "token-wise"}, False),
+        ("llamascopium-transcoder", "jumprelu", {"hook_out": OUT_HOOK}, False),
+    ):
         path = folder(name)
-        hook = "blocks.1.hook_resid_post"
-        norm = 4.0
-        weights = {"W_E": rand(D, F, scale=0.5), "b_E": rand(F, scale=0.3), "W_D": rand(F, D, scale=0.5), "b_D": rand(D, scale=0.3), f"dataset_average_activation_norm.{hook}": torch.tensor(norm)}
+        hook_out = fields.get("hook_out", HOOK)
+        weights = {"W_E": rand(D, F, scale=0.5), "b_E": rand(F, scale=0.3), "W_D": rand(F, D, scale=0.5), "b_D": rand(D, scale=0.3)}
         theta = rand(F, scale=0.2).abs() + 0.2
-        if act == "jumprelu":
-            weights["activation_function.log_jumprelu_threshold"] = theta.log()
-        save_file(weights, os.path.join(path, "sae_weights.safetensors"))
-        write_json(os.path.join(path, "config.json"), {"sae_type": "sae", "d_model": D, "expansion_factor": F // D, "d_sae": F, "use_decoder_bias": True, "act_fn": act, "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": True, "top_k": K, "hook_point_in": hook, "hook_point_out": hook, "dtype": "torch.float32"})
-        s = D**0.5 / norm
-        pre = (X * s) @ weights["W_E"] + weights["b_E"]
-        length = weights["W_D"].norm(dim=1)
-        ranked = pre * length
-        if act == "jumprelu":
-            z = torch.where(ranked > theta, pre, torch.zeros(()))
-        else:
-            top = torch.topk(ranked, K, dim=-1)
-            # In units of what is written: |W_D| folded in.
-            z = torch.zeros_like(pre).scatter(-1, top.indices, torch.relu(top.values))
-        xhat = ((z if act == "jumprelu" else z / length) @ weights["W_D"] + weights["b_D"]) / s
-        record(name, z, xhat, "layout; PyTorch")
+        sae = llamascopium_sae(act, **weights, norms=(4.0, 4.0 if hook_out == HOOK else 7.0), theta=theta if act == "jumprelu" else None, **fields)
+        sae.save_pretrained(path, fold_activation_scale=fold)
+        sae.cfg.save_hyperparameters(path)
+        sae = type(sae).from_local(path, device="cpu", dtype=torch.float32)
+        sae.set_current_k(K)
+        with torch.no_grad():
+            # What stands at the other hook only sets the scale of the output where that is of the row.
+            batch, scale = sae.normalize_activations({HOOK: X, hook_out: X}, return_scale_factor=True)
+            z = sae.encode(batch[HOOK])
+            xhat = sae.decode(z) / scale[hook_out]
+            # TopK is in units of what is written here: |W_D| folded in.
+            record(name, z * sae.decoder_norm() if act == "topk" else z, xhat, "llamascopium 2.0.0b34")
 
 
 if __name__ == "__main__":
@@ -316,3 +385,4 @@ if __name__ == "__main__":
     sparsify()
     dictionary_learning()
     scopes()
+    llamascopium()
