@@ -105,7 +105,13 @@ export type { FeatureCard, FeatureCards } from './shared/feature.ts';
 export { type GenerateConfig, type GenerateConfigInput, generateConfigSchema } from './shared/generate.ts';
 export { expandGrid, type Grid, type GridFile, gridSchema } from './shared/grid.ts';
 export { type HarvestConfig, type HarvestConfigInput, harvestConfigSchema } from './shared/harvest.ts';
+export {
+  type InterventionConfig,
+  type InterventionConfigInput,
+  interventionSchema,
+} from './shared/intervention.ts';
 export type { Run } from './shared/run.ts';
+export * from './steer/index.ts';
 export {
   type ActivationMeta,
   type ActivationSource,

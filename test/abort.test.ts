@@ -261,6 +261,8 @@ const cases: Record<string, Case> = {
   'inspect, a model': (signal) => library.inspect(modelPath, { signal }),
   'inspect, an SAE': (signal) => library.inspect(saePath, { signal }),
   'inspect, a corpus': (signal) => library.inspect(corpusPath, { signal }),
+  steer: (signal) =>
+    library.steer(model, [{ sae, hook: HOOK, latent: 3, mode: 'patch', text: 'the river' }], { signal }),
   steeredSamples: (signal) =>
     library.steeredSamples(model, sae, { ...steering, latent: 3, strength: 5, signal }),
   findSteering: (signal) =>

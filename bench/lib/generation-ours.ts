@@ -16,7 +16,7 @@ async function open(folder: string, threads: number) {
   const spec = family.parse(model.config, model.weights);
   const sessions = createSessions(family.build(spec, model.weights), model.weights.sources, { threads });
   const last = `blocks.${spec.layers - 1}.hook_resid_post`;
-  const parts = { spec, sessions, ort, last, hooks: [], steer: { purpose: {}, feeds: {} } };
+  const parts = { spec, sessions, ort, last, hooks: [], steer: { purpose: {}, feeds: () => ({}) } };
   return {
     decoder: (rows: number) => createDecoder(parts, rows),
     async close() {

@@ -30,8 +30,10 @@ const asBytes = (array: Float32Array | Int32Array | BigInt64Array): Uint8Array =
  * const w = g.float32([2, 4], new Float32Array(8));
  * g.named('y', g.gemm(x, w, undefined, { transB: true }));
  * const bytes = encodeModel(cutGraph(g.graph, ['y']), ['y']);
+ *
+ * @param prefix of the names that it makes: a branch may use no name of the graph around it
  */
-export function createGraphBuilder() {
+export function createGraphBuilder(prefix = '') {
   const nodes: GraphNode[] = [];
   const inputs = new Map<Value, ValueInfo>();
   const initializers = new Map<Value, Initializer>();
@@ -52,7 +54,7 @@ export function createGraphBuilder() {
     data: Uint8Array | ExternalData,
     name?: Value,
   ): Value {
-    const value = claim(name ?? `constant_${counter++}`);
+    const value = claim(name ?? `${prefix}constant_${counter++}`);
     initializers.set(value, { type, dims, data });
     return value;
   }
@@ -64,7 +66,7 @@ export function createGraphBuilder() {
     attributes: Readonly<Record<string, AttributeValue>> = {},
     domain = '',
   ): Value[] {
-    const names = Array.from({ length: outputs }, () => claim(`${op.toLowerCase()}_${counter++}`));
+    const names = Array.from({ length: outputs }, () => claim(`${prefix}${op.toLowerCase()}_${counter++}`));
     // An omitted optional operand is an empty name; trailing ones are dropped.
     const filled = operands.map((operand) => operand ?? '');
     while (filled.at(-1) === '') filled.pop();

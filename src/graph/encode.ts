@@ -5,6 +5,8 @@ import {
   type AttributeValue,
   type ExternalData,
   type Graph,
+  type GraphNode,
+  type Initializer,
   ONNX_TYPES,
   type Value,
   type ValueInfo,
@@ -17,14 +19,57 @@ const IR_VERSION = 9;
 
 const isExternal = (data: Uint8Array | ExternalData): data is ExternalData => !(data instanceof Uint8Array);
 
-function encodeAttribute(name: string, value: AttributeValue) {
+function encodeAttribute(name: string, value: AttributeValue): Onnx.IAttributeProto {
   const { AttributeType } = onnx.AttributeProto;
   if (typeof value === 'string')
     return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
   if ('raw' in value) return { ...value.raw, name } as Onnx.IAttributeProto;
   if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  if ('branch' in value)
+    return {
+      name,
+      type: AttributeType.GRAPH,
+      g: {
+        name,
+        node: value.branch.nodes.map(encodeNode),
+        initializer: [...value.branch.initializers].map((one) => encodeInitializer(one)),
+        output: value.outputs.map((output) => ({ name: output })),
+      },
+    };
   return { name, type: AttributeType.INTS, ints: [...value] };
+}
+
+const encodeNode = (node: GraphNode): Onnx.INodeProto => ({
+  opType: node.op,
+  domain: node.domain,
+  // The first output's name also names the node, so that the engine's errors point at something.
+  name: node.outputs[0] ?? node.op,
+  input: [...node.inputs],
+  output: [...node.outputs],
+  attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
+});
+
+function encodeInitializer(
+  [name, { type, dims, data }]: readonly [Value, Initializer],
+  files: readonly string[] = [],
+): Onnx.ITensorProto {
+  const tensor = { name, dataType: ONNX_TYPES[type], dims: [...dims] };
+  if (!isExternal(data)) return { ...tensor, rawData: data };
+  const location = files[data.file];
+  if (location === undefined)
+    throw new Error(
+      `Initialiser ${name} lies in weight file ${data.file}, and only ${files.length} were given`,
+    );
+  return {
+    ...tensor,
+    dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+    externalData: [
+      { key: 'location', value: location },
+      { key: 'offset', value: String(data.offset) },
+      { key: 'length', value: String(data.length) },
+    ],
+  };
 }
 
 const encodeValueInfo = (name: Value, { type, dims }: ValueInfo) => ({
@@ -54,24 +99,6 @@ export function encodeModel(
     ...graph.nodes.map((node) => node.domain),
   ]);
   domains.add('');
-  const initializer = [...graph.initializers].map(([name, { type, dims, data }]) => {
-    const tensor = { name, dataType: ONNX_TYPES[type], dims: [...dims] };
-    if (!isExternal(data)) return { ...tensor, rawData: data };
-    const location = files[data.file];
-    if (location === undefined)
-      throw new Error(
-        `Initialiser ${name} lies in weight file ${data.file}, and only ${files.length} were given`,
-      );
-    return {
-      ...tensor,
-      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
-      externalData: [
-        { key: 'location', value: location },
-        { key: 'offset', value: String(data.offset) },
-        { key: 'length', value: String(data.length) },
-      ],
-    };
-  });
   return onnx.ModelProto.encode({
     irVersion: Math.max(IR_VERSION, graph.dialect?.irVersion ?? 0),
     producerName: 'saekit',
@@ -82,15 +109,7 @@ export function encodeModel(
     functions: [...(graph.dialect?.functions ?? [])],
     graph: {
       name: 'saekit',
-      node: graph.nodes.map((node) => ({
-        opType: node.op,
-        domain: node.domain,
-        // The first output's name also names the node, so that the engine's errors point at something.
-        name: node.outputs[0] ?? node.op,
-        input: [...node.inputs],
-        output: [...node.outputs],
-        attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
-      })),
+      node: graph.nodes.map(encodeNode),
       input: [...graph.inputs].map(([name, info]) => encodeValueInfo(name, info)),
       output: outputs.map((name) => {
         // What a file of others computes has the type that the engine finds.
@@ -98,7 +117,7 @@ export function encodeModel(
         if (typeof type === 'object') return encodeValueInfo(name, type);
         return type ? { name, type: { tensorType: { elemType: ONNX_TYPES[type] } } } : { name };
       }),
-      initializer,
+      initializer: [...graph.initializers].map((one) => encodeInitializer(one, files)),
     },
   }).finish();
 }

@@ -43,6 +43,8 @@ export type AttributeValue =
   | string
   | readonly number[]
   | { readonly float: number }
+  /** A branch of an If: it has no inputs, reads values of the graph around it (`reads` of its node) and gives `outputs`. */
+  | { readonly branch: Pick<Graph, 'nodes' | 'initializers'>; readonly outputs: readonly Value[] }
   /** As it stood in somebody else's file: passed on untouched. */
   | { readonly raw: RawAttribute };
 

@@ -6,9 +6,10 @@
  * Padding costs time and changes nothing else: texts are taken in windows, sorted by length within a window, and come out in their own order.
  */
 import { padBatch } from '../models/batch.ts';
+import { type Fitting, type Placement, placeSae } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
 import { encode, type Sae, type SparseCode } from '../sae/index.ts';
-import { actsAt, clearRows, type Fitting, type Placement, placeSae } from './fit.ts';
+import { actsAt, clearRows } from './fit.ts';
 
 /** Texts that are sorted together have so many batches' tokens. */
 const WINDOW_BATCHES = 8;

@@ -1,52 +1,6 @@
-/** Which hook an SAE reads, and whether it belongs to a model. */
-import { findHook } from '../models/hooks.ts';
-import type { Model, TokenBatch } from '../models/types.ts';
-import type { Sae, SparseCode } from '../sae/types.ts';
-
-/** An SAE and where it goes. */
-export type Placement = {
-  /** Default: `hook_name` of the SAE's metadata. */
-  readonly hook?: string;
-  /** Take an SAE that was trained on another model, such as the base of a fine-tuned one. The width must fit all the same. */
-  readonly otherModel?: boolean;
-};
-
-/** What of a model is looked at. */
-export type Fitting = Pick<Model, 'hooks' | 'info'>;
-
-/**
- * The hook that an SAE reads in a model.
- *
- * @throws when the SAE names no hook, the model has no such hook, its width is another one, or the SAE was trained on another model
- */
-export function placeSae(
-  { hooks, info }: Fitting,
-  sae: Sae,
-  { hook, otherModel = false }: Placement,
-): string {
-  const { D, F, metadata } = sae.config;
-  const { hook_name, model_name, model_hash } = metadata;
-  const name = hook ?? hook_name;
-  if (typeof name !== 'string')
-    throw new Error(
-      `The SAE (D ${D}, F ${F}) does not say which hook it reads: its cfg.json has no hook_name in its metadata. Name the hook.`,
-    );
-  const { dims, width } = findHook(hooks, name);
-  // [B,T,H,headDim] lies in memory as [B,T,H headDim].
-  const flat = sae.config.flattened === true && dims.length === 4 && dims[1] === 'T';
-  if (dims.length !== 3 && !flat)
-    throw new Error(`An SAE reads hooks of [B,T,width]; ${name} is [${dims.join(',')}].`);
-  const found = flat ? Number(dims[2]) * width : width;
-  if (found !== D)
-    throw new Error(
-      `The SAE reads activations of width ${D}, but ${name} of ${info.name} has width ${found}. Is it for another model or another hook?`,
-    );
-  if (!otherModel && typeof model_hash === 'string' && model_hash !== info.hash)
-    throw new Error(
-      `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${model_hash.slice(0, 12)}…; ${info.name} has ${info.hash.slice(0, 12)}…. Open that model, or pass otherModel: true to use the SAE all the same.`,
-    );
-  return name;
-}
+/** Where an SAE acts. */
+import type { TokenBatch } from '../models/types.ts';
+import type { SparseCode } from '../sae/types.ts';
 
 /** 1 at the positions [B T] where an SAE acts: real tokens, special ones left out if they are named. */
 export function actsAt({ ids, mask }: TokenBatch, specialIds: ReadonlySet<number> | undefined): Uint8Array {

@@ -4,7 +4,6 @@ export {
   type EncodeTextsOptions,
   encodeTexts,
 } from './encode-texts.ts';
-export type { Placement } from './fit.ts';
 export {
   type CodeEdit,
   type PlacedSae,

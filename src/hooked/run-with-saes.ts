@@ -9,6 +9,7 @@
  * The same as `run_with_saes(use_error_term=…)` of SAELens's HookedSAETransformer; e is the error node of Marks et al. 2024,
  * "Sparse feature circuits".
  */
+import { type Fitting, type Placement, placeSae } from '../models/place-sae.ts';
 import type {
   HookedOptions,
   HookedResult,
@@ -19,7 +20,7 @@ import type {
   TokenBatch,
 } from '../models/types.ts';
 import { decode, encode, type Sae, type SparseCode } from '../sae/index.ts';
-import { actsAt, clearRows, type Fitting, type Placement, placeSae } from './fit.ts';
+import { actsAt, clearRows } from './fit.ts';
 
 /**
  * Changes the code between encoder and decoder. Row b T + t is position t of sequence b; rows of special tokens and padding are empty, and

@@ -5,6 +5,7 @@ import { INPUTS, ropeInputs } from './families/blocks.ts';
 import { ropesOf, type TransformerSpec } from './families/spec.ts';
 import { type RopeSpec, ropeTables } from './rope.ts';
 import type { Feeds } from './sessions.ts';
+import type { SteerRows } from './steering/types.ts';
 import type { SteerEdit, TokenBatch } from './types.ts';
 
 /** Positions [B,T] count real tokens: 0 at the first one, whatever padding stands before it. */
@@ -80,6 +81,23 @@ export function batchFeeds(
       new Tensor('int64', BigInt64Array.of(BigInt(B), BigInt(T), -1n, BigInt(spec.headDim)), [4]),
     [INPUTS.rotaryRows]: () => rotaryRows(B, T, shared ? 1 : B, Tensor),
     ...Object.assign({}, ...ropes.map(rope)),
+  };
+}
+
+/** The tokens of a batch as the bus takes them; prompts as long as their rows, unless said otherwise. */
+export function steerRows(
+  batch: TokenBatch,
+  promptLengths: readonly number[] = rowLengths(batch),
+): SteerRows {
+  if (promptLengths.length !== batch.B)
+    throw new Error(`${promptLengths.length} prompt lengths for ${batch.B} rows; give one for each`);
+  return {
+    positions: positionsOf(batch),
+    prompts: Int32Array.from(
+      { length: batch.B * batch.T },
+      (_, i) => promptLengths[Math.floor(i / batch.T)]!,
+    ),
+    ids: batch.ids,
   };
 }
 

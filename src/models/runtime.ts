@@ -10,13 +10,14 @@ import { checkBatch, padBatch, splitBatch } from './batch.ts';
 import { partCost } from './cost.ts';
 import { INPUTS, LOGITS, LOSS, UNCAPPED } from './families/blocks.ts';
 import type { TransformerSpec } from './families/spec.ts';
-import { batchFeeds, steerFeeds } from './feeds.ts';
+import { batchFeeds, steerFeeds, steerRows } from './feeds.ts';
 import { createDecoder } from './generation/decoder.ts';
 import { createWholeDecoder } from './generation/whole-decoder.ts';
 import { createWriter, type WriterParts } from './generation/writer.ts';
 import { findHook, hookDims, selectHooks } from './hooks.ts';
 import { type Given, orderEdits, runInStages, type StageEdit } from './run-with-hooks.ts';
 import type { Feeds, Purpose, Sessions } from './sessions.ts';
+import { createBus, type Steered, unsteered } from './steering/bus.ts';
 import type {
   HookedOptions,
   HookedResult,
@@ -28,7 +29,6 @@ import type {
   ModelInput,
   RunOptions,
   RunResult,
-  SteerEdit,
   Tensor,
   TokenBatch,
   Tokenizer,
@@ -120,12 +120,18 @@ export function createRuntime(parts: RuntimeParts): Model {
       );
   }
 
-  function steering(steer: SteerEdit | undefined): { purpose: Pick<Purpose, 'steer'>; feeds: Feeds } {
-    if (!steer) return { purpose: {}, feeds: {} };
+  const bus = createBus(hooks, ort);
+
+  function steering({ steer, interventions }: Pick<RunOptions, 'steer' | 'interventions'>): Steered {
+    if (steer && interventions)
+      throw new Error('Give `steer` or `interventions`, not both: an intervention can add a direction, too');
+    if (interventions) return bus(interventions);
+    if (!steer) return unsteered;
     const { name, dims, width } = findHook(hooks, steer.hook);
     if (dims.length !== 3)
       throw new Error(`Steering adds to [B,T,width] hooks; ${name} is [${dims.join(',')}]`);
-    return { purpose: { steer: { hook: name, width } }, feeds: steerFeeds(steer, width, ort) };
+    const feeds = steerFeeds(steer, width, ort);
+    return { purpose: { steer: { hook: name, width } }, feeds: () => feeds };
   }
 
   /** Activations as the graph takes them in place of a hook's own value: rows [N,width] where the hook is [B,T,width]. */
@@ -161,7 +167,7 @@ export function createRuntime(parts: RuntimeParts): Model {
 
   async function run(
     batch: TokenBatch,
-    { hooks: wanted = [], logits = false, steer, signal }: RunOptions,
+    { hooks: wanted = [], logits = false, signal, ...edits }: RunOptions,
   ): Promise<RunResult> {
     checkBatch(batch, spec.V, info.contextLength);
     const found = [...new Set(wanted)].map((name) => findHook(hooks, name));
@@ -169,16 +175,19 @@ export function createRuntime(parts: RuntimeParts): Model {
     if (logits) checkLogitSize(batch);
     if (found.length === 0 && !logits)
       throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
-    const { purpose, feeds } = steering(steer);
+    const { purpose, feeds } = steering(edits);
     const outputs = [...found.map(({ name }) => name), ...(logits ? [LOGITS] : [])];
     const dimsOf = (name: string, part: TokenBatch): number[] =>
       name === LOGITS ? [part.B, part.T, spec.V] : hookDims(findHook(hooks, name), part);
     const parts: Record<string, Tensor>[] = [];
+    let row = 0;
     for (const part of splitBatch(batch, PART_POSITIONS)) {
       signal?.throwIfAborted();
+      const rows = steerRows(part, edits.promptLengths?.slice(row, row + part.B));
+      row += part.B;
       const values = await sessions.run(
         { outputs, ...purpose },
-        { ...batchFeeds(part, spec, ort), ...feeds },
+        { ...batchFeeds(part, spec, ort), ...feeds(rows) },
       );
       parts.push(
         Object.fromEntries(outputs.map((name) => [name, toTensor(values[name], dimsOf(name, part))])),
@@ -212,19 +221,23 @@ export function createRuntime(parts: RuntimeParts): Model {
   }
 
   /** The last residual [N,D]: what the head reads. */
-  async function lastResidual(batch: TokenBatch, { from, steer }: LossOptions): Promise<Float32Array> {
+  async function lastResidual(batch: TokenBatch, { from, ...edits }: LossOptions): Promise<Float32Array> {
     checkBatch(batch, spec.V, info.contextLength);
-    if (from && from.hook === steer?.hook) {
+    const edited = [edits.steer?.hook, ...(edits.interventions ?? []).map(({ writes }) => writes)];
+    if (from && edited.includes(from.hook))
       throw new Error(
         `${from.hook} cannot be both replaced and steered; add the directions to the activations`,
       );
-    }
     const spliced = from && splice(from.hook, from.activations, batch);
-    if (spliced && from.hook === last && !steer) return from.activations.data;
-    const steered = steering(steer);
+    if (spliced && from.hook === last && !edits.steer && !edits.interventions) return from.activations.data;
+    const steered = steering(edits);
     const values = await sessions.run(
       { outputs: [last], ...spliced?.purpose, ...steered.purpose },
-      { ...batchFeeds(batch, spec, ort), ...spliced?.feeds, ...steered.feeds },
+      {
+        ...batchFeeds(batch, spec, ort),
+        ...spliced?.feeds,
+        ...steered.feeds(steerRows(batch, edits.promptLengths)),
+      },
     );
     return values[last]?.data as Float32Array;
   }
@@ -342,14 +355,24 @@ export function createRuntime(parts: RuntimeParts): Model {
     return tokenizer;
   }
 
-  const decoder: WriterParts['decoder'] = (rows, captured, steer) =>
+  const decoder: WriterParts['decoder'] = (rows, captured, steer, interventions) =>
     // The cache lives in memory of this process, where a GPU does not read it in place (the engine crashes).
     spec.cached && sessions.device === 'cpu'
       ? createDecoder(
-          { spec: spec.cached, sessions, ort, last, hooks: captured, steer: steering(steer) },
+          {
+            spec: spec.cached,
+            sessions,
+            ort,
+            last,
+            hooks: captured,
+            steer: steering({ ...(steer ? { steer } : {}), ...(interventions ? { interventions } : {}) }),
+          },
           rows,
         )
-      : createWholeDecoder({ run, headLogits, last, D: spec.D, V: spec.V, hooks: captured, steer }, rows);
+      : createWholeDecoder(
+          { run, headLogits, last, D: spec.D, V: spec.V, hooks: captured, steer, interventions },
+          rows,
+        );
 
   return {
     info,

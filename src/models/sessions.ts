@@ -8,6 +8,8 @@ import {
   cutGraph,
   type Graph,
   type SessionOptions,
+  type SteerSite,
+  spliceBus,
   spliceSteering,
   type Value,
   type ValueInfo,
@@ -23,6 +25,8 @@ export type Purpose = {
   /** Values that are fed instead of computed. */
   readonly given?: ReadonlyMap<Value, ValueInfo>;
   readonly steer?: { readonly hook: Value; readonly width: number };
+  /** Places where it can be steered, in the order in which they are computed. */
+  readonly bus?: readonly SteerSite[];
   /** With a cache of keys and values, for generation; the head reads some rows of `last`. */
   readonly cached?: { readonly layers: number; readonly last: Value };
 };
@@ -37,8 +41,9 @@ type Slot = {
 };
 
 /** The graph for a purpose: steering spliced in, replaced values turned into inputs, everything unneeded cut away. */
-export function graphFor(graph: Graph, { outputs, given, steer, cached }: Purpose): Graph {
-  const steered = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
+export function graphFor(graph: Graph, { outputs, given, steer, bus, cached }: Purpose): Graph {
+  const added = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
+  const steered = bus ? spliceBus(added, bus) : added;
   return cutGraph(cached ? cachedGraph(steered, cached.layers, cached.last) : steered, outputs, given);
 }
 
@@ -63,15 +68,20 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
   }
 
   function slotFor(purpose: Purpose): Slot {
-    const key = JSON.stringify([
+    const rest = JSON.stringify([
       [...purpose.outputs].sort(),
       [...(purpose.given?.keys() ?? [])].sort(),
       purpose.steer?.hook ?? '',
       purpose.cached !== undefined,
+      purpose.bus !== undefined,
     ]);
+    const key =
+      rest + JSON.stringify(purpose.bus?.map(({ writes, reads, slot }) => [writes, reads, slot]) ?? '');
     let slot = slots.get(key);
     if (slot) slots.delete(key);
     else {
+      // A bus with more places takes the place of the one before.
+      for (const other of slots.keys()) if (purpose.bus && other.startsWith(rest)) void retire(other);
       const cut = graphFor(graph, purpose);
       slot = {
         session: createSession(cut, [...purpose.outputs].sort(), {

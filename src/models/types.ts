@@ -3,6 +3,7 @@
 import type { Message } from '../data/types.ts';
 import type { HubOrigin } from '../platform/index.ts';
 import type { ModelCost } from './cost.ts';
+import type { Intervention } from './steering/types.ts';
 
 export type { ModelCost, PartCost } from './cost.ts';
 
@@ -112,6 +113,10 @@ export type RunOptions = {
   readonly hooks?: readonly string[];
   readonly logits?: boolean;
   readonly steer?: SteerEdit;
+  /** Changes on the way, made by `steer` (docs/steering.md). Even an empty list runs in the session that can be steered. */
+  readonly interventions?: readonly Intervention[];
+  /** Tokens of each row that are its prompt, for changes of written tokens only. Default: all. */
+  readonly promptLengths?: readonly number[];
   /** Looked at before and after each part of the batch; large ones run in parts of whole sequences. */
   readonly signal?: AbortSignal;
 };
@@ -155,6 +160,8 @@ export type LossOptions = {
   /** Continue from these activations [B,T,width] at `hook` instead of the model's own. */
   readonly from?: { readonly hook: string; readonly activations: Tensor };
   readonly steer?: SteerEdit;
+  readonly interventions?: readonly Intervention[];
+  readonly promptLengths?: readonly number[];
   /** Looked at before the model and before each tile of the head. */
   readonly signal?: AbortSignal;
 };
@@ -180,6 +187,8 @@ export type SamplingOptions = {
 
 export type GenerateOptions = SamplingOptions & {
   readonly steer?: SteerEdit;
+  /** Changes on the way, made by `steer` (docs/steering.md); other features, strengths, positions and rules use the same session. */
+  readonly interventions?: readonly Intervention[];
   /** Gets the text as it comes, in pieces of whole characters that together are the result. */
   readonly onText?: (text: string, row: number) => void;
 };

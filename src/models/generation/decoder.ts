@@ -11,6 +11,7 @@ import { ropesOf, type TransformerSpec } from '../families/spec.ts';
 import { rotaryRows } from '../feeds.ts';
 import { type RopeSpec, ropeTables } from '../rope.ts';
 import type { Feeds, Purpose, Sessions } from '../sessions.ts';
+import type { SteerRows } from '../steering/types.ts';
 import type { HookInfo } from '../types.ts';
 import { CACHE_INPUTS, cacheNames } from './cached-graph.ts';
 import { createKvCache } from './kv-cache.ts';
@@ -28,7 +29,10 @@ export type DecoderParts = {
   readonly ort: Ort;
   /** The residual that the head reads. */
   readonly last: string;
-  readonly steer: { readonly purpose: Pick<Purpose, 'steer'>; readonly feeds: Feeds };
+  readonly steer: {
+    readonly purpose: Pick<Purpose, 'steer' | 'bus'>;
+    readonly feeds: (rows: SteerRows) => Feeds;
+  };
   /** Hooks that are returned for every token. */
   readonly hooks: readonly HookInfo[];
 };
@@ -57,17 +61,25 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     ...steer.purpose,
   };
   let texts = Array.from({ length: rows }, (): number[] => []);
+  /** Tokens of each prompt: what was given first. */
+  let prompts: readonly number[] | undefined;
 
   const outgrown = (length: number): boolean =>
     ropes.some(({ scaling }) => scaling.type === 'dynamic' && length > scaling.originalContext);
 
   /** Tokens of some rows behind `past` tokens of each; `slots` of the cache are looked at. */
-  function inputs(tokens: readonly (readonly number[])[], past: readonly number[], slots: number) {
+  function inputs(
+    tokens: readonly (readonly number[])[],
+    past: readonly number[],
+    slots: number,
+    first: number,
+  ) {
     const B = tokens.length;
     const T = Math.max(...tokens.map((row) => row.length));
     const S = slots + T;
     const ids = new Int32Array(B * T);
     const positions = new Int32Array(B * T);
+    const promptOf = Int32Array.from({ length: B * T }, (_, i) => prompts![first + Math.floor(i / T)]!);
     tokens.forEach((row, b) => {
       ids.set(row, b * T);
       for (let t = 0; t < T; t++) positions[b * T + t] = Math.min(past[b]! + t, spec.contextLength - 1);
@@ -110,7 +122,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       [CACHE_INPUTS.headRows]: () => new Tensor('int32', headRows, [B]),
       [INPUTS.rotaryRows]: () => rotaryRows(B, T, M, Tensor),
       ...Object.assign({}, ...ropes.map(rope)),
-      ...steer.feeds,
+      ...steer.feeds({ positions, prompts: promptOf, ids }),
     };
     return { feeds, T, S };
   }
@@ -123,7 +135,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   ): Promise<Advanced[]> {
     const past = cache.lengths.slice(first, first + tokens.length);
     const slots = cache.slotsOf(first, tokens.length, Math.max(...tokens.map((row) => row.length)));
-    const { feeds, T, S } = inputs(tokens, past, slots);
+    const { feeds, T, S } = inputs(tokens, past, slots, first);
     const values = await sessions.run(purpose, {
       ...feeds,
       ...cache.feeds(first, tokens.length, slots),
@@ -166,6 +178,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   return {
     /** @param tokens of every row, at least one each */
     async advance(tokens: readonly (readonly number[])[], signal?: AbortSignal): Promise<Advanced[]> {
+      prompts ??= tokens.map(({ length }) => length);
       tokens.forEach((row, b) => {
         for (const id of row) texts[b]!.push(id);
       });
@@ -205,6 +218,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     keep(kept: readonly number[]): void {
       cache.keep(kept);
       texts = kept.map((row) => texts[row]!);
+      prompts = prompts && kept.map((row) => prompts![row]!);
     },
   };
 }

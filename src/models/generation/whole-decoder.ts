@@ -3,6 +3,7 @@
  * the length of the text, the numbers are those of a plain run.
  */
 import { padBatch } from '../batch.ts';
+import type { Intervention } from '../steering/types.ts';
 import type { HookInfo, Model, SteerEdit } from '../types.ts';
 import { type Advanced, type Decoder, isPattern } from './decoder.ts';
 
@@ -15,13 +16,16 @@ export type WholeParts = {
   readonly V: number;
   readonly hooks: readonly HookInfo[];
   readonly steer: SteerEdit | undefined;
+  readonly interventions: readonly Intervention[] | undefined;
 };
 
 export function createWholeDecoder(parts: WholeParts, rows: number): Pick<Decoder, 'advance' | 'keep'> {
-  const { run, headLogits, last, D, V, hooks, steer } = parts;
+  const { run, headLogits, last, D, V, hooks, steer, interventions } = parts;
+  let prompts: readonly number[] | undefined;
   let texts = Array.from({ length: rows }, (): number[] => []);
   return {
     async advance(tokens, signal) {
+      prompts ??= tokens.map(({ length }) => length);
       tokens.forEach((row, b) => {
         texts[b]!.push(...row);
       });
@@ -30,6 +34,7 @@ export function createWholeDecoder(parts: WholeParts, rows: number): Pick<Decode
       const { cache } = await run(batch, {
         hooks: [...new Set([last, ...hooks.map(({ name }) => name)])],
         ...(steer ? { steer } : {}),
+        ...(interventions ? { interventions, promptLengths: prompts } : {}),
         ...(signal ? { signal } : {}),
       });
       const ends = new Float32Array(texts.length * D);
@@ -65,6 +70,7 @@ export function createWholeDecoder(parts: WholeParts, rows: number): Pick<Decode
     },
     keep(kept) {
       texts = kept.map((row) => texts[row]!);
+      prompts = prompts && kept.map((row) => prompts![row]!);
     },
   };
 }

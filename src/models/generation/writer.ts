@@ -3,6 +3,7 @@ import type { Message } from '../../data/types.ts';
 import { checkBatch, padBatch } from '../batch.ts';
 import type { TransformerSpec } from '../families/spec.ts';
 import { selectHooks } from '../hooks.ts';
+import type { Intervention } from '../steering/types.ts';
 import type {
   ChatOptions,
   GenerateOptions,
@@ -28,6 +29,7 @@ export type WriterParts = {
     rows: number,
     hooks: readonly HookInfo[],
     steer: SteerEdit | undefined,
+    interventions: readonly Intervention[] | undefined,
   ) => Pick<Decoder, 'advance' | 'keep'>;
 };
 
@@ -59,7 +61,7 @@ export function createWriter({
 
   function texts(
     prompts: Prompts,
-    { steer, ...options }: GenerateOptions,
+    { steer, interventions, ...options }: GenerateOptions,
     capture: HookFilter | undefined,
   ): AsyncGenerator<Delta, Generation[]> {
     if (spec.encoder)
@@ -75,7 +77,7 @@ export function createWriter({
     return generateTexts(
       {
         prompts,
-        createDecoder: (rows) => decoder(rows, found, steer),
+        createDecoder: (rows) => decoder(rows, found, steer, interventions),
         tokenizer,
         endIds: info.eosTokenIds,
         contextLength: info.contextLength,

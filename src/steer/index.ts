@@ -1,0 +1,1 @@
+export { type InterventionSpec, steer } from './steer.ts';

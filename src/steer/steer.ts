@@ -1,0 +1,210 @@
+/**
+ * Changes in terms of SAEs, latents and modes -> what a model runs with.
+ *
+ *     z' = min(max(a z + b, least), most)          add 1,v   scale v,0   clamp 0,v   zero 0,0   at-least 1,0 and v <=   at-most 1,0 and <= v
+ *     h' = h + (z' - z) d                          d: the latent's decoder row [D], or a direction of one's own
+ *
+ * A TopK or threshold is not asked again after a change, and all changes at a hook read z from h as it arrives.
+ */
+import { findHook } from '../models/hooks.ts';
+import { type Fitting, placeSae } from '../models/place-sae.ts';
+import { rowWidth } from '../models/steering/plan.ts';
+import type { Change, Condition, Intervention } from '../models/steering/types.ts';
+import type { Model } from '../models/types.ts';
+import { latentColumn } from '../sae/edit.ts';
+import { encode } from '../sae/encode.ts';
+import type { Sae } from '../sae/types.ts';
+import type { InterventionConfigInput, SteeringMode } from '../shared/intervention.ts';
+import { latentCode } from './code.ts';
+
+/** An intervention as in files and on the command line (docs/steering.md), with the SAE itself in place of its name. */
+export type InterventionSpec = Omit<InterventionConfigInput, 'sae' | 'vector' | 'when'> & {
+  readonly sae?: Sae;
+  /** [D] in place of a latent: z = x . u with u of length 1. Needs `hook`. */
+  readonly vector?: Float32Array;
+  readonly when?: Omit<NonNullable<InterventionConfigInput['when']>, 'sae'> & { readonly sae?: Sae };
+  /** The largest activation of the latent, for `unit: 'max'`. */
+  readonly max?: number;
+  /** Take an SAE that was trained on another model. */
+  readonly otherModel?: boolean;
+};
+
+type Steerable = Fitting & Pick<Model, 'tokenizer' | 'runWithCache'>;
+
+/** Modes that cannot do without a value. */
+const valued: readonly SteeringMode[] = ['add', 'clamp', 'at-least', 'at-most', 'scale'];
+
+/**
+ * Interventions for `model.generate` and the other ways to run a model. Making them costs nothing; features, strengths, positions and rules
+ * may change from call to call.
+ *
+ * @throws for an unknown hook or latent, an SAE of another model or hook (both named), values that are missing or not finite
+ * @example
+ * const louder = await steer(model, [{ sae, latent: 2839, mode: 'clamp', value: 30 }]);
+ * await model.generate('The meeting will be held', { interventions: louder });
+ */
+export async function steer(
+  model: Steerable,
+  specs: readonly InterventionSpec[],
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Intervention[]> {
+  options.signal?.throwIfAborted();
+  return await Promise.all(specs.map((spec) => intervention(model, spec, options)));
+}
+
+async function intervention(
+  model: Steerable,
+  spec: InterventionSpec,
+  options: { readonly signal?: AbortSignal },
+): Promise<Intervention> {
+  const { sae, latent, mode = 'add', positions = 'all', specials = false, keepError = true } = spec;
+  if ((sae === undefined) === (spec.vector === undefined) && !(mode === 'patch' && sae === undefined))
+    throw new Error(
+      'An intervention takes an SAE or a direction of your own: give one of `sae` and `vector`.',
+    );
+  const { reads, writes } = placeOf(model, spec);
+  const common = {
+    ...{ reads, writes, positions },
+    except: specials ? new Set<number>() : (model.tokenizer?.specialIds ?? new Set<number>()),
+    ...(spec.when ? { when: condition(model, spec, spec.when, reads) } : {}),
+    ...(sae ? { code: latentCode(sae) } : {}),
+  };
+  const reconstruct = keepError ? {} : { replace: 'reconstruction' as const };
+  if (mode === 'splice') return { ...common, replace: 'reconstruction' };
+  if (latent === undefined && spec.vector === undefined) {
+    if (mode !== 'patch') throw new Error(`${mode} needs \`latent\`: which of the SAE's.`);
+    const { code: _, ...whole } = common;
+    return { ...whole, replace: await otherRun(model, spec, writes, options) };
+  }
+  const what = sae ? `latent ${latent} at ${writes}` : `the direction at ${writes}`;
+  if (sae) checkLatent(sae, latent!);
+  const direction = sae
+    ? latentCode(sae).W_dec.subarray(latent! * latentCode(sae).Dout, (latent! + 1) * latentCode(sae).Dout)
+    : mode === 'add'
+      ? spec.vector!
+      : unit(spec.vector!, what);
+  const made: Intervention = {
+    ...common,
+    ...reconstruct,
+    ...(latent === undefined ? {} : { latent }),
+    direction,
+    change: mode === 'patch' ? await patched(model, spec, reads, options) : changeOf(spec, what),
+  };
+  if (mode === 'suppress' && sae)
+    return {
+      ...made,
+      when: { code: latentCode(sae), reads, latent: latent!, above: spec.above ?? 0 },
+    };
+  return made;
+}
+
+/** Where it is read and written. */
+function placeOf(
+  model: Fitting,
+  { sae, vector, hook, otherModel }: InterventionSpec,
+): { reads: string; writes: string } {
+  if (sae === undefined) {
+    if (hook === undefined) throw new Error('A direction of your own needs `hook`: where it is added.');
+    const width = rowWidth(findHook(model.hooks, hook));
+    if (vector && vector.length !== width)
+      throw new Error(`The direction has ${vector.length} numbers, but ${hook} has width ${width}.`);
+    return { reads: hook, writes: hook };
+  }
+  const { Dout } = sae.config;
+  const placement = { ...(otherModel === undefined ? {} : { otherModel }) };
+  if (Dout === undefined) {
+    const reads = placeSae(model, sae, hook === undefined ? placement : { ...placement, hook });
+    return { reads, writes: reads };
+  }
+  const reads = placeSae(model, sae, placement);
+  const writes = hook ?? reads.replace(/^(.*blocks\.\d+)\..*$/, '$1.hook_mlp_out');
+  const width = rowWidth(findHook(model.hooks, writes));
+  if (width !== Dout)
+    throw new Error(`The transcoder at ${reads} writes width ${Dout}, but ${writes} has width ${width}.`);
+  return { reads, writes };
+}
+
+function condition(
+  model: Fitting,
+  { sae: own, otherModel }: InterventionSpec,
+  { sae = own, latent, above, below }: NonNullable<InterventionSpec['when']>,
+  ownReads: string,
+): Condition {
+  if (sae === undefined)
+    throw new Error('A rule of a direction needs the SAE of the latent that it looks at.');
+  if ((above === undefined) === (below === undefined))
+    throw new Error('A rule needs one of `above` and `below`: the threshold of the latent that it looks at.');
+  checkLatent(sae, latent);
+  const reads = sae === own ? ownReads : placeSae(model, sae, otherModel === undefined ? {} : { otherModel });
+  return {
+    ...{ code: latentCode(sae), reads, latent },
+    ...(above === undefined
+      ? { below: finite(below!, `below of latent ${latent}`) }
+      : { above: finite(above, `above of latent ${latent}`) }),
+  };
+}
+
+/** [z'(z)] of a mode. */
+function changeOf({ mode = 'add', value, unit: inUnits, max }: InterventionSpec, what: string): Change {
+  if (value === undefined && valued.includes(mode)) throw new Error(`${mode} of ${what} needs a value.`);
+  if (inUnits === 'max' && max === undefined)
+    throw new Error(
+      `${what}: its largest activation is not known, so a value in units of it means nothing. Give \`max\`.`,
+    );
+  const v = finite((value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1), `${mode} of ${what}`);
+  const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
+  if (mode === 'add') return { ...free, scale: 1, shift: v };
+  if (mode === 'scale') return { ...free, scale: v, shift: 0 };
+  if (mode === 'at-least') return { ...free, scale: 1, shift: 0, least: v };
+  if (mode === 'at-most') return { ...free, scale: 1, shift: 0, most: v };
+  return { ...free, scale: 0, shift: mode === 'zero' ? 0 : v };
+}
+
+/** Float32 is what the model counts in. */
+function finite(value: number, what: string): number {
+  if (Number.isFinite(Math.fround(value))) return value;
+  throw new Error(`${what}: the value ${value} is not a finite number of 32 bits (up to 3.4e38).`);
+}
+
+function checkLatent({ config: { F } }: Sae, latent: number): void {
+  if (!(Number.isInteger(latent) && latent >= 0 && latent < F))
+    throw new Error(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
+}
+
+function unit(vector: Float32Array, what: string): Float32Array {
+  const length = Math.hypot(...vector);
+  if (!(length > 0 && Number.isFinite(length)))
+    throw new Error(`${what} has length ${length}; it needs one that is finite and not 0.`);
+  return vector.map((value) => value / length);
+}
+
+/** The activations [T,D] at a hook in the run of another text. */
+async function otherRun(
+  model: Pick<Model, 'runWithCache'>,
+  { text }: InterventionSpec,
+  hook: string,
+  options: { readonly signal?: AbortSignal },
+): Promise<Float32Array> {
+  if (text === undefined)
+    throw new Error('patch needs `text`: the text of the run that the activations come from.');
+  const { cache } = await model.runWithCache(text, hook, options);
+  return cache[hook]!.data;
+}
+
+/** z of the other run at every position of it. */
+async function patched(
+  model: Pick<Model, 'runWithCache'>,
+  spec: InterventionSpec,
+  reads: string,
+  options: { readonly signal?: AbortSignal },
+): Promise<Change> {
+  const data = await otherRun(model, spec, reads, options);
+  const { sae, latent, vector } = spec;
+  const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
+  if (sae) return { ...free, scale: 0, shift: latentColumn(await encode(sae, data, options), latent!) };
+  const u = unit(vector!, 'the direction');
+  const shift = Float32Array.from({ length: data.length / u.length }, (_, t) =>
+    u.reduce((sum, value, d) => sum + value * data[t * u.length + d]!, 0),
+  );
+  return { ...free, scale: 0, shift };
+}
