@@ -187,6 +187,7 @@ const cases: Record<string, Case> = {
   selfTest: (signal) => library.selfTest(sae, { x: activations(2000), signal }),
   convertSae: (signal) =>
     library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
+  exportModel: (signal) => library.exportModel(out(), { model: modelPath, signal }),
   saveSae: (signal) => library.saveSae(library.folderWriter(out()), sae, { signal }),
   openCorpus: async (signal) => {
     const tables = ['rows.csv.gz', 'none.parquet'].map((name) => join(root, 'test/golden/data', name));

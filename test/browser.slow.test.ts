@@ -1,14 +1,24 @@
 // The core in a real browser: a page opens models from bytes and runs them with WebAssembly and with WebGPU (Chromium's software driver);
 // the numbers are those of Node. onnxruntime-web comes through npm into the cache, as any model in a package does.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { type Browser, chromium as driver, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { openNpmFile } from '../src/hub/npm.ts';
-import { openModel, padBatch } from '../src/index.ts';
+import {
+  dense,
+  encode,
+  exportModel,
+  folderWriter,
+  loadSae,
+  openModel,
+  padBatch,
+  saveSae,
+} from '../src/index.ts';
 import type { Device } from '../src/shared/device.ts';
 import { root } from './repository.ts';
 import { findChromium } from './support/chromium.ts';
@@ -123,4 +133,51 @@ describe.runIf(chromium)('a page', () => {
       }
     },
   );
+
+  const base64 = (path: string): string => readFileSync(path).toString('base64');
+  /** Runs one of the page's functions. */
+  const inPage = async <T>(name: string, args: readonly unknown[]): Promise<T> =>
+    (await page.evaluate(
+      async ([name, args]) => {
+        const functions = globalThis as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+        return await functions[name]!(...args);
+      },
+      [name, args] as [string, unknown[]],
+    )) as T;
+
+  it('writes with an exported model what it writes in Node', { timeout: 240_000 }, async () => {
+    const out = mkdtempSync(join(tmpdir(), 'saekit-export-'));
+    onTestFinished(() => rmSync(out, { recursive: true }));
+    const location = join(root, 'demo/model');
+    await exportModel(join(out, 'model'), { model: location });
+    const model = await openModel(location);
+    onTestFinished(() => model.close());
+    const texts = await model.generateBatch(['The meeting will be held', 'Мы читали'], { maxNewTokens: 16 });
+    const { kvHeads, headDim } = model.info;
+    const file = (name: string): string => base64(join(out, 'model/onnx', name));
+    const ids = await inPage<number[][]>('saekitGreedy', [
+      { graph: file('model.onnx'), data: { path: 'model.onnx_data', base64: file('model.onnx_data') } },
+      texts.map(({ promptIds }) => promptIds),
+      { tokens: 16, cache: [kvHeads, headDim] },
+    ]);
+    expect(texts.every(({ ids }) => ids.length === 16)).toBe(true);
+    expect(ids).toEqual(texts.map(({ ids }) => ids));
+  });
+
+  it('encodes with an exported SAE as in Node', { timeout: 240_000 }, async () => {
+    const out = mkdtempSync(join(tmpdir(), 'saekit-export-'));
+    onTestFinished(() => rmSync(out, { recursive: true }));
+    const sae = await loadSae(join(root, 'demo/saes/blocks.2.hook_resid_post'));
+    await saveSae(folderWriter(out), sae, { format: 'onnx' });
+    const { D, F } = sae.config;
+    const x = Float32Array.from({ length: 4 * D }, (_, i) => Math.sin(i * i));
+    const expected = dense(await encode(sae, x), F);
+    const weights = { path: 'weights.safetensors', base64: base64(join(out, 'weights.safetensors')) };
+    const found = await inPage<number[]>('saekitEncode', [
+      { graph: base64(join(out, 'encoder.onnx')), data: weights },
+      [...x],
+      D,
+    ]);
+    expect(error(found, expected)).toBeLessThan(1e-4);
+  });
 });

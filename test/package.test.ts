@@ -51,6 +51,7 @@ describe('package', () => {
         "evaluateRows",
         "evaluateSae",
         "expandGrid",
+        "exportModel",
         "findSteering",
         "findTarget",
         "fitPca",

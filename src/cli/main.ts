@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { addConvertCommand } from './commands/convert.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addEvalCommand } from './commands/eval.ts';
+import { addExportCommand } from './commands/export.ts';
 import { addGenerateCommand } from './commands/generate.ts';
 import { addHarvestCommand } from './commands/harvest.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -42,6 +43,7 @@ addModelsCommand(program);
 addConvertCommand(program);
 addSaesCommand(program);
 addGenerateCommand(program);
+addExportCommand(program);
 addPushCommand(program);
 addDemoCommand(program);
 

@@ -24,6 +24,7 @@ const asBytes = (array: Float32Array | Int32Array | BigInt64Array): Uint8Array =
 /**
  * Starts an empty graph.
  *
+ * @param prefix of the names that it gives, where nodes will stand among those of another graph
  * @example
  * const g = createGraphBuilder();
  * const x = g.input('x', 'float32', ['B', 4]);

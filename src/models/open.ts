@@ -7,7 +7,7 @@ import { findFamily } from './families/registry.ts';
 import type { Config, TransformerSpec } from './families/spec.ts';
 import { openTokenizer, tokenIds } from './folder-tokenizer.ts';
 import { ggufConversion } from './gguf/convert.ts';
-import { openModelFolder } from './hf-folder.ts';
+import { type ModelFolder, openModelFolder } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
 import { openOnnxModel } from './onnx/open.ts';
 import { createRuntime } from './runtime.ts';
@@ -39,10 +39,42 @@ const parameterCount = ({ initializers }: Graph): number => {
 };
 
 /** The folder of a model argument; a GGUF file stands for the folder that it becomes. */
-async function openLocation(location: string, access: HubAccess): Promise<ByteFolder> {
+export async function openLocation(location: string, access: HubAccess): Promise<ByteFolder> {
   const platform = getPlatform();
   const converted = await platform.openConverted?.(location, ggufConversion, access);
   return converted ?? (await platform.openFolder(location, access));
+}
+
+export type ModelGraph = {
+  readonly files: ModelFolder;
+  readonly spec: TransformerSpec;
+  /** With every hook, the logits and the loss; weights by reference into `files`. */
+  readonly graph: Graph;
+};
+
+/** The graph of a folder in Hugging Face layout. Close its files. @throws as `openModel` */
+export async function openModelGraph(
+  folder: ByteFolder,
+  { signal }: OpenModelOptions = {},
+  mutations: Mutations = {},
+): Promise<ModelGraph> {
+  const files = await openModelFolder(folder);
+  try {
+    signal?.throwIfAborted();
+    const family = findFamily(files.config, files.name);
+    if (files.config.quantization_config) {
+      throw new Error(
+        `${files.name}: the weights are quantized (quantization_config in config.json); expected F32, F16 or BF16. Use the unquantized model.`,
+      );
+    }
+    const parsed = family.parse(files.config, files.weights);
+    const spec = mutations.spec?.(parsed) ?? parsed;
+    const built = family.build(spec, files.weights);
+    return { files, spec, graph: mutations.graph?.(built) ?? built };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
 }
 
 /** `openModel` with one thing made wrong, for the mutation gate. */
@@ -55,20 +87,8 @@ export async function openMutatedModel(
   signal?.throwIfAborted();
   const folder = typeof location === 'string' ? await openLocation(location, options) : location;
   if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, options);
-  const model = await openModelFolder(folder);
+  const { files: model, spec, graph } = await openModelGraph(folder, options, mutations);
   try {
-    signal?.throwIfAborted();
-    const family = findFamily(model.config, model.name);
-    if (model.config.quantization_config) {
-      throw new Error(
-        `${model.name}: the weights are quantized (quantization_config in config.json); expected F32, F16 or BF16. Use the unquantized model.`,
-      );
-    }
-    const parsed = family.parse(model.config, model.weights);
-    const spec = mutations.spec?.(parsed) ?? parsed;
-    const built = family.build(spec, model.weights);
-    const graph = mutations.graph?.(built) ?? built;
-
     // Models that see images keep what concerns text below.
     const config = { ...(model.config.text_config as Config | undefined), ...model.config };
     const configured = tokenIds(config.bos_token_id)[0];
@@ -92,7 +112,7 @@ export async function openMutatedModel(
       encoder: spec.encoder === true,
       bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
       eosTokenIds: tokenIds(model.generationConfig.eos_token_id ?? config.eos_token_id),
-      parameters: parameterCount(built),
+      parameters: parameterCount(graph),
       hash: model.hash,
       ...(quantization === undefined ? {} : { quantization }),
       ...(folder.origin ? { origin: folder.origin } : {}),

@@ -1,5 +1,4 @@
 /** `saekit convert`: an SAE of one format -> a folder of another, read again and compared bit for bit. */
-import { readdir } from 'node:fs/promises';
 import type { HubAccess } from '../hub/types.ts';
 import { loadPlan } from '../sae/formats/format.ts';
 import {
@@ -15,6 +14,7 @@ import {
 } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { folderWriter } from '../store/index.ts';
+import { requireNewFolder } from './new-folder.ts';
 import { type TestOn, testOn } from './self-test.ts';
 
 export type ConvertOptions = HubAccess & TestOn & { readonly to: string };
@@ -43,12 +43,7 @@ export async function convertSae(
     throw new UsageError(
       `--to ${to}: ${to in formats ? 'that format is read, not written' : 'no such format'}. Written are ${writtenFormats.join(', ')}.`,
     );
-  const there = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new UsageError(`${out} is no folder: name one to write.`);
-  });
-  if (there.length > 0)
-    throw new UsageError(`${out} is not empty (${there.slice(0, 3).join(', ')}). Name a new folder.`);
+  await requireNewFolder(out);
   const format = to as FormatName;
   const opened = await openSae(location, options);
   try {

@@ -2,6 +2,7 @@ export { type Converted, type ConvertOptions, convertSae } from './convert.ts';
 export { type Estimate, type EstimateOptions, estimateTraining } from './estimate/estimate.ts';
 export { joinMemory, type MemoryLine, type Phase, peakMemory } from './estimate/memory.ts';
 export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
+export { type Exported, type ExportOptions, exportModel } from './export.ts';
 export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
 export type { HarvestPlan } from './harvest-plan.ts';
 export { type Inspection, inspect, type RunInspection } from './inspect.ts';

@@ -13,6 +13,8 @@ import { renameValues } from './values.ts';
 /** Values that are a cache for the next call, not a result. */
 const isCache = (name: Value): boolean => /present|past|cache/i.test(name);
 
+const HOOK_NAME = /^(blocks\.\d+\.|(embed\.)?hook_)/;
+
 /** Feeds of the two sizes that shapes are measured with. */
 function probeFeeds(V: number, spec: Pick<RunSpec, 'attention' | 'headDim'>) {
   return ({ B, T }: { B: number; T: number }) => {
@@ -36,8 +38,13 @@ export type TokenGraph = {
 
 /** @throws when the file takes no token ids, needs inputs that text does not give, or does not run */
 export async function readTokenGraph({ name, model, sources }: OnnxFile): Promise<TokenGraph> {
+  // Our own exports call their values by hook names, which are given by structure here.
+  const own = model.graph.nodes.flatMap(({ outputs }) => outputs.filter((value) => HOOK_NAME.test(value)));
   const taken = new Map(
-    RESERVED.filter((value) => isMade(model.graph, value)).map((value) => [value, `file/${value}`]),
+    [...RESERVED.filter((value) => isMade(model.graph, value)), ...own].map((value) => [
+      value,
+      `file/${value}`,
+    ]),
   );
   const renamed = renameValues(model.graph, taken);
   const input = idsInput(renamed);

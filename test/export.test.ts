@@ -1,0 +1,73 @@
+// `saekit export` and `convert --to onnx` as a person meets them.
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import '../src/platform/node.ts';
+import { getPlatform } from '../src/platform/index.ts';
+import { saekit } from './fixtures/command-line.ts';
+import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
+import { root } from './repository.ts';
+
+const MODEL = join(root, 'demo/model');
+const SAE = join(root, 'demo/saes/blocks.2.hook_resid_post');
+
+let workspace: Workspace;
+beforeAll(() => {
+  workspace = createWorkspace();
+}, 120_000);
+afterAll(() => workspace.remove());
+
+const ends = async (path: string): Promise<readonly (readonly string[])[]> => {
+  const session = await getPlatform().ort.InferenceSession.create(path);
+  const found = [session.inputNames, session.outputNames];
+  await session.release();
+  return found;
+};
+
+it('writes a folder that is whole, and says what is in it', async () => {
+  const out = workspace.newFolder();
+  const { status, stdout, stderr } = await saekit(['export', '--model', MODEL, out, '--json']);
+  expect(status, stderr).toBe(0);
+  const { files, weightBytes, family, layers } = JSON.parse(stdout) as Record<string, unknown>;
+  expect({ family, layers }).toEqual({ family: 'llama', layers: 4 });
+  // The weights of the demo model, each from a page on.
+  expect(weightBytes).toBeGreaterThan(6.2e6);
+  const found = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => name !== 'onnx');
+  expect((files as string[]).toSorted()).toEqual(found.toSorted());
+  const layer = [0, 1, 2, 3].flatMap((n) => [`${n}.key`, `${n}.value`]);
+  expect(await ends(join(out, 'onnx/model.onnx'))).toEqual([
+    [...['input_ids', 'attention_mask', 'position_ids'], ...layer.map((name) => `past_key_values.${name}`)],
+    ['logits', ...layer.map((name) => `present.${name}`)],
+  ]);
+  const again = await saekit(['export', '--model', MODEL, out]);
+  expect([again.status, again.stderr]).toEqual([2, expect.stringMatching(/is not empty \(config\.json/)]);
+});
+
+it('refuses what is no model to export, and leaves nothing behind', async () => {
+  const out = workspace.newFolder();
+  for (const [model, message] of [
+    ['test/golden/onnx/gpt2/model.onnx', /is an ONNX file already/],
+    ['test/golden/models/bert', /is an encoder and predicts no next token/],
+    ['test/golden/models/llama-dynamic', /dynamic scaling/],
+    ['test/golden/nothing', /no such folder or file/],
+  ] as const) {
+    const { status, stderr } = await saekit(['export', '--model', join(root, model), out]);
+    expect(status).toBeGreaterThan(0);
+    expect(stderr).toMatch(message);
+  }
+  expect(existsSync(out)).toBe(false);
+  expect(readdirSync(dirname(out)).filter((name) => name.includes('.tmp-'))).toEqual([]);
+});
+
+it('convert --to onnx writes three graphs', async () => {
+  const out = workspace.newFolder();
+  const { status, stdout } = await saekit(['convert', SAE, '--to', 'onnx', out]);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/every bit is the same/);
+  const all = ['encoder', 'decoder', 'round_trip'].map((name) => ends(join(out, `${name}.onnx`)));
+  expect(await Promise.all(all)).toEqual([
+    [['x'], ['z']],
+    [['z'], ['xhat']],
+    [['x'], ['xhat']],
+  ]);
+});
