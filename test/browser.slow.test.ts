@@ -18,6 +18,7 @@ import {
   openModel,
   padBatch,
   saveSae,
+  steer,
 } from '../src/index.ts';
 import type { Device } from '../src/shared/device.ts';
 import { root } from './repository.ts';
@@ -145,23 +146,34 @@ describe.runIf(chromium)('a page', () => {
       [name, args] as [string, unknown[]],
     )) as T;
 
-  it('writes with an exported model what it writes in Node', { timeout: 240_000 }, async () => {
+  it('writes with an exported model, steered or not, what it writes in Node', {
+    timeout: 240_000,
+  }, async () => {
     const out = mkdtempSync(join(tmpdir(), 'saekit-export-'));
     onTestFinished(() => rmSync(out, { recursive: true }));
     const location = join(root, 'demo/model');
-    await exportModel(join(out, 'model'), { model: location });
     const model = await openModel(location);
     onTestFinished(() => model.close());
-    const texts = await model.generateBatch(['The meeting will be held', 'Мы читали'], { maxNewTokens: 16 });
-    const { kvHeads, headDim } = model.info;
-    const file = (name: string): string => base64(join(out, 'model/onnx', name));
-    const ids = await inPage<number[][]>('saekitGreedy', [
-      { graph: file('model.onnx'), data: { path: 'model.onnx_data', base64: file('model.onnx_data') } },
-      texts.map(({ promptIds }) => promptIds),
-      { tokens: 16, cache: [kvHeads, headDim] },
-    ]);
-    expect(texts.every(({ ids }) => ids.length === 16)).toBe(true);
-    expect(ids).toEqual(texts.map(({ ids }) => ids));
+    const sae = await loadSae(join(root, 'demo/saes/blocks.2.hook_resid_post'));
+    const written: number[][][] = [];
+    for (const specs of [[], [{ sae, latent: 2839, mode: 'clamp', value: 61 } as const]]) {
+      const folder = join(out, `model-${specs.length}`);
+      await exportModel(folder, { model: location, interventions: specs });
+      const texts = await model.generateBatch(['The meeting will be held', 'Мы читали'], {
+        ...{ maxNewTokens: 16, interventions: await steer(model, specs) },
+      });
+      const { kvHeads, headDim } = model.info;
+      const file = (name: string): string => base64(join(folder, 'onnx', name));
+      const ids = await inPage<number[][]>('saekitGreedy', [
+        { graph: file('model.onnx'), data: { path: 'model.onnx_data', base64: file('model.onnx_data') } },
+        texts.map(({ promptIds }) => promptIds),
+        { tokens: 16, cache: [kvHeads, headDim] },
+      ]);
+      expect(texts.every(({ ids }) => ids.length === 16)).toBe(true);
+      expect(ids).toEqual(texts.map(({ ids }) => ids));
+      written.push(ids);
+    }
+    expect(written[0]).not.toEqual(written[1]);
   });
 
   it('encodes with an exported SAE as in Node', { timeout: 240_000 }, async () => {

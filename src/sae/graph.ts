@@ -4,29 +4,13 @@
  *     x [B,D] -> z [B,F]          pre = (x' - b_dec) W_enc^T + b_enc,  z by rank or by threshold (variants/variant.ts)
  *     z [B,F] -> xhat [B,Dout]    z W_dec + b_dec (+ W_skip x) (+ b_token[id]), scaled back where the input was normalised
  */
-import type { GraphBuilder, Value } from '../graph/index.ts';
+import { type GraphBuilder, rowNorm, type Value } from '../graph/index.ts';
 import { checkSae, outputWidth, shapesOf, subtractsBias } from './check.ts';
-import { layerEpsilon } from './normalise.ts';
-import type { InputNorm, Sae } from './types.ts';
+import type { Sae } from './types.ts';
 import type { Arrays, Selection } from './variants/variant.ts';
 
 /** The arrays of an SAE as values of the graph, each made when it is first asked for. */
 export type SaeValues = (name: keyof Arrays) => Value;
-
-type RowNorm = { readonly shift?: Value; readonly divisor: Value; readonly factor: Value };
-
-/** x' = (x - shift) / divisor,  xhat = xhat' factor + shift, all [B,1] (normalise.ts). */
-function rowNorm(g: GraphBuilder, kind: InputNorm, x: Value, D: number): RowNorm {
-  const mean = (y: Value) => g.op('ReduceMean', [y, g.axes([-1])], { keepdims: 1 });
-  if (kind === 'norm') {
-    const scale = g.op('Sqrt', [mean(g.mul(x, x))]);
-    return { divisor: scale, factor: scale };
-  }
-  const shift = mean(x);
-  const centred = g.sub(x, shift);
-  const std = g.op('Sqrt', [g.div(g.reduceSum(g.mul(centred, centred), -1, true), g.scalar(D - 1))]);
-  return { shift, divisor: g.add(std, g.scalar(layerEpsilon)), factor: std };
-}
 
 /** [F], or one number where all are the same. */
 const perLatent = (g: GraphBuilder, array: Float32Array): Value =>

@@ -6,8 +6,7 @@
  */
 import type { InputNorm } from './types.ts';
 
-/** Added to the standard deviation, not under its root. */
-export const layerEpsilon = 1e-5;
+const epsilon = 1e-5;
 
 type RowNorm = { readonly shift: number; readonly divisor: number; readonly factor: number };
 
@@ -21,7 +20,7 @@ function rowNorm(kind: InputNorm | undefined, row: Float32Array): RowNorm {
   }
   const mean = row.reduce((sum, value) => sum + value, 0) / D;
   const std = Math.sqrt(row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (D - 1));
-  return { shift: mean, divisor: std + layerEpsilon, factor: std };
+  return { shift: mean, divisor: std + epsilon, factor: std };
 }
 
 /** Rows [B,D] as the encoder takes them, minus `bias` where there is one, into `out`. */

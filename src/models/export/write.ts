@@ -44,7 +44,11 @@ export type WriteOptions = {
 
 export type ExportedFiles = { readonly files: readonly string[]; readonly weightBytes: number };
 
-type Piece = { readonly at: number; readonly from: ExternalData };
+/** In a file of the model, or made here: SAEs that are baked in. */
+type Piece = { readonly at: number; readonly from: ExternalData | Uint8Array };
+
+/** From this size on what is made here stands beside the graph, too. */
+const LARGE_BYTES = 64 * 1024;
 
 /** The graph with all its weights in one file, and what that file is made of. */
 function packed(graph: Graph): { graph: Graph; pieces: Piece[]; byteLength: number } {
@@ -53,7 +57,7 @@ function packed(graph: Graph): { graph: Graph; pieces: Piece[]; byteLength: numb
   let end = 0;
   for (const [name, initializer] of graph.initializers) {
     const { data } = initializer;
-    if (data instanceof Uint8Array) initializers.set(name, initializer);
+    if (data instanceof Uint8Array && data.length < LARGE_BYTES) initializers.set(name, initializer);
     else {
       const at = Math.ceil(end / PAGE) * PAGE;
       pieces.push({ at, from: data });
@@ -74,6 +78,11 @@ async function* weightChunks(
   for (const { at, from } of pieces) {
     if (at > done) yield new Uint8Array(at - done);
     done = at;
+    if (from instanceof Uint8Array) {
+      yield from;
+      done += from.length;
+      continue;
+    }
     const end = from.offset + from.length;
     for (let start = from.offset; start < end; start += PIECE) {
       signal?.throwIfAborted();
