@@ -31,6 +31,8 @@ const SYNCHRONOUS = [
     'describeSae',
     'selfTestText',
     'editLatent',
+    'encodeVector',
+    'randomised',
     'expandGrid',
   ],
   ...[
@@ -58,6 +60,8 @@ const SHORT = [
     'planPush',
     'pushPlanned',
     'readActivationsManifest',
+    'readVector',
+    'steeredModel',
     // Headers, and one latent.
     'openSae',
     'readLatent',
@@ -262,6 +266,10 @@ const cases: Record<string, Case> = {
   'inspect, a model': (signal) => library.inspect(modelPath, { signal }),
   'inspect, an SAE': (signal) => library.inspect(saePath, { signal }),
   'inspect, a corpus': (signal) => library.inspect(corpusPath, { signal }),
+  openInterventions: (signal) =>
+    library.openInterventions([library.interventionSchema.parse({ sae: saePath, latent: 3, value: 1 })], {
+      signal,
+    }),
   steer: (signal) =>
     library.steer(model, [{ sae, hook: HOOK, latent: 3, mode: 'patch', text: 'the river' }], { signal }),
   steeredSamples: (signal) =>

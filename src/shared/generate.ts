@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { modelDevice, trainFields } from './config.ts';
+import { interventionSchema } from './intervention.ts';
 
 /** `saekit generate`: a model -> text, with a latent of an SAE turned up or not. */
 export const generateConfigSchema = z.strictObject({
@@ -23,6 +24,25 @@ export const generateConfigSchema = z.strictObject({
     .nonnegative()
     .optional()
     .describe('Latent whose decoder row is added to the residual stream at every position.'),
+  steer: z
+    .array(z.union([z.string(), interventionSchema]))
+    .min(1)
+    .optional()
+    .describe(
+      'Changes while the model writes, as many as are wanted: SAE:LATENT=CHANGE, such as runs/first:1234=clamp:8, with ` at generated` and ` if 12>3` behind it (docs/steering.md); in a file also as objects.',
+    ),
+  positions: z
+    .string()
+    .default('all')
+    .describe(
+      'With `steer`, which tokens are changed where it does not say: all, prompt, generated, or ranges such as 0:5,-1:.',
+    ),
+  keepError: z
+    .boolean()
+    .default(true)
+    .describe(
+      'With `steer`, keep what the SAE does not explain. Without it the hook becomes what the SAE makes of it.',
+    ),
   strength: z.number().default(8).describe('How much of it, in units of its activation.'),
   maxTokens: z.int().nonnegative().default(48).describe('Tokens to write at most.'),
   temperature: z.number().nonnegative().default(0.7).describe('0 takes the likeliest token.'),

@@ -1,1 +1,3 @@
+export { randomised } from './control.ts';
 export { type InterventionSpec, steer } from './steer.ts';
+export { encodeVector, readVector, type SteeringVector } from './vector-file.ts';

@@ -11,6 +11,7 @@ import { type Fitting, placeSae } from '../models/place-sae.ts';
 import { rowWidth } from '../models/steering/plan.ts';
 import type { Change, Condition, Intervention } from '../models/steering/types.ts';
 import type { Model } from '../models/types.ts';
+import { describeSae } from '../sae/check.ts';
 import { latentColumn } from '../sae/edit.ts';
 import { encode } from '../sae/encode.ts';
 import type { Sae } from '../sae/types.ts';
@@ -90,6 +91,10 @@ async function intervention(
     direction,
     change: mode === 'patch' ? await patched(model, spec, reads, options) : changeOf(spec, what),
   };
+  if (mode === 'suppress' && spec.when)
+    throw new Error('suppress has a rule of its own, `above`; with another rule use zero or clamp.');
+  if (mode === 'suppress' && !sae)
+    throw new Error('suppress needs a latent; for a direction use at-most, or a rule with `when`.');
   if (mode === 'suppress' && sae)
     return {
       ...made,
@@ -166,9 +171,12 @@ function finite(value: number, what: string): number {
   throw new Error(`${what}: the value ${value} is not a finite number of 32 bits (up to 3.4e38).`);
 }
 
-function checkLatent({ config: { F } }: Sae, latent: number): void {
+function checkLatent({ config }: Sae, latent: number): void {
+  const { F, metadata } = config;
   if (!(Number.isInteger(latent) && latent >= 0 && latent < F))
-    throw new Error(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
+    throw new Error(
+      `Latent ${latent} is not there: the SAE at ${metadata.hook_name ?? 'its hook'} (${describeSae(config)}) has latents 0 to ${F - 1}.`,
+    );
 }
 
 function unit(vector: Float32Array, what: string): Float32Array {

@@ -7,6 +7,7 @@ export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
 export type { HarvestPlan } from './harvest-plan.ts';
 export { type Inspection, inspect, type RunInspection } from './inspect.ts';
 export type { SaeInspection } from './inspect-sae.ts';
+export { type NamedSae, openInterventions, steeredModel } from './interventions.ts';
 export { type Measured, type MeasureOptions, measureSae } from './measure.ts';
 export {
   type ModelMemory,

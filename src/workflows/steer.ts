@@ -4,7 +4,7 @@ import type { GenerateOptions, Model } from '../models/types.ts';
 import type { Sae } from '../sae/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { FeatureCard } from '../shared/feature.ts';
-import { createRng } from '../shared/rng.ts';
+import { randomDirection } from '../steer/control.ts';
 
 /** A text to write: the continuation of a prompt, or with `chat` the answer to it. */
 export type WriteOptions = GenerateOptions & {
@@ -14,7 +14,7 @@ export type WriteOptions = GenerateOptions & {
   readonly system?: string;
 };
 
-export type SteerOptions = Omit<WriteOptions, 'steer' | 'seed'> & {
+export type SteerOptions = Omit<WriteOptions, 'steer' | 'interventions' | 'seed'> & {
   readonly hook: string;
   readonly latent: number;
   /** Added at every position, in units of the latent's own activation: the decoder row has length 1. */
@@ -35,7 +35,7 @@ export async function steeredSamples(model: Model, sae: Sae, options: SteerOptio
   return {
     without: await sample(model, options),
     steered: await sample(model, options, latentDirection(sae, options.latent)),
-    random: await sample(model, options, randomDirection(sae.config.D, options.seed)),
+    random: await sample(model, options, randomDirection(sae.config.D, `${options.seed}/random direction`)),
   };
 }
 
@@ -55,22 +55,23 @@ async function sample(
   { hook, strength, latent: _, ...options }: SteerOptions,
   direction?: Float32Array,
 ): Promise<string> {
-  const steer = direction && { hook, directions: direction, strengths: Float32Array.of(strength) };
-  return await writeText(model, steer ? { ...options, steer } : options);
+  const change = {
+    scale: 1,
+    shift: strength,
+    least: Number.NEGATIVE_INFINITY,
+    most: Number.POSITIVE_INFINITY,
+  };
+  // All texts run in one session.
+  const interventions = direction
+    ? [{ writes: hook, reads: hook, direction, change, positions: 'all' as const, except: new Set<number>() }]
+    : [];
+  return await writeText(model, { ...options, interventions });
 }
 
 function latentDirection({ config: { D, F }, W_dec }: Sae, latent: number): Float32Array {
   if (!Number.isInteger(latent) || latent < 0 || latent >= F)
     throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
   return W_dec.slice(latent * D, (latent + 1) * D);
-}
-
-/** A unit vector [D], uniform on the sphere. */
-function randomDirection(D: number, seed: number): Float32Array {
-  const rng = createRng(`${seed}/random direction`);
-  const direction = Float32Array.from({ length: D }, () => rng.normal());
-  const norm = Math.hypot(...direction);
-  return direction.map((value) => value / norm);
 }
 
 /** Tried in this order, times the latent's own largest activation. */
@@ -113,7 +114,11 @@ export async function findSteering(
       const one = { ...options, latent: card.latent, strength };
       const steered = await sample(model, one, latentDirection(sae, card.latent));
       if (!check(steered)) continue;
-      const random = await sample(model, one, randomDirection(sae.config.D, options.seed));
+      const random = await sample(
+        model,
+        one,
+        randomDirection(sae.config.D, `${options.seed}/random direction`),
+      );
       if (!check(random)) return { card, strength, samples: { without, steered, random }, passes: true };
     }
   }

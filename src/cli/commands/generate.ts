@@ -18,14 +18,17 @@ import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { withDownloads } from '../output/downloads.ts';
 import { samplesText } from '../output/samples.ts';
+import { generateSteered } from './generate-steered.ts';
 
 const example = `
 Examples:
   saekit generate --model demo/model --prompt "The meeting will be held"
   saekit generate --model my-chat-model --chat --prompt "Name three rivers." --max-tokens 200 --temperature 0
-  saekit generate --sae runs/first --latent 1234 --strength 8 --prompt "The meeting will be held"
+  saekit generate --steer runs/first:1234=8 --prompt "The meeting will be held"
+  saekit generate --steer "runs/first:1234=clamp:1.5max at generated if 12>3" runs/first:77=zero --prompt "The meeting will be held"
 
-With a latent, three continuations with the same seed: without, with the latent added, and with a random direction of the same length added.
+Changes are 8 or add:8, clamp:8, at-least:8, at-most:8, scale:0.5, zero, suppress, patch:TEXT and, of a whole SAE, splice. Three
+continuations with the same seed: without, with the changes, and with the same changes in random directions of the same length.
 A strength near the latent's own largest activation (saekit inspect shows it) is a good start.`;
 
 export function addGenerateCommand(program: Command): void {
@@ -71,8 +74,10 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
     throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
   if (sae !== undefined && latent === undefined)
     throw new UsageError('--sae needs --latent: which latent to steer with. saekit inspect shows some.');
-  if (sae === undefined && config.model === undefined)
-    throw new UsageError('Give --model, or --sae and --latent to steer.');
+  if (sae !== undefined && config.steer !== undefined)
+    throw new UsageError('--sae with --latent, or --steer: SAE:LATENT=STRENGTH says the same in one.');
+  if (sae === undefined && config.steer === undefined && config.model === undefined)
+    throw new UsageError('Give --model, or --steer (or --sae and --latent) to steer.');
   if (config.system !== undefined && !config.chat)
     throw new UsageError('--system needs --chat: it is a message of a conversation.');
   const { print, write, json, signal, style } = context;
@@ -94,6 +99,10 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
       }),
     );
 
+  if (config.steer !== undefined) {
+    await generateSteered(config, config.steer, { prompt, writing, open }, context);
+    return;
+  }
   if (sae === undefined || latent === undefined) {
     const model = await open(config.model!);
     try {

@@ -36,5 +36,5 @@ export function samplesText(
 }
 
 /** Newlines as marks, so that a sample stays a few lines; what a terminal would obey as a dot. */
-const printable = (text: string): string =>
+export const printable = (text: string): string =>
   text.replace(/\s*\n\s*/g, ' ↵ ').replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '·');

@@ -1,0 +1,84 @@
+/** Interventions as people write them -> SAEs loaded and everything by its name found. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HubAccess } from '../hub/types.ts';
+import { fromBytes } from '../platform/index.ts';
+import { loadSae } from '../sae/load.ts';
+import type { Sae } from '../sae/types.ts';
+import { UsageError } from '../shared/errors.ts';
+import type { InterventionConfig } from '../shared/intervention.ts';
+import { type InterventionSpec, readVector } from '../steer/index.ts';
+import { readRun } from '../store/index.ts';
+import { pinned, saeFolder } from './hub.ts';
+import { readResults } from './inspect.ts';
+
+/** An SAE by the name that it was given. */
+export type NamedSae = { readonly name: string; readonly folder: string; readonly sae: Sae };
+
+/** Loads each SAE that is named, once. `known` keeps them for the next call. */
+export async function openInterventions(
+  configs: readonly InterventionConfig[],
+  { known = new Map(), ...access }: HubAccess & { readonly known?: Map<string, NamedSae> } = {},
+): Promise<InterventionSpec[]> {
+  const open = async (name: string): Promise<NamedSae> => {
+    const found = known.get(name);
+    if (found) return found;
+    const folder = await saeFolder(name, access);
+    const opened = { name, folder, sae: await loadSae(folder, access) };
+    known.set(name, opened);
+    return opened;
+  };
+  const specs: InterventionSpec[] = [];
+  for (const { sae: name, vector, when, ...rest } of configs) {
+    const own = name === undefined ? undefined : await open(name);
+    const other = when?.sae === undefined ? undefined : await open(when.sae);
+    specs.push({
+      ...rest,
+      ...(own ? { sae: own.sae } : {}),
+      ...(when ? { when: { ...conditionOf(when), ...(other ? { sae: other.sae } : {}) } } : {}),
+      ...(own && rest.unit === 'max' ? { max: await largestActivation(own, rest.latent) } : {}),
+      ...(vector === undefined ? {} : await openVector(vector, rest.hook)),
+    });
+  }
+  return specs;
+}
+
+const conditionOf = ({ sae: _, ...condition }: NonNullable<InterventionConfig['when']>) => condition;
+
+async function openVector(
+  path: string,
+  hook: string | undefined,
+): Promise<{ vector: Float32Array; hook: string }> {
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new UsageError(`The vector ${path} cannot be read: ${error.message}.`);
+  });
+  const found = await readVector(fromBytes(bytes), path);
+  return { vector: found.vector, hook: hook ?? found.hook };
+}
+
+/** The largest activation on the latent's card. */
+async function largestActivation({ name, folder }: NamedSae, latent: number | undefined): Promise<number> {
+  const { cards } = await readResults(folder);
+  const card = cards?.cards.find((one) => one.latent === latent);
+  if (card) return Math.max(...card.examples.map(({ value }) => value));
+  throw new UsageError(
+    `The largest activation of latent ${latent} of ${name} is not known: ${cards ? `its ${cards.cards.length} feature cards are of other latents` : 'it has no feature cards (saekit eval makes them)'}. Give the value as an activation, without max.`,
+  );
+}
+
+/** The model to steer: the one that was named, or the one that the SAEs were trained on. */
+export async function steeredModel(given: string | undefined, saes: readonly NamedSae[]): Promise<string> {
+  if (given !== undefined) return given;
+  for (const { folder } of saes) {
+    if (!existsSync(join(folder, 'run.json'))) continue;
+    const { config, provenance } = await readRun(folder);
+    const { model } = pinned(config, provenance);
+    if (model !== undefined) return model;
+  }
+  throw new UsageError(
+    saes.length === 0
+      ? 'A direction of your own does not say which model it is for. Give --model.'
+      : `${saes.map(({ name }) => name).join(', ')}: no run folder of a model, so the model is not known. Give --model.`,
+  );
+}

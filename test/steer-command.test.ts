@@ -1,0 +1,50 @@
+// `saekit generate --steer` with the bundled model and SAEs.
+import { describe, expect, it } from 'vitest';
+import { saekit } from './fixtures/command-line.ts';
+
+const SAE = 'demo/saes/blocks.2.hook_resid_post';
+const generate = (...args: string[]) =>
+  saekit(['generate', '--prompt', 'The meeting will be held', '--max-tokens', '12', ...args]);
+
+describe('generate --steer', () => {
+  it('writes the text without, with and with random directions', async () => {
+    const written = async (...args: string[]) => {
+      const { status, stdout, stderr } = await generate('--json', ...args);
+      expect(status, stderr).toBe(0);
+      return JSON.parse(stdout) as Record<string, string>;
+    };
+    const much = await written('--steer', `${SAE}:2839=clamp:2max at generated`, `${SAE}:1243=scale:1`);
+    expect(new Set([much.without, much.with, much.random]).size).toBe(3);
+    // Its rule never holds; the SAE stands in place of the activations.
+    const ruled = ['--steer', `${SAE}:2839=clamp:60 if 3>1e9`, '--no-keep-error'];
+    const spliced = await written(...ruled);
+    expect(spliced.without).toBe(much.without);
+    expect(spliced.with).not.toBe(much.without);
+  }, 60_000);
+
+  it.each([
+    [[`${SAE}:9999=8`], 2, /Latent 9999 is not there.*blocks\.2\.hook_resid_post.*0 to 4095/],
+    [['runs/nothing:1=8'], 1, /runs\/nothing: no such folder/],
+    [
+      [`${SAE}:12=2max`],
+      2,
+      /largest activation of latent 12 .* is not known: its 48 feature cards are of other/,
+    ],
+    [[`${SAE}:12=nan`], 2, /no change "nan"/],
+    [[`${SAE}:12=8`, '--sae', SAE, '--latent', '12'], 2, /--sae with --latent, or --steer/],
+    [[`${SAE}:12=8`, '--positions', 'x'], 2, /--positions: "x" is no place/],
+    [
+      ['demo/saes/blocks.0.hook_resid_post:12=8', '--model', 'test/golden/models/llama-untied'],
+      2,
+      /width 192, but .* has width/,
+    ],
+  ] as const)(
+    '%j is refused',
+    async (args, code, message) => {
+      const { status, stderr } = await generate('--steer', ...args);
+      expect(stderr).toMatch(message);
+      expect(status).toBe(code);
+    },
+    20_000,
+  );
+});
