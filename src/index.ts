@@ -102,6 +102,12 @@ export {
 export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
+export {
+  type IndexConfig,
+  type IndexConfigInput,
+  indexConfigSchema,
+  type TablesManifest,
+} from './shared/feature-tables.ts';
 export { type GenerateConfig, type GenerateConfigInput, generateConfigSchema } from './shared/generate.ts';
 export { expandGrid, type Grid, type GridFile, gridSchema } from './shared/grid.ts';
 export { type HarvestConfig, type HarvestConfigInput, harvestConfigSchema } from './shared/harvest.ts';
@@ -116,9 +122,11 @@ export {
   type ActivationMeta,
   type ActivationSource,
   BeyondFloat16,
+  type FeatureTables,
   folderWriter,
   type LatentCache,
   openActivations,
+  openFeatureTables,
   openLatentCache,
   readActivationsManifest,
   readRun,

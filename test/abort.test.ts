@@ -62,6 +62,8 @@ const SHORT = [
     'readActivationsManifest',
     'readVector',
     'steeredModel',
+    // A footer.
+    'openFeatureTables',
     // Headers, and one latent.
     'openSae',
     'readLatent',
@@ -192,6 +194,13 @@ const cases: Record<string, Case> = {
   convertSae: (signal) =>
     library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
   exportModel: (signal) => library.exportModel(out(), { model: modelPath, signal }),
+  indexSae: (signal) =>
+    library.indexSae(
+      library.indexConfigSchema.parse({
+        ...{ sae: saePath, model: modelPath, data: [corpusPath], maxTokens: 500, out: out() },
+      }),
+      { signal },
+    ),
   saveSae: (signal) => library.saveSae(library.folderWriter(out()), sae, { signal }),
   openCorpus: async (signal) => {
     const tables = ['rows.csv.gz', 'none.parquet'].map((name) => join(root, 'test/golden/data', name));

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { evalConfigSchema, tokenizeConfigSchema } from '../src/shared/config.ts';
+import { indexConfigSchema } from '../src/shared/feature-tables.ts';
 import { generateConfigSchema } from '../src/shared/generate.ts';
 import { trainFileSchema } from '../src/shared/grid.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
@@ -13,6 +14,7 @@ for (const [file, schema, title] of [
   ['docs/tokenize-config.schema.json', tokenizeConfigSchema, 'saekit tokenize'],
   ['docs/harvest-config.schema.json', harvestConfigSchema, 'saekit harvest'],
   ['docs/generate-config.schema.json', generateConfigSchema, 'saekit generate'],
+  ['docs/index-config.schema.json', indexConfigSchema, 'saekit index'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
 ] as const) {
   it(`keeps ${file} equal to the schema that the command line uses`, async () => {

@@ -68,16 +68,31 @@ export function extremes(
   sign: 1 | -1,
   tokenString: (id: number) => string,
 ): TokenEffect[] {
-  const order = Array.from(effects, (_, id) => id).sort(
-    (a, b) => sign * (effects[b]! - effects[a]!) || a - b,
-  );
-  const found: TokenEffect[] = [];
-  for (const id of order) {
-    if (found.length === count) break;
-    const token = tokenString(id);
+  return extremeIds(effects, count, sign, tokenString).map((id) => ({
+    token: tokenString(id),
+    id,
+    effect: effects[id]!,
+  }));
+}
+
+/** Their ids, in order; of equal effects the smaller id first. One pass, with the best so far beside it. */
+export function extremeIds(
+  effects: Float32Array,
+  count: number,
+  sign: 1 | -1,
+  tokenString: (id: number) => string,
+): number[] {
+  const found: number[] = [];
+  for (let id = 0; id < effects.length; id++) {
+    const effect = sign * effects[id]!;
+    if (found.length === count && !(effect > sign * effects[found[count - 1]!]!)) continue;
+    const token = tokenString(id).trim();
     // White space such as a new line is control characters too, but can be read.
-    if (token.trim() !== '' && unreadable.test(token.trim())) continue;
-    found.push({ token, id, effect: effects[id]! });
+    if (token !== '' && unreadable.test(token)) continue;
+    let place = found.length;
+    while (place > 0 && sign * effects[found[place - 1]!]! < effect) place--;
+    found.splice(place, 0, id);
+    found.length = Math.min(found.length, count);
   }
   return found;
 }

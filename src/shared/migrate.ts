@@ -27,6 +27,8 @@ const steps = {
   activations: [],
   /** manifest.json of packed rows */
   tokens: [],
+  /** features/index.json */
+  tables: [],
 } as const satisfies Record<string, readonly Migration[]>;
 
 export type FileKind = keyof typeof steps;

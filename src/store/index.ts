@@ -34,4 +34,5 @@ export {
   resumeRunFolder,
   runCheckpoints,
 } from './run-folder.ts';
+export * from './tables/index.ts';
 export * from './types.ts';

@@ -3,6 +3,7 @@ export { type Estimate, type EstimateOptions, estimateTraining } from './estimat
 export { joinMemory, type MemoryLine, type Phase, peakMemory } from './estimate/memory.ts';
 export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
 export { type Exported, type ExportOptions, exportModel } from './export.ts';
+export { type IndexOptions, indexSae } from './feature-tables/index-sae.ts';
 export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
 export type { HarvestPlan } from './harvest-plan.ts';
 export { type Inspection, inspect, type RunInspection } from './inspect.ts';

@@ -1,0 +1,187 @@
+/**
+ * On which kind of document does a latent fire more? Rates by label, tested over documents, since the tokens of one document are
+ * anything but independent.
+ *
+ *     group g, documents d with n_d measured tokens, y_d of them firing:    r = Σ y_d / Σ n_d
+ *     Var r = m/(m−1) · Σ (y_d − r n_d)² / (Σ n_d)²                          ratio estimator, linearised (Cochran 1977, 6.4)
+ *     t = (r_g − r_rest) / √(Var r_g + Var r_rest),   ν of Welch,   p two-sided
+ *     q_(i) = min_{j ≥ i} p_(j) · N / j                                       Benjamini & Hochberg 1995
+ *
+ * Fewer than 10 documents on a side are not tested.
+ */
+import type { Entries } from './latent.ts';
+
+export const FEWEST_DOCUMENTS = 10;
+
+/** A label column: the value (place in `values`) of every document, −1 for none. */
+export type LabelColumn = {
+  readonly column: string;
+  readonly values: readonly string[];
+  readonly ofDocument: Int32Array;
+};
+
+export type GroupRate = {
+  readonly column: string;
+  readonly value: string;
+  readonly tokens: number;
+  readonly fired: number;
+  readonly rate: number;
+  readonly rateRest: number;
+  /** 95 % interval of the difference; null when not tested. */
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly p: number | null;
+};
+
+/** Sums over the documents of one side: m, Σn, Σn², Σy, Σy², Σyn. */
+type Sums = { m: number; n: number; nn: number; y: number; yy: number; yn: number };
+
+const zero = (): Sums => ({ m: 0, n: 0, nn: 0, y: 0, yy: 0, yn: 0 });
+const minus = (a: Sums, b: Sums): Sums => ({
+  m: a.m - b.m,
+  n: a.n - b.n,
+  nn: a.nn - b.nn,
+  y: a.y - b.y,
+  yy: a.yy - b.yy,
+  yn: a.yn - b.yn,
+});
+
+export type GroupTest = (entries: Entries, documents: Int32Array) => GroupRate[];
+
+/**
+ * Prepares the test of all latents on one text.
+ *
+ * @param tokens measured tokens of every document; documents with none take no part
+ */
+export function createGroupTest(columns: readonly LabelColumn[], tokens: Int32Array): GroupTest {
+  const sides = columns.map(({ values, ofDocument }) => {
+    const groups = values.map(zero);
+    const all = zero();
+    for (const [d, n] of tokens.entries()) {
+      const g = ofDocument[d]!;
+      if (n === 0 || g < 0) continue;
+      for (const sums of [groups[g]!, all]) {
+        sums.m += 1;
+        sums.n += n;
+        sums.nn += n * n;
+      }
+    }
+    return { groups, all };
+  });
+  const fired = new Int32Array(tokens.length);
+
+  return ({ at }, documents) => {
+    const touched: number[] = [];
+    for (const place of at) {
+      const d = documents[place]!;
+      if (fired[d] === 0) touched.push(d);
+      fired[d]!++;
+    }
+    const rates = columns.flatMap(({ column, values, ofDocument }, c) => {
+      const groups = sides[c]!.groups.map((sums) => ({ ...sums }));
+      const all = { ...sides[c]!.all };
+      for (const d of touched) {
+        const g = ofDocument[d]!;
+        if (g < 0) continue;
+        const [y, n] = [fired[d]!, tokens[d]!];
+        for (const sums of [groups[g]!, all]) {
+          sums.y += y;
+          sums.yy += y * y;
+          sums.yn += y * n;
+        }
+      }
+      return groups.flatMap((group, g) =>
+        group.y === 0 ? [] : [{ column, value: values[g]!, ...compare(group, minus(all, group)) }],
+      );
+    });
+    for (const d of touched) fired[d] = 0;
+    return rates;
+  };
+}
+
+function compare(group: Sums, rest: Sums): Omit<GroupRate, 'column' | 'value'> {
+  const rate = group.y / group.n;
+  const rateRest = rest.n > 0 ? rest.y / rest.n : 0;
+  const known = { tokens: group.n, fired: group.y, rate, rateRest };
+  const untested = { ...known, low: null, high: null, p: null };
+  if (group.m < FEWEST_DOCUMENTS || rest.m < FEWEST_DOCUMENTS) return untested;
+  const variance = ({ m, n, nn, yy, yn }: Sums, r: number): number =>
+    ((m / (m - 1)) * Math.max(0, yy - 2 * r * yn + r * r * nn)) / (n * n);
+  const [a, b] = [variance(group, rate), variance(rest, rateRest)];
+  if (a + b === 0) return untested;
+  const df = (a + b) ** 2 / (a ** 2 / (group.m - 1) + b ** 2 / (rest.m - 1));
+  const difference = rate - rateRest;
+  const error = Math.sqrt(a + b);
+  const half = studentQuantile(df) * error;
+  return { ...known, low: difference - half, high: difference + half, p: studentP(difference / error, df) };
+}
+
+/** Two-sided p of Student's t: I_{ν/(ν+t²)}(ν/2, 1/2). */
+export function studentP(t: number, df: number): number {
+  return incompleteBeta(df / (df + t * t), df / 2, 0.5);
+}
+
+/** The 97.5 % quantile, by bisection on the above. */
+function studentQuantile(df: number): number {
+  let [low, high] = [1.9, 13];
+  for (let i = 0; i < 40; i++) {
+    const middle = (low + high) / 2;
+    if (studentP(middle, df) > 0.05) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** Regularised incomplete beta I_x(a, b): continued fraction, modified Lentz (Press et al., Numerical Recipes, 6.4). */
+function incompleteBeta(x: number, a: number, b: number): number {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log(1 - x));
+  return x < (a + 1) / (a + b + 2)
+    ? (front * fraction(x, a, b)) / a
+    : 1 - (front * fraction(1 - x, b, a)) / b;
+}
+
+function fraction(x: number, a: number, b: number): number {
+  const tiny = 1e-300;
+  const away = (v: number): number => (Math.abs(v) < tiny ? tiny : v);
+  let c = 1;
+  let d = 1 / away(1 - ((a + b) * x) / (a + 1));
+  let h = d;
+  for (let m = 1; m < 300; m++) {
+    const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
+    d = 1 / away(1 + even * d);
+    c = away(1 + even / c);
+    h *= d * c;
+    const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
+    d = 1 / away(1 + odd * d);
+    c = away(1 + odd / c);
+    h *= d * c;
+    if (Math.abs(d * c - 1) < 1e-15) break;
+  }
+  return h;
+}
+
+/** ln Γ(x) for x > 0: Stirling's series after shifting x above 10. */
+function logGamma(x: number): number {
+  let shift = 0;
+  let y = x;
+  for (; y < 10; y++) shift += Math.log(y);
+  const series = 1 / (12 * y) - 1 / (360 * y ** 3) + 1 / (1260 * y ** 5) - 1 / (1680 * y ** 7);
+  return (y - 0.5) * Math.log(y) - y + 0.5 * Math.log(2 * Math.PI) + series - shift;
+}
+
+/** q of every p, in the same order; NaN (not tested) stays NaN and does not count. */
+export function benjaminiHochberg(p: Float64Array): Float64Array {
+  const order = Array.from(p.keys())
+    .filter((i) => !Number.isNaN(p[i]!))
+    .sort((a, b) => p[a]! - p[b]!);
+  const q = new Float64Array(p.length).fill(Number.NaN);
+  let least = 1;
+  for (let rank = order.length; rank > 0; rank--) {
+    const i = order[rank - 1]!;
+    least = Math.min(least, (p[i]! * order.length) / rank);
+    q[i] = least;
+  }
+  return q;
+}

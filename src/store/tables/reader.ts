@@ -1,0 +1,269 @@
+/** Feature tables, read one latent at a time: a range of rows of each table. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
+import { openFile } from '../../platform/node.ts';
+import type { ByteSource } from '../../platform/types.ts';
+import { UsageError } from '../../shared/errors.ts';
+import {
+  TABLES,
+  type TableName,
+  type TablesManifest,
+  tablesManifestSchema,
+} from '../../shared/feature-tables.ts';
+import { migrate } from '../../shared/migrate.ts';
+
+export const MANIFEST_FILE = 'index.json';
+
+export type LatentRow = {
+  readonly latent: number;
+  readonly name: string | null;
+  readonly fired: number;
+  readonly density: number;
+  readonly passages: number;
+  readonly mean: number;
+  readonly std: number;
+  readonly skewness: number;
+  readonly max: number;
+  readonly quantiles: readonly number[];
+  readonly histogram: readonly number[];
+  readonly entropy: number;
+  readonly peak_tokens: readonly number[];
+  readonly peak_shares: readonly number[];
+  readonly guess: string;
+  readonly label: string | null;
+  readonly label_kind: string | null;
+  readonly label_f1: number | null;
+  readonly label_precision: number | null;
+  readonly label_recall: number | null;
+  readonly label_threshold: number | null;
+  readonly rank: number | null;
+  readonly interest: number | null;
+  readonly raises: readonly number[];
+  readonly raises_by: readonly number[];
+  readonly lowers: readonly number[];
+  readonly lowers_by: readonly number[];
+  readonly neighbours: readonly number[];
+  readonly neighbour_cosines: readonly number[];
+  readonly together: readonly number[];
+  readonly together_jaccard: readonly number[];
+  readonly together_tokens: readonly number[];
+  readonly activations_row: number;
+  readonly examples_row: number;
+  readonly examples: number;
+  readonly groups_row: number;
+  readonly groups: number;
+};
+export type ExampleRow = {
+  readonly kind: 'top' | 'decile' | 'random' | 'near_miss';
+  readonly rank: number;
+  readonly value: number;
+  readonly at: number;
+};
+export type GroupRow = {
+  readonly column: string;
+  readonly value: string;
+  readonly tokens: number;
+  readonly fired: number;
+  readonly rate: number;
+  readonly rate_rest: number;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly p: number | null;
+  readonly q: number | null;
+};
+export type TextRange = {
+  readonly ids: Int32Array;
+  readonly documents: Int32Array;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+};
+
+export type FeatureTables = {
+  readonly folder: string;
+  readonly manifest: TablesManifest;
+  /** Everything about one latent but its activations. Throws UsageError when it is not in the tables. */
+  latent(latent: number): Promise<LatentRow>;
+  examples(latent: number): Promise<ExampleRow[]>;
+  groups(latent: number): Promise<GroupRow[]>;
+  /** The `limit` largest activations, all of them by default. */
+  activations(latent: number, limit?: number): Promise<{ values: Float32Array; at: Int32Array }>;
+  /** Places [from, to) of the text. */
+  text(from: number, to: number): Promise<TextRange>;
+  /** Activations of a latent at places [from, to), 0 where it does not fire. */
+  valuesAt(latent: number, from: number, to: number): Promise<Float32Array>;
+  /** Whole columns of `latents`, for lists and searches. */
+  columns<K extends keyof LatentRow>(names: readonly K[]): Promise<{ [N in K]: readonly LatentRow[N][] }>;
+  /** A row of `documents`: id, tokens and label columns. */
+  document(document: number): Promise<Readonly<Record<string, string | number | null>>>;
+  close(): Promise<void>;
+};
+
+type Table = {
+  readonly rows: number;
+  read(names: readonly string[], from: number, to: number): Promise<Record<string, ArrayLike<unknown>>>;
+};
+
+/** Opens the footer when the table is first asked for. */
+function openTable(
+  source: () => Promise<ByteSource>,
+  columns: readonly { name: string }[],
+): () => Promise<Table> {
+  let opened: Promise<Table> | undefined;
+  return () => {
+    opened ??= (async () => {
+      const bytes = await source();
+      const file: AsyncBuffer = {
+        byteLength: bytes.byteLength,
+        async slice(start, end = bytes.byteLength) {
+          const part = await bytes.slice(start, end);
+          return part.buffer.slice(part.byteOffset, part.byteOffset + part.byteLength) as ArrayBuffer;
+        },
+      };
+      const metadata: FileMetaData = await parquetMetadataAsync(file);
+      const rows = Number(metadata.num_rows);
+      return {
+        rows,
+        async read(names, from, to) {
+          const known = columns.map(({ name }) => name);
+          const wanted = names.length > 0 ? names : known;
+          const parts = new Map<string, { from: number; data: ArrayLike<unknown> }[]>(
+            wanted.map((n) => [n, []]),
+          );
+          if (to > from)
+            await parquetRead({
+              file,
+              metadata,
+              columns: [...wanted],
+              rowStart: from,
+              rowEnd: to,
+              useOffsetIndex: true,
+              onChunk: ({ columnName, columnData, rowStart }) =>
+                void parts.get(columnName)!.push({ from: rowStart, data: columnData as ArrayLike<unknown> }),
+            });
+          return Object.fromEntries([...parts].map(([name, chunks]) => [name, joined(chunks, from, to)]));
+        },
+      };
+    })();
+    return opened;
+  };
+}
+
+/** The rows [from, to) of chunks that may reach further. */
+function joined(
+  chunks: readonly { from: number; data: ArrayLike<unknown> }[],
+  from: number,
+  to: number,
+): ArrayLike<unknown> {
+  const cut = (chunk: { from: number; data: ArrayLike<unknown> }): ArrayLike<unknown> => {
+    const { data } = chunk;
+    const [a, b] = [Math.max(0, from - chunk.from), Math.min(data.length, to - chunk.from)];
+    return ArrayBuffer.isView(data) ? (data as Float32Array).subarray(a, b) : (data as unknown[]).slice(a, b);
+  };
+  if (chunks.length === 1) return cut(chunks[0]!);
+  return chunks.toSorted((x, y) => x.from - y.from).flatMap((chunk) => Array.from(cut(chunk)));
+}
+
+/**
+ * Opens the feature tables in a folder.
+ *
+ * @throws UsageError when there are none
+ */
+export async function openFeatureTables(folder: string): Promise<FeatureTables> {
+  const path = join(folder, MANIFEST_FILE);
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new UsageError(
+      `${folder} has no feature tables (${MANIFEST_FILE}). Make them with: saekit index RUN`,
+    );
+  });
+  const manifest = tablesManifestSchema.parse(migrate('tables', JSON.parse(text), path));
+  const sources: ByteSource[] = [];
+  const open = (name: TableName) =>
+    openTable(
+      async () => {
+        const source = await openFile(join(folder, `${name}.parquet`));
+        sources.push(source);
+        return source;
+      },
+      name === 'documents'
+        ? [...TABLES.documents, ...manifest.columns.map((column) => ({ name: column }))]
+        : TABLES[name],
+    );
+  const tables = {
+    latents: open('latents'),
+    activations: open('activations'),
+    examples: open('examples'),
+    groups: open('groups'),
+    tokens: open('tokens'),
+    documents: open('documents'),
+  };
+  const places = manifest.latents && new Map(manifest.latents.map((latent, row) => [latent, row]));
+  const rowOf = (latent: number): number => {
+    const row = places ? places.get(latent) : latent;
+    if (row === undefined || !Number.isInteger(row) || row < 0 || row >= manifest.F)
+      throw new UsageError(
+        `Latent ${latent} is not in the tables of ${folder}: they have ${places ? `${places.size} chosen latents` : `0 to ${manifest.F - 1}`}.`,
+      );
+    return row;
+  };
+  async function rowsAs<R>(name: TableName, from: number, to: number): Promise<R[]> {
+    const data = await (await tables[name]()).read([], from, to);
+    const names = Object.keys(data);
+    return Array.from(
+      { length: to - from },
+      (_, i) => Object.fromEntries(names.map((column) => [column, data[column]![i]])) as R,
+    );
+  }
+  const latent = async (f: number): Promise<LatentRow> => {
+    const row = rowOf(f);
+    return (await rowsAs<LatentRow>('latents', row, row + 1))[0]!;
+  };
+  const activations: FeatureTables['activations'] = async (f, limit) => {
+    const { activations_row, fired } = await latent(f);
+    const to = activations_row + Math.min(fired, limit ?? fired);
+    const { value, at } = await (await tables.activations()).read(['value', 'at'], activations_row, to);
+    return {
+      values: Float32Array.from(value as ArrayLike<number>),
+      at: Int32Array.from(at as ArrayLike<number>),
+    };
+  };
+  return {
+    folder,
+    manifest,
+    latent,
+    activations,
+    async examples(f) {
+      const { examples_row, examples } = await latent(f);
+      return await rowsAs<ExampleRow>('examples', examples_row, examples_row + examples);
+    },
+    async groups(f) {
+      const { groups_row, groups } = await latent(f);
+      return await rowsAs<GroupRow>('groups', groups_row, groups_row + groups);
+    },
+    async text(from, to) {
+      const { id, document, start, end } = await (await tables.tokens()).read(
+        ['id', 'document', 'start', 'end'],
+        Math.max(0, from),
+        Math.min(manifest.positions, to),
+      );
+      const ints = (data: ArrayLike<unknown> | undefined) => Int32Array.from(data as ArrayLike<number>);
+      return { ids: ints(id), documents: ints(document), starts: ints(start), ends: ints(end) };
+    },
+    async valuesAt(f, from, to) {
+      const { values, at } = await activations(f);
+      const found = new Float32Array(to - from);
+      for (const [i, place] of at.entries())
+        if (place >= from && place < to) found[place - from] = values[i]!;
+      return found;
+    },
+    async columns(names) {
+      const table = await tables.latents();
+      return (await table.read(names, 0, table.rows)) as never;
+    },
+    document: async (document) =>
+      (await rowsAs<Record<string, string | number | null>>('documents', document, document + 1))[0]!,
+    async close() {
+      await Promise.all(sources.map((source) => source.close?.()));
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/** First pass: text -> model -> codes, kept in blocks on disk. A stopped pass goes on after its last block. */
+import type { DataCursor, PackedRows, RowSource } from '../../data/index.ts';
+import type { RowReader } from '../../eval/index.ts';
+import type { Block, BlockStore } from '../../store/index.ts';
+import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
+
+/** Measured tokens of a block, at least. */
+const BLOCK_TOKENS = 65_536;
+
+type Observed = Awaited<ReturnType<RowReader>>;
+
+export type CollectOptions = {
+  readonly read: RowReader;
+  /** Rows from the cursor on. */
+  readonly rows: RowSource;
+  readonly blocks: BlockStore;
+  readonly maxTokens: number;
+  /** Whether a latent is kept [F]; all when absent. */
+  readonly kept?: Uint8Array;
+  readonly signal?: AbortSignal;
+  /** Measured tokens so far, of at most `maxTokens`. */
+  readonly onProgress?: (tokens: number) => void;
+};
+
+/** Reads until the text or `maxTokens` ends; a block that is not whole when `signal` is raised is read again the next time. */
+export async function collect(options: CollectOptions): Promise<void> {
+  const { read, rows, blocks, maxTokens, kept, signal, onProgress } = options;
+  let tokens = blocks.state?.tokens ?? 0;
+  let part: Observed[] = [];
+  let inPart = 0;
+  const flush = async (cursor: DataCursor): Promise<void> => {
+    if (part.length === 0) return;
+    await blocks.append(joinBlock(part, kept), { cursor, tokens });
+    [part, inPart] = [[], 0];
+  };
+  // The engine reads the next rows while those before are put away.
+  const ahead = async () => {
+    const packed = await rows.next(MODEL_BATCH_SEQUENCES);
+    return packed && { observed: read(copied(packed)), cursor: rows.cursor() };
+  };
+  let next = tokens < maxTokens ? await ahead() : undefined;
+  while (next) {
+    const { observed, cursor } = next;
+    const found = await observed;
+    signal?.throwIfAborted();
+    const n = Math.min(found.positions.length, maxTokens - tokens);
+    part.push({ ...found, positions: found.positions.subarray(0, n) });
+    tokens += n;
+    inPart += n;
+    next = tokens < maxTokens ? await ahead() : undefined;
+    if (inPart >= BLOCK_TOKENS || next === undefined) {
+      // The rows ahead are not in this block.
+      await flush(cursor);
+    }
+    onProgress?.(tokens);
+  }
+}
+
+/** The packer may reuse its arrays while the engine reads them. */
+const copied = (packed: PackedRows): PackedRows => ({
+  ...packed,
+  ids: packed.ids.slice(),
+  mask: packed.mask.slice(),
+  documents: packed.documents.slice(),
+  starts: packed.starts.slice(),
+  ends: packed.ends.slice(),
+});
+
+function joinBlock(parts: readonly Observed[], kept: Uint8Array | undefined): Block {
+  const T = parts[0]!.packed.T;
+  const R = parts.reduce((sum, { packed }) => sum + packed.R, 0);
+  const n = parts.reduce((sum, { positions }) => sum + positions.length, 0);
+  let most = 0;
+  for (const { positions, code } of parts) most += positions.length * (code?.K ?? 0);
+  const join = (name: 'ids' | 'documents' | 'starts' | 'ends'): Int32Array => {
+    const all = new Int32Array(R * T);
+    let at = 0;
+    for (const { packed } of parts) {
+      all.set(packed[name], at);
+      at += packed.R * T;
+    }
+    return all;
+  };
+  const positions = new Int32Array(n);
+  const offsets = new Int32Array(n + 1);
+  const latents = new Int32Array(most);
+  const values = new Float32Array(most);
+  let [token, entry, base] = [0, 0, 0];
+  for (const { packed, positions: own, code } of parts) {
+    for (let r = 0; r < own.length; r++) {
+      positions[token] = base + own[r]!;
+      if (code)
+        for (let k = r * code.K; k < (r + 1) * code.K; k++) {
+          const [value, latent] = [code.values[k]!, code.indices[k]!];
+          if (!(value > 0) || (kept && kept[latent] === 0)) continue;
+          latents[entry] = latent;
+          values[entry++] = value;
+        }
+      offsets[++token] = entry;
+    }
+    base += packed.R * T;
+  }
+  return {
+    ...{ R, T, positions, offsets },
+    ...{ ids: join('ids'), documents: join('documents'), starts: join('starts'), ends: join('ends') },
+    latents: latents.slice(0, entry),
+    values: values.slice(0, entry),
+  };
+}

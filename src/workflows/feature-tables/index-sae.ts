@@ -1,0 +1,150 @@
+/**
+ * An SAE (or directions) and text -> feature tables.
+ *
+ *     text -> model -> codes in blocks on disk (collect)   -> tables (build)
+ *
+ * The blocks lie in OUT/.index while the work goes on; a run that was stopped goes on after the last of them.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type DataCursor, packRows } from '../../data/index.ts';
+import { createRowReader } from '../../eval/index.ts';
+import { createUnembed } from '../../explain/index.ts';
+import type { HubAccess } from '../../hub/types.ts';
+import { openModel } from '../../models/index.ts';
+import { UsageError } from '../../shared/errors.ts';
+import { type IndexConfig, type TablesManifest, tablesSchemaVersion } from '../../shared/feature-tables.ts';
+import { folderWriter, lockFolder, MANIFEST_FILE, openBlocks } from '../../store/index.ts';
+import { jsonFile } from '../arrays.ts';
+import { findTarget, resultsFolder } from '../evaluate-sae.ts';
+import { hubAccess, modelOptions } from '../hub.ts';
+import { labellerOf } from '../labels.ts';
+import { modelMemory, requireModelMemory } from '../model-memory.ts';
+import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
+import { withResources } from '../resources.ts';
+import { openText, tokenizerOf } from '../streams.ts';
+import { buildTables } from './build.ts';
+import { collect } from './collect.ts';
+import { directionsOf, latentsOf } from './subject.ts';
+
+export type IndexOptions = HubAccess & {
+  /** Before the first text is read. */
+  readonly onStart?: (start: {
+    readonly folder: string;
+    readonly model: string;
+    readonly hook: string;
+    readonly documents: number;
+    /** Measured tokens that an earlier run has read already. */
+    readonly resumed: number;
+  }) => void;
+  readonly onProgress?: (stage: 'tokens' | 'latents', done: number, total: number) => void;
+};
+
+/**
+ * Indexes and writes the tables into `config.out`, by default `features/` of the SAE's folder.
+ *
+ * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, and for directions of another width
+ * @example
+ * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.2.hook_resid_post' }) });
+ * const tables = await openFeatureTables('demo/saes/blocks.2.hook_resid_post/features');
+ */
+export async function indexSae(
+  config: IndexConfig,
+  options: IndexOptions = {},
+): Promise<TablesManifest & { readonly folder: string }> {
+  if (config.directions !== undefined && config.out === undefined)
+    throw new UsageError('Directions are indexed into a folder of their own: name it with --out.');
+  if (config.directions !== undefined && config.latents !== undefined)
+    throw new UsageError(
+      '--latents chooses latents of the SAE; with --directions all directions are indexed.',
+    );
+  const target = await findTarget({ ...config, heldout: config.data }, hubAccess(options));
+  const folder = config.out ?? join(resultsFolder(config.sae), 'features');
+  const { signal } = options;
+  return await withResources(async (own) => {
+    const model = own(await openModel(target.model, modelOptions(config, options)));
+    const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
+    const needs = { hooks: [target.hook], B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: false };
+    requireModelMemory(model.info, needs, modelMemory(model, needs));
+    const corpus = own(
+      await openText(model, {
+        data: target.data,
+        textField: target.textField,
+        ...(target.heldout ? { heldout: target.heldout } : {}),
+        ...target.reading,
+        ...hubAccess(options),
+      }),
+    );
+    const documents = corpus.heldout;
+    const subject = own(
+      config.directions === undefined
+        ? await latentsOf(target.sae, config.latents)
+        : await directionsOf(config.directions, target.sae.config.D),
+    );
+    const tokenizer = tokenizerOf(model);
+    const identity = createHash('sha256')
+      .update(
+        JSON.stringify([
+          ...[tablesSchemaVersion, model.info.hash, target.hook, subject.hash, subject.latents ?? null],
+          ...[documents.fingerprint, contextLength, config.maxTokens, config.seed],
+        ]),
+      )
+      .digest('hex');
+
+    await mkdir(folder, { recursive: true });
+    const unlock = await lockFolder(folder);
+    own({ close: unlock });
+    const blocks = await openBlocks(join(folder, '.index'), identity);
+    options.onStart?.({
+      ...{ folder, model: model.info.name, hook: target.hook, documents: documents.count },
+      resumed: blocks.state?.tokens ?? 0,
+    });
+    const rows = packRows({
+      ...{ documents, tokenizer, contextLength, bosTokenId: model.info.bosTokenId },
+      ...{ seed: `${config.seed}/index`, endless: false, offsets: true },
+      ...(blocks.state ? { cursor: blocks.state.cursor as DataCursor } : {}),
+    });
+    let kept: Uint8Array | undefined;
+    if (subject.latents) {
+      kept = new Uint8Array(subject.F);
+      for (const latent of subject.latents) kept[latent] = 1;
+    }
+    await collect({
+      ...{ rows, blocks, maxTokens: config.maxTokens },
+      read: createRowReader({
+        ...{ model, hook: target.hook, encode: subject.encode, excludeFirst: target.excludeFirst },
+        ...(target.excludeSpecial ? { specialIds: tokenizer.specialIds } : {}),
+      }),
+      ...(kept ? { kept } : {}),
+      ...(signal ? { signal } : {}),
+      onProgress: (tokens) => options.onProgress?.('tokens', tokens, config.maxTokens),
+    });
+    const built = await buildTables({
+      ...{ folder, blocks, subject, documents, seed: config.seed },
+      labeller: await labellerOf(documents, signal ? { signal } : {}),
+      ...(model.info.encoder ? {} : { unembed: createUnembed(model) }),
+      tokenStrings: (ids) => tokenizer.tokenStrings(ids),
+      ...(config.groups ? { groups: config.groups } : {}),
+      ...(signal ? { signal } : {}),
+      onProgress: (done, of) => options.onProgress?.('latents', done, of),
+    });
+    const manifest: TablesManifest = {
+      schemaVersion: tablesSchemaVersion as TablesManifest['schemaVersion'],
+      identity,
+      ...{ model: model.info.name, modelHash: model.info.hash, hook: target.hook, F: subject.F },
+      ...(subject.latents ? { latents: [...subject.latents] } : {}),
+      ...(subject.names ? { names: [...subject.names] } : {}),
+      contextLength,
+      ...built,
+      columns: [...built.columns],
+      notes: [
+        'Guesses are made by rule; nobody checked them.',
+        `Latents that fire together were counted on the first tokens, neighbours on all decoder rows.`,
+      ],
+    };
+    await folderWriter(folder).write(MANIFEST_FILE, ...jsonFile(manifest));
+    await blocks.remove();
+    return { ...manifest, folder };
+  });
+}

@@ -1,0 +1,60 @@
+/** Label columns of documents: their register and the fields that have few values. */
+import type { DocumentSet } from '../../data/index.ts';
+import type { LabelColumn } from '../../explain/index.ts';
+import { UsageError } from '../../shared/errors.ts';
+
+const MOST_VALUES = 64;
+
+export type DocumentLabels = {
+  readonly ids: readonly string[];
+  readonly columns: readonly LabelColumn[];
+};
+
+/**
+ * Reads the documents 0 to count − 1.
+ *
+ * @param wanted these fields, however many values they have; by default all with 2 to 64 values
+ * @throws UsageError for a field that no document has
+ */
+export async function documentLabels(
+  documents: DocumentSet,
+  read: Uint8Array,
+  wanted: readonly string[] | undefined,
+  signal?: AbortSignal,
+): Promise<DocumentLabels> {
+  const ids: string[] = new Array(documents.count).fill('');
+  const fields = new Map<string, Map<number, string>>();
+  for (let d = 0; d < documents.count; d++) {
+    signal?.throwIfAborted();
+    if (read[d] === 0) continue;
+    const { id, register, meta } = await documents.get(d);
+    ids[d] = id;
+    for (const [name, value] of Object.entries({
+      ...meta,
+      ...(register === undefined ? {} : { register }),
+    })) {
+      if (!['string', 'number', 'boolean'].includes(typeof value) || name === 'file') continue;
+      const values = fields.get(name) ?? new Map<number, string>();
+      values.set(d, String(value));
+      fields.set(name, values);
+    }
+  }
+  const missing = wanted?.find((name) => !fields.has(name));
+  if (missing !== undefined)
+    throw new UsageError(
+      `No document has a field ${JSON.stringify(missing)}; they have ${[...fields.keys()].sort().join(', ') || 'none'}.`,
+    );
+  const columns = [...fields]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([column, byDocument]): LabelColumn[] => {
+      const values = [...new Set(byDocument.values())].sort();
+      if (wanted ? !wanted.includes(column) : values.length < 2 || values.length > MOST_VALUES) return [];
+      const place = new Map(values.map((value, i) => [value, i]));
+      const ofDocument = Int32Array.from(
+        { length: documents.count },
+        (_, d) => place.get(byDocument.get(d) ?? '') ?? -1,
+      );
+      return [{ column, values, ofDocument }];
+    });
+  return { ids, columns };
+}

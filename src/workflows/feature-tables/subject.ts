@@ -1,0 +1,103 @@
+/**
+ * What is indexed: the latents of an SAE, some of them, or directions as if each were a latent,
+ *
+ *     z = max(0, x · d / |d|)
+ */
+import { createHash } from 'node:crypto';
+import { readSafetensors } from '../../formats/index.ts';
+import { openFile } from '../../platform/node.ts';
+import { createEncoder, type Sae, type SparseCode } from '../../sae/index.ts';
+import { UsageError } from '../../shared/errors.ts';
+
+export type Subject = {
+  readonly F: number;
+  /** [F,D] latent-major: what each writes. */
+  readonly W_dec: Float32Array;
+  /** Those that are kept, when not all. */
+  readonly latents?: readonly number[];
+  readonly names?: readonly string[];
+  readonly hash: string;
+  encode(x: Float32Array, B: number): Promise<SparseCode>;
+  close(): Promise<void>;
+};
+
+const hashOf = (...parts: readonly (Float32Array | string)[]): string => {
+  const hash = createHash('sha256');
+  for (const part of parts)
+    hash.update(
+      typeof part === 'string' ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength),
+    );
+  return hash.digest('hex');
+};
+
+/** @throws UsageError for a latent that is not there */
+export async function latentsOf(sae: Sae, chosen?: readonly number[]): Promise<Subject> {
+  const { F } = sae.config;
+  const wrong = chosen?.find((latent) => latent >= F);
+  if (wrong !== undefined) throw new UsageError(`Latent ${wrong} is not there: this SAE has 0 to ${F - 1}.`);
+  const latents = chosen && [...new Set(chosen)].sort((a, b) => a - b);
+  const encoder = await createEncoder(sae);
+  return {
+    F,
+    W_dec: sae.W_dec,
+    ...(latents ? { latents } : {}),
+    hash: hashOf(JSON.stringify(sae.config), sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, sae.threshold ?? ''),
+    encode: (x) => encoder.encode(x),
+    close: () => encoder.close(),
+  };
+}
+
+/**
+ * Reads directions [D] or [n,D] from a safetensors file; rows of a matrix are named `name.0`, `name.1`, …
+ *
+ * @throws UsageError when there is none, or one of another width
+ */
+export async function directionsOf(path: string, D: number): Promise<Subject> {
+  const source = await openFile(path);
+  try {
+    const file = await readSafetensors(source, path);
+    const names: string[] = [];
+    const rows: Float32Array[] = [];
+    for (const [name, { shape }] of file.tensors) {
+      if (shape.length < 1 || shape.length > 2 || shape.at(-1) !== D)
+        throw new UsageError(
+          `${path}: ${name} has shape [${shape.join(', ')}]; directions at this hook are [${D}] or [n, ${D}].`,
+        );
+      const data = await file.readFloat32(name);
+      const n = shape.length === 1 ? 1 : shape[0]!;
+      for (let i = 0; i < n; i++) {
+        const row = data.subarray(i * D, (i + 1) * D);
+        const norm = Math.hypot(...row);
+        if (!(norm > 0 && Number.isFinite(norm)))
+          throw new UsageError(`${path}: ${name} has a row of length ${norm}, which is no direction.`);
+        names.push(shape.length === 1 ? name : `${name}.${i}`);
+        rows.push(row.map((value) => value / norm));
+      }
+    }
+    if (rows.length === 0) throw new UsageError(`${path} has no tensors.`);
+    const F = rows.length;
+    const W_dec = new Float32Array(F * D);
+    for (const [f, row] of rows.entries()) W_dec.set(row, f * D);
+    return {
+      F,
+      W_dec,
+      names,
+      hash: hashOf(names.join('\n'), W_dec),
+      encode: async (x, B) => {
+        const values = new Float32Array(B * F);
+        const indices = new Int32Array(B * F);
+        for (let b = 0; b < B; b++)
+          for (let f = 0; f < F; f++) {
+            let dot = 0;
+            for (let d = 0; d < D; d++) dot += x[b * D + d]! * W_dec[f * D + d]!;
+            values[b * F + f] = Math.max(0, dot);
+            indices[b * F + f] = f;
+          }
+        return { B, K: F, values, indices };
+      },
+      close: async () => {},
+    };
+  } finally {
+    await source.close?.();
+  }
+}

@@ -1,0 +1,48 @@
+// To bring the page up to date: npm test -- test/feature-tables-page.test.ts -u
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { type Column, TABLES } from '../src/shared/feature-tables.ts';
+import { root } from './repository.ts';
+
+const INTRO = `# Feature tables
+
+    saekit index runs/first                                   # tables in runs/first/features
+    saekit index runs/first --latents 12,99 --out some        # of some latents
+    saekit index runs/first --directions probe.safetensors --out probe
+
+\`saekit index\` reads held-out text (or \`--data\`) through model and SAE once and writes Parquet files. \`at\` is a place in that text: row of
+\`tokens\`, sequence · T + position. Rows of a latent are next to each other in every table, and \`latents\` says where: one latent is one range.
+
+- **How**: text to codes in blocks of 65,536 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
+  activations. Memory: 40 bytes per token of text, 8 per activation of a range, and 700 per latent. Ctrl-C stops; the same command goes on.
+- **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
+- **Groups** are fields of the documents (register, party, language, …). Rates are compared over documents, not over tokens, which go
+  together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
+  side are not tested. Documents that a tokenized folder no longer knows have no fields.
+- **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
+
+In the library:
+
+    const tables = await openFeatureTables('runs/first/features');
+    const { guess, fired, raises } = await tables.latent(1234);
+    const places = await tables.examples(1234);
+    const z = await tables.valuesAt(1234, places[0].at - 16, places[0].at + 9);
+
+With DuckDB:
+
+    SELECT latent, guess, density FROM 'runs/first/features/latents.parquet' WHERE label_f1 > 0.8 ORDER BY rank;
+    SELECT l.guess, g.* FROM 'runs/first/features/groups.parquet' g JOIN 'runs/first/features/latents.parquet' l USING (latent)
+      WHERE g."column" = 'register' AND g.q < 0.01 ORDER BY g.rate - g.rate_rest DESC LIMIT 20;
+`;
+
+it('keeps docs/feature-tables.md equal to the tables that are written', async () => {
+  const sections = Object.entries(TABLES).map(([name, columns]) => {
+    const rows = (columns as readonly Column[]).map(
+      ({ name: column, type, nullable, about }) =>
+        `| \`${column}\` | ${type}${nullable ? ', may be missing' : ''} | ${about} |`,
+    );
+    const more = name === 'documents' ? '\n\nThen one string column per label column.' : '';
+    return `\n## ${name}.parquet\n\n| column | type | |\n| --- | --- | --- |\n${rows.join('\n')}${more}\n`;
+  });
+  await expect(`${INTRO}${sections.join('')}`).toMatchFileSnapshot(join(root, 'docs/feature-tables.md'));
+});
