@@ -7,7 +7,10 @@ import type { Arrays, Selection } from './variants/variant.ts';
 export const outputWidth = ({ D, Dout }: Pick<SaeConfig, 'D' | 'Dout'>): number => Dout ?? D;
 
 /** Whether the encoder reads x - b_dec. */
-export const subtractsBias = ({ Dout, subtractDecoderBias }: SaeConfig): boolean =>
+export const subtractsBias = ({
+  Dout,
+  subtractDecoderBias,
+}: Pick<SaeConfig, 'Dout' | 'subtractDecoderBias'>): boolean =>
   Dout === undefined && subtractDecoderBias !== false;
 
 const optional = ['threshold', 'r_mag', 'b_mag'] as const;

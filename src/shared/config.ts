@@ -2,7 +2,16 @@ import { z } from 'zod';
 import { DEVICES } from './device.ts';
 
 /** Kinds of SAE that can be trained: src/train/variants, one file each. */
-export const VARIANTS = ['topk', 'batch-topk', 'matryoshka', 'relu', 'gated', 'jumprelu'] as const;
+export const VARIANTS = [
+  'topk',
+  'batch-topk',
+  'matryoshka',
+  'relu',
+  'gated',
+  'jumprelu',
+  'transcoder',
+  'skip-transcoder',
+] as const;
 
 export const modelDevice = z
   .enum(DEVICES)

@@ -7,7 +7,7 @@ import { windowBytes } from './window.ts';
 
 /** Longest message of every slot, elements per rank. */
 export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
-  const { D, own, listed, prefixes } = layout(config, ranks);
+  const { D, own, listed, prefixes, skipRows } = layout(config, ranks);
   const { selection } = variantOf(config);
   const [batch, above] = [selection === 'batch', selection === 'threshold'];
   return {
@@ -21,6 +21,7 @@ export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
     batchCount: batch ? 1 : 0,
     batchLeast: batch ? 1 : 0,
     prefixPartial: prefixes * config.B * D,
+    skipOut: config.B * own * skipRows,
     shardCounts: above ? own : 0,
     shardSums: above ? own : 0,
   };

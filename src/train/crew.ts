@@ -10,8 +10,9 @@ import { singleComm } from './comm/single.ts';
 import { createSharedSpace } from './comm/threads.ts';
 import { type ArrayInfo, createRank, type RankArray } from './rank.ts';
 import type { Scales, StepResult } from './step.ts';
-import type { TrainerConfig } from './types.ts';
+import type { Beside, TrainerConfig } from './types.ts';
 import {
+  stepRows,
   typeOf,
   viewOf,
   type WorkerData,
@@ -24,7 +25,7 @@ export type Crew = {
   readonly ranks: number;
   /** Bytes that one `read` or `write` moves at most. */
   readonly window: number;
-  step(x: Float32Array, step: number, scales: Scales): Promise<StepResult>;
+  step(x: Float32Array, beside: Beside, step: number, scales: Scales): Promise<StepResult>;
   /** The arrays of a rank, alike on all. */
   describe(): Promise<Readonly<Record<string, ArrayInfo>>>;
   read(rank: number, name: string, from: number, into: RankArray): Promise<void>;
@@ -39,7 +40,7 @@ export async function crewOnThisThread(config: TrainerConfig): Promise<Crew> {
   return {
     ranks: 1,
     window: windowBytes(config),
-    step: (x, step, scales) => rank.step(x, step, scales),
+    step: (x, beside, step, scales) => rank.step(x, beside, step, scales),
     describe: async () => rank.describe(),
     read: async (_, name, from, into) => rank.read(name, from, into),
     write: async (_, name, from, values) => rank.write(name, from, values),
@@ -51,7 +52,7 @@ export async function crewOnThisThread(config: TrainerConfig): Promise<Crew> {
 export function crewOnWorkers(config: TrainerConfig, ranks: number): Crew {
   const space = createSharedSpace(ranks, slotSizes(config, ranks));
   const window = new SharedArrayBuffer(windowBytes(config));
-  const batch = new Float32Array(window, 0, config.B * config.D);
+  const rows = stepRows(window, config);
   const waiting: ((reply: WorkerReply) => void)[][] = Array.from({ length: ranks }, () => []);
   const workers = Array.from({ length: ranks }, (_, rank) => {
     const data: WorkerData = { config, space, rank, window };
@@ -74,8 +75,9 @@ export function crewOnWorkers(config: TrainerConfig, ranks: number): Crew {
   return {
     ranks,
     window: window.byteLength,
-    async step(x, step, scales) {
-      batch.set(x);
+    async step(x, { y }, step, scales) {
+      rows.x.set(x);
+      if (y) rows.y.set(y);
       const [first] = (await askAll({ type: 'step', step, scales })) as StepResult[];
       return first!;
     },

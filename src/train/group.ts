@@ -1,5 +1,6 @@
 import { alignedBytes, createArena } from '../kernels/arena.ts';
 import { createKernels } from '../kernels/kernels.ts';
+import { outputWidth } from '../sae/check.ts';
 import { rowTile } from '../sae/product.ts';
 import { auxBlock, averageOf, chunkRows, momentsOf, multiTopkFactor } from './constants.ts';
 import { startControl } from './control.ts';
@@ -11,7 +12,7 @@ const competitorsPerAuxk = 16;
 
 /** The sizes of one rank's part: `own` of the S shards, F = own * shardLatents latents. */
 export type Layout = {
-  /** D padded to a multiple of 4 with zeros, which stay zero. */
+  /** D, or Dout where that is larger, padded to a multiple of 4 with zeros, which stay zero: rows of both places are as long. */
   readonly D: number;
   readonly shardLatents: number;
   readonly own: number;
@@ -24,6 +25,8 @@ export type Layout = {
   readonly capacity: number;
   /** Entries that fit the lists of this rank. */
   readonly entries: number;
+  /** Rows of W_skip that go with a shard; 0 without. */
+  readonly skipRows: number;
   /** G, nested prefixes with a reconstruction each; 0 where there is one reconstruction. */
   readonly prefixes: number;
 };
@@ -32,14 +35,14 @@ export function layout(config: TrainerConfig, ranks: number): Layout {
   const shardLatents = config.F / config.shards;
   const own = config.shards / ranks;
   const columns = Math.min(shardLatents, Math.ceil((competitorsPerAuxk * config.auxk) / config.shards));
-  const { selection } = variantOf(config);
+  const { selection, skip } = variantOf(config);
   // Twice the L0 that is asked for, were it spread evenly; at least a chunk of rows in which every latent is active.
   const capacity =
     selection === 'threshold'
       ? Math.max(chunkRows * shardLatents, Math.ceil((2 * config.B * config.K) / config.shards))
       : 0;
   return {
-    D: Math.ceil(config.D / 4) * 4,
+    D: Math.ceil(Math.max(config.D, outputWidth(config)) / 4) * 4,
     shardLatents,
     own,
     F: own * shardLatents,
@@ -48,13 +51,15 @@ export function layout(config: TrainerConfig, ranks: number): Layout {
       selection !== 'rows' ? 0 : config.multiTopk ? Math.min(config.F, multiTopkFactor * config.K) : config.K,
     capacity,
     entries: selection === 'threshold' ? own * capacity : config.B * config.K,
+    skipRows: skip ? Math.ceil(outputWidth(config) / config.shards) : 0,
     prefixes: prefixesOf(config).length,
   };
 }
 
 /** Weights, Adam moments and moving averages: what a checkpoint holds. Elements of each. */
 function stateArrays(config: TrainerConfig, ranks: number) {
-  const { D, F } = layout(config, ranks);
+  const { D, F, own, skipRows } = layout(config, ranks);
+  const skip = own * skipRows * D;
   return {
     W_enc: F * D,
     W_dec: F * D,
@@ -70,6 +75,10 @@ function stateArrays(config: TrainerConfig, ranks: number) {
     emaEnc: config.ema ? F * D : 0,
     emaDec: config.ema ? F * D : 0,
     emaBias: config.ema ? F : 0,
+    W_skip: skip,
+    mSkip: skip,
+    vSkip: skip,
+    emaSkip: config.ema ? skip : 0,
     ...Object.fromEntries(
       Object.keys(variantOf(config).parameters).flatMap((name) =>
         [name, ...momentsOf(name), ...(config.ema ? [averageOf(name)] : [])].map((array) => [array, F]),
@@ -80,20 +89,29 @@ function stateArrays(config: TrainerConfig, ranks: number) {
 
 const stateNames = [
   ...['W_enc', 'W_dec', 'b_enc', 'mEnc', 'vEnc', 'mDec', 'vDec', 'mBias', 'vBias'],
-  ...['W_start', 'emaEnc', 'emaDec', 'emaBias'],
+  ...['W_start', 'emaEnc', 'emaDec', 'emaBias', 'W_skip', 'mSkip', 'vSkip', 'emaSkip'],
 ] as const;
 
 /** float32 work space of a step. Entries of a sparse code: (latent, value) by row, (row, value) by latent. */
 function floatArrays(config: TrainerConfig, ranks: number) {
-  const { D, F, own, shardLatents, auxColumns, listed, entries, prefixes } = layout(config, ranks);
+  const { D, F, own, shardLatents, auxColumns, listed, entries, prefixes, skipRows } = layout(config, ranks);
   const { B, K } = config;
   const aux = auxColumns > 0;
   const wide = config.multiTopk === true;
-  const { selection, gate } = variantOf(config);
+  const { selection, gate, transcodes } = variantOf(config);
   const [above, batch] = [selection === 'threshold', selection === 'batch'];
   return {
     /** The batch, scaled and centred: s x - b_dec [B,D]. */
     x: B * D,
+    /** What is to be reconstructed, where that is not x [B,D]. */
+    target: transcodes ? B * D : 0,
+    /** c of a transcoder [D]. */
+    centre: transcodes ? D : 0,
+    /** x W_skip^T, shard by shard [S][B,skipRows]; then x^T [D,B], e^T [skipRows,B] and the gradient [skipRows,D] of one shard. */
+    skipOut: config.shards * B * skipRows,
+    skipInput: skipRows > 0 ? D * B : 0,
+    skipError: skipRows * B,
+    skipGradient: skipRows * D,
     /** This rank's part of a reconstruction, then the sum over ranks [B,D]. */
     partial: B * D,
     /** e = x - z W_dec [B,D]. */
@@ -232,12 +250,16 @@ export function createGroup(config: TrainerConfig, rank: number, ranks: number) 
       [name in keyof Lengths]: View;
     };
   const sizes = layout(config, ranks);
+  const weights = allocate(stateArrays(config, ranks), arena.f32);
+  const floats = allocate(floatArrays(config, ranks), arena.f32);
   return {
     ...sizes,
     rank,
     kernels: createKernels(arena.memory),
-    weights: allocate(stateArrays(config, ranks), arena.f32),
-    ...allocate(floatArrays(config, ranks), arena.f32),
+    weights,
+    ...floats,
+    /** What is to be reconstructed, scaled and centred [B,D]. */
+    y: floats.target.length > 0 ? floats.target : floats.x,
     ...allocate(intArrays(config, ranks), arena.i32),
     ...allocate(doubleArrays(config, ranks), arena.f64),
     /** Adam moments of b_dec, equal on every rank. */

@@ -50,7 +50,7 @@ export function scalesOf(sample: Float32Array, D: number): Scales {
   if (squares === 0)
     throw new Error(`All ${N} sampled activation rows are equal: there is nothing to learn from this hook.`);
   const inputScale = Math.sqrt(D) / (norms / N);
-  return { inputScale, mseScale: (N * D) / (squares * inputScale ** 2) };
+  return { inputScale, mseScale: (N * D) / (squares * inputScale ** 2), outputScale: inputScale };
 }
 
 /**
@@ -133,8 +133,8 @@ export function geometricMedian(x: Float32Array, D: number): Float64Array {
 }
 
 /** Direction of latent i: each has its own stream, so the shards it falls into do not matter. */
-function fillDirection(row: Float32Array, i: number, seed: number): void {
-  const rng = createRng(seed * 2 ** 32 + i);
+export function fillDirection(row: Float32Array, i: number, seed: number | string): void {
+  const rng = createRng(typeof seed === 'number' ? seed * 2 ** 32 + i : `${seed}/${i}`);
   fillUnit(row, () => rng.normal());
 }
 

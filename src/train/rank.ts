@@ -1,8 +1,9 @@
+import { outputWidth } from '../sae/check.ts';
 import { createProduct } from '../sae/product.ts';
 import type { Comm } from './comm/types.ts';
 import { createGroup } from './group.ts';
 import { type Scales, type StepResult, trainStep } from './step.ts';
-import type { TrainerConfig } from './types.ts';
+import type { Beside, TrainerConfig } from './types.ts';
 import { typeOf } from './window.ts';
 
 /** Named arrays: weights, moments, counters. */
@@ -21,7 +22,7 @@ export type ArrayInfo = {
 
 /** One rank of a training run: its latents, and the step program on them. Behind a worker's port or called directly. */
 export type Rank = {
-  step(raw: Float32Array, step: number, scales: Scales): Promise<StepResult>;
+  step(raw: Float32Array, beside: Beside, step: number, scales: Scales): Promise<StepResult>;
   describe(): Readonly<Record<string, ArrayInfo>>;
   /** Copies elements [from, from + into.length) of an array out; both are multiples of its width. */
   read(name: string, from: number, into: RankArray): void;
@@ -37,15 +38,17 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   const product = await createProduct(threads);
   const { D: padded } = group;
   const { D } = config;
-  const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec, control } = group;
-  const whole: Record<string, RankArray> = { b_dec, mBDec, vBDec, emaBDec, control };
+  const Dout = outputWidth(config);
+  const widthOf = (name: string): number => (inputWide.has(name) ? D : outputWide.has(name) ? Dout : 1);
+  const { sinceFired, fired, b_dec, mBDec, vBDec, emaBDec, control, centre } = group;
+  const whole: Record<string, RankArray> = { b_dec, mBDec, vBDec, emaBDec, control, centre };
   const arrays: Record<string, RankArray> = { ...group.weights, sinceFired, fired, ...whole };
   const info = Object.fromEntries(
     Object.entries(arrays)
       .filter(([, { length }]) => length > 0)
       .map(([name, array]) => {
-        const rows = wide.has(name) ? array.length / padded : array.length;
-        const width = wide.has(name) ? D : 1;
+        const width = widthOf(name);
+        const rows = width > 1 ? array.length / padded : array.length;
         return [name, { type: typeOf(array), length: rows * width, width, shared: name in whole }];
       }),
   ) satisfies Record<string, ArrayInfo>;
@@ -58,16 +61,18 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
     move: (mine: RankArray, at: number) => void,
   ): void {
     const array = arrays[name]!;
-    const width = info[name]!.width === 1 || D === padded ? count : D;
-    const first = info[name]!.width === 1 || D === padded ? from : (from / D) * padded;
+    const row = info[name]!.width;
+    const dense = row === 1 || row === padded;
+    const width = dense ? count : row;
+    const first = dense ? from : (from / row) * padded;
     for (let at = 0, mine = first; at < count; at += width, mine += padded)
       move(array.subarray(mine, mine + width), at);
   }
 
   return {
-    async step(raw, step, scales) {
+    async step(raw, beside, step, scales) {
       try {
-        return await trainStep({ group, comm, product, config }, scales, step, raw);
+        return await trainStep({ group, comm, product, config }, scales, step, raw, beside);
       } catch (error) {
         comm.abort();
         throw error;
@@ -85,19 +90,19 @@ export async function createRank(config: TrainerConfig, comm: Comm, threads: num
   };
 }
 
-/** Arrays whose rows are D wide. */
-const wide = new Set([
+/** Arrays whose rows are D wide, and Dout wide. */
+const inputWide = new Set([
   'W_enc',
-  'W_dec',
   'mEnc',
   'vEnc',
-  'mDec',
-  'vDec',
-  'W_start',
-  'b_dec',
-  'mBDec',
-  'vBDec',
   'emaEnc',
-  'emaDec',
-  'emaBDec',
+  'W_skip',
+  'mSkip',
+  'vSkip',
+  'emaSkip',
+  'centre',
+]);
+const outputWide = new Set([
+  ...['W_dec', 'mDec', 'vDec', 'emaDec', 'W_start'],
+  ...['b_dec', 'mBDec', 'vBDec', 'emaBDec'],
 ]);

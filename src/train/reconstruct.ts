@@ -17,7 +17,7 @@ const own = ({ rowStart, rowLatent, rowValue, error }: Group): Code => ({
   error,
 });
 
-/** error = x - z W_dec, of the code of the step unless another is named, summed over all shards in their tree; returns sum |error|^2. */
+/** error = y - z W_dec, of the code of the step unless another is named, summed over all shards in their tree; returns sum |error|^2. */
 export function reconstruct(context: StepContext, code: Code = own(context.group)): number {
   const { group, config } = context;
   // biome-ignore format: grouped as in the kernel
@@ -28,14 +28,14 @@ export function reconstruct(context: StepContext, code: Code = own(context.group
   return residual(context, group.partial, code.error);
 }
 
-/** error = x - the sum over ranks of `partial`, which may be the same array; returns sum |error|^2. */
+/** error = y - the sum over ranks of `partial`, which may be the same array; returns sum |error|^2. */
 export function residual(
   { group, comm, config }: StepContext,
   partial: Float32Array,
   error: Float32Array,
 ): number {
   comm.allReduceSum('partial', partial, partial);
-  group.kernels.rowError(at(group.x), at(partial), at(error), at(group.squared), config.B, group.D);
+  group.kernels.rowError(at(group.y), at(partial), at(error), at(group.squared), config.B, group.D);
   return total(group.squared);
 }
 

@@ -2,6 +2,7 @@
  * One training step, the same program on every rank (each has its own latents, all have the whole batch).
  *
  *   x    = s * raw                                       s from initialisation
+ *   y    = x - b_dec                                     what is reconstructed; of a transcoder another place of the model
  *   pre  = (x - b_dec) W_enc^T + b_enc                   the only dense product, in row tiles
  *   z    = the variant's active latents,  e = x - b_dec - z W_dec      partial reconstructions summed in a fixed tree
  *   L    = mseScale mean(e^2) + the variant's own terms + alpha L_aux  mean over B and D
@@ -11,6 +12,7 @@
  * Variants: variants/, one file each.
  */
 import { pointer as at } from '../kernels/arena.ts';
+import { outputWidth } from '../sae/check.ts';
 import type { Product } from '../sae/product.ts';
 import { listCompetitors, selectAux } from './auxk.ts';
 import type { Comm } from './comm/types.ts';
@@ -19,12 +21,19 @@ import { coefficientAt } from './control.ts';
 import type { Group } from './group.ts';
 import { total } from './reconstruct.ts';
 import { learningRate } from './schedule.ts';
-import type { StepMetrics, TrainerConfig } from './types.ts';
+import { subtractSkip, updateSkip } from './skip.ts';
+import type { Beside, StepMetrics, TrainerConfig } from './types.ts';
 import { average, countFirings } from './update.ts';
 import { variantOf } from './variants/index.ts';
 
 /** Numbers fixed by initialisation. */
-export type Scales = { readonly inputScale: number; readonly mseScale: number };
+export type Scales = {
+  /** s of x. */
+  readonly inputScale: number;
+  readonly mseScale: number;
+  /** s of what is reconstructed; that of x unless this is a transcoder. */
+  readonly outputScale: number;
+};
 
 /** `finite` is false when the loss was not; nothing was changed then. */
 export type StepResult = StepMetrics & { readonly finite: boolean };
@@ -43,14 +52,18 @@ export async function trainStep(
   scales: Scales,
   step: number,
   raw: Float32Array,
+  beside: Beside = {},
 ): Promise<StepResult> {
   const { group, comm, config } = context;
   const { B } = config;
   const variant = variantOf(config);
-  loadBatch(group, config, scales.inputScale, raw);
-  const variance = centredSquares(group, group.x, B);
+  const { y } = beside;
+  load(group, config.D, raw, scales.inputScale, y ? group.centre : group.b_dec, group.x);
+  if (y) load(group, outputWidth(config), y, scales.outputScale, group.b_dec, group.y);
+  const variance = centredSquares(group, group.y, B);
+  if (variant.skip) await subtractSkip(context);
   const competitors = config.auxk > 0 && variant.auxk ? listCompetitors(group, config, step) : undefined;
-  const input = { scales, toLoss: scales.mseScale / (B * config.D), step, competitors };
+  const input = { scales, toLoss: scales.mseScale / (B * outputWidth(config)), step, competitors };
   const coefficient = coefficientAt(group, config, step);
   const forward = await variant.forward(context, input);
 
@@ -60,6 +73,7 @@ export async function trainStep(
   if (finite) {
     // biome-ignore format: one thing
     await variant.backward(context, { ...input, competitors: hasAux ? competitors : undefined, auxG: aux.g, forward });
+    if (variant.skip) await updateSkip(context, 2 * input.toLoss, step);
     if (config.ema) average(group, Object.keys(variant.parameters), Math.fround(config.ema));
     countFirings(group);
   }
@@ -108,16 +122,19 @@ function countOverRanks({ group, comm, config }: StepContext): { active: number;
   return { active: sum(0), dead: sum(1) };
 }
 
-/** x = s * raw - b_dec, rows padded to the group's D. */
-function loadBatch(
-  { x, b_dec, kernels, D }: Group,
-  config: TrainerConfig,
-  scale: number,
+/** rows = s * raw - centre, raw rows of this width padded to the group's D. */
+function load(
+  { kernels, D }: Group,
+  width: number,
   raw: Float32Array,
+  scale: number,
+  centre: Float32Array,
+  rows: Float32Array,
 ): void {
-  if (config.D === D) x.set(raw);
-  else for (let b = 0; b < config.B; b++) x.set(raw.subarray(b * config.D, (b + 1) * config.D), b * D);
-  kernels.centre(at(x), at(b_dec), scale, at(x), config.B, D);
+  const B = raw.length / width;
+  if (width === D) rows.set(raw);
+  else for (let b = 0; b < B; b++) rows.set(raw.subarray(b * width, (b + 1) * width), b * D);
+  kernels.centre(at(rows), at(centre), scale, at(rows), B, D);
 }
 
 /** sum over b of |v_b - mean v|^2. */

@@ -1,11 +1,11 @@
-import type { Sae, SaeConfig } from '../sae/types.ts';
+import { outputWidth } from '../sae/check.ts';
 import type { StreamedArray } from '../store/types.ts';
 import { rankCount, trainerBudget } from './budget.ts';
-import { averageOf } from './constants.ts';
-import { thresholdOf } from './control.ts';
 import { crewOnThisThread, crewOnWorkers } from './crew.ts';
+import { exportWeights } from './export.ts';
 import { randomStart } from './init.ts';
-import { normaliseRowsInPlace, parametersOf, scaleInPlace } from './init-from.ts';
+import { parametersOf } from './init-from.ts';
+import { startTranscoder } from './init-transcoder.ts';
 import type { RankArray } from './rank.ts';
 import { createState } from './state.ts';
 import type { Scales } from './step.ts';
@@ -39,14 +39,15 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
   const crew = config.workers === 0 ? await crewOnThisThread(config) : crewOnWorkers(config, ranks);
   const arrays = createState(crew, await crew.describe());
   const { D, F, B } = config;
-  const { parameters, settings } = variantOf(config);
+  const { parameters, transcodes } = variantOf(config);
   let step = 0;
   let scales: Scales | undefined;
   let closed: Promise<void> | undefined;
 
   const scalars = (): Float64Array => {
     if (!scales) throw new Error('There is no state before initialize(sample).');
-    return Float64Array.of(step, scales.inputScale, scales.mseScale);
+    const { inputScale, mseScale, outputScale } = scales;
+    return Float64Array.of(step, inputScale, mseScale, ...(transcodes ? [outputScale] : []));
   };
 
   return {
@@ -55,8 +56,9 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       return step;
     },
     budget: trainerBudget(config, ranks),
-    async initialize(sample, from) {
-      if (from) {
+    async initialize(sample, from, { y } = {}) {
+      if (y) scales = await startTranscoder(config, sample, y, arrays);
+      else if (from) {
         const { W_enc, W_dec, b_enc, b_dec, ...start } = parametersOf(config, sample, from);
         for (const [name, values] of Object.entries({ W_enc, W_dec, b_enc, b_dec }))
           await arrays.write(name, values);
@@ -74,44 +76,23 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       }
       if (config.freeze === 'soft') await crew.scale('W_start', 'W_dec', 1);
     },
-    async train(x) {
+    async train(x, { y } = {}) {
       if (!scales) throw new Error('Call initialize(sample) or restore(state) before the first step.');
       if (x.length !== B * D)
         throw new Error(`A step takes ${B} rows of width ${D} (${B * D} numbers); it was given ${x.length}.`);
-      const { finite, ...metrics } = await crew.step(x, step, scales);
+      if (y?.length !== (transcodes ? B * outputWidth(config) : undefined))
+        throw new Error(
+          transcodes
+            ? `A transcoder learns from rows y [${B},${config.Dout}] beside x; it was given ${y ? `${y.length} numbers` : 'none'}.`
+            : 'Rows y are for transcoders; this SAE gives back what it reads.',
+        );
+      const { finite, ...metrics } = await crew.step(x, { y }, step, scales);
       if (!finite) throw new TrainingDiverged(step, cause(x, D));
       step++;
       return metrics satisfies StepMetrics;
     },
-    async exportSae(metadata = {}): Promise<Sae> {
-      // Before the first step there is nothing to average yet.
-      const averaged = Boolean(config.ema) && step > 0;
-      const read = async (name: string, mean: string) =>
-        (await arrays.read(averaged ? mean : name)) as Float32Array;
-      const { inputScale } = scales ?? { inputScale: 1 };
-      const correction = config.ema && averaged ? 1 / (1 - Math.fround(config.ema) ** step) : 1;
-      const W_enc = await read('W_enc', 'emaEnc');
-      const W_dec = await read('W_dec', 'emaDec');
-      if (averaged) {
-        scaleInPlace(W_enc, correction);
-        normaliseRowsInPlace(W_dec, D);
-      }
-      // z scales with x (all variants do), so unscaled inputs only need unscaled biases and thresholds; W_dec stays unit norm.
-      const unscaled = async (name: string, mean: string, scaling = true): Promise<Float32Array> =>
-        (await read(name, mean)).map((v) => (v * correction) / (scaling ? inputScale : 1));
-      const own: Record<string, Float32Array> = {};
-      for (const [name, { scales: scaling }] of Object.entries(parameters))
-        own[name] = await unscaled(name, averageOf(name), scaling);
-      const threshold = thresholdOf((await arrays.read('control')) as Float64Array) / inputScale;
-      return {
-        config: { D, F, metadata, ...settings(config, threshold) } as SaeConfig,
-        W_enc,
-        W_dec,
-        b_enc: await unscaled('b_enc', 'emaBias'),
-        b_dec: await unscaled('b_dec', 'emaBDec'),
-        ...own,
-      };
-    },
+    exportSae: (metadata = {}) =>
+      exportWeights(config, arrays, step, scales ?? { inputScale: 1, outputScale: 1 }, metadata),
     firingCounts: async () => (await arrays.read('fired')) as Float64Array,
     streamState() {
       const values = scalars();
@@ -136,7 +117,7 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       const values: number[] = [];
       for await (const piece of 'pieces' in saved ? saved.pieces() : [saved]) values.push(...piece);
       step = values[0]!;
-      scales = { inputScale: values[1]!, mseScale: values[2]! };
+      scales = { inputScale: values[1]!, mseScale: values[2]!, outputScale: values[3] ?? values[1]! };
       for (const [name, array] of state) if (name !== 'scalars') await arrays.load(name, array);
     },
     close: () => (closed ??= crew.close()),
@@ -151,7 +132,12 @@ function cause(x: Float32Array, D: number): string {
     : 'the loss is not finite although every activation is. The learning rate is probably too high.';
 }
 
-function check({ F, K, B, shards, auxk, deadSteps, ema = 0 }: TrainerConfig): void {
+function check(config: TrainerConfig): void {
+  const { F, K, B, Dout, shards, auxk, deadSteps, ema = 0 } = config;
+  if ((Dout !== undefined) !== (variantOf(config).transcodes === true))
+    throw new Error(
+      `Dout, the width of what a transcoder gives, is ${Dout}; this is ${config.variant ?? 'topk'}. Give it for transcoders and only for them.`,
+    );
   const whole = { F, K, B, shards };
   for (const [name, value] of Object.entries(whole))
     if (!Number.isInteger(value) || value < 1)

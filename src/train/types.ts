@@ -24,6 +24,8 @@ export type TrainerConfig = {
   /** Matryoshka: ends of the nested prefixes, ascending, the last one F. */
   readonly prefixes?: readonly number[];
   readonly D: number;
+  /** Of a transcoder: width of the rows y that it is to give, beside the rows x that it reads. */
+  readonly Dout?: number;
   readonly F: number;
   readonly K: number;
   /** B, rows per step. */
@@ -72,19 +74,25 @@ export type StepMetrics = {
   readonly penalty?: number;
 };
 
+/** What some SAEs are trained on beside the rows x [B,D] that they read. */
+export type Beside = {
+  /** [B,Dout], of a transcoder: what it is to give. */
+  readonly y?: Float32Array | undefined;
+};
+
 /** One training step at a time; the caller owns the data. */
 export type Trainer = {
   readonly config: TrainerConfig;
   /** Steps done. */
   readonly step: number;
   /**
-   * Sets b_dec to the geometric median, the input scale and the loss scale from a sample [N,D].
+   * Sets b_dec to the geometric median, the input scale and the loss scale from a sample [N,D]; of a transcoder with y [N,Dout] beside.
    * Must be called once before the first step. With `from`, weights and biases are those of that SAE instead of random ones,
    * and the trainer computes what it computes. Throws on NaN, and when `from` has other sizes or a decoder of other norms.
    */
-  initialize(sample: Float32Array, from?: Sae): Promise<void>;
+  initialize(sample: Float32Array, from?: Sae, beside?: Beside): Promise<void>;
   /** One optimizer step on B rows [B,D]. Throws TrainingDiverged on a non-finite loss, state untouched. */
-  train(x: Float32Array): Promise<StepMetrics>;
+  train(x: Float32Array, beside?: Beside): Promise<StepMetrics>;
   /** The SAE as it stands (its moving average, with `ema`), unit-norm decoder, input scaling folded in: takes raw activations. */
   exportSae(metadata?: Record<string, unknown>): Promise<Sae>;
   /** Times each latent fired since the start [F], in rows. */

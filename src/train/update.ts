@@ -4,9 +4,10 @@
  *   dL/db_dec = - g sum_b e_b - auxG sum_b (e_b - xhat_aux_b) - sum_i (dL/db_enc_i) W_enc_i
  *               - g/8 sum_b e_4K_b                       with Multi-TopK
  *
- * The encoder sees x - b_dec, hence the last term; AuxK also reaches b_dec through its reconstruction, as in the paper's code.
+ * The encoder sees x - b_dec, hence the last term, which a transcoder does not have; AuxK also reaches b_dec through its reconstruction, as in the paper's code.
  */
 import { pointer as at } from '../kernels/arena.ts';
+import { subtractsBias } from '../sae/check.ts';
 import { type Competitors, listLearning } from './auxk.ts';
 import { averageOf, multiTopkWeight } from './constants.ts';
 import type { Group } from './group.ts';
@@ -105,7 +106,7 @@ function biasGradient(
 ): Float32Array {
   const { kernels, D, sums } = group;
   const shards = new Float32Array(config.shards * D);
-  comm.allGather('biasGradients', group.biasGradients, shards);
+  if (subtractsBias(config)) comm.allGather('biasGradients', group.biasGradients, shards);
   for (let stride = 1; stride < config.shards; stride *= 2)
     for (let s = 0; s + stride < config.shards; s += 2 * stride)
       for (let d = 0; d < D; d++) shards[s * D + d]! += shards[(s + stride) * D + d]!;
@@ -147,6 +148,7 @@ export function average(group: Group, parameters: readonly string[], decay: numb
   for (const [mean, of] of [
     [w.emaEnc, w.W_enc],
     [w.emaDec, w.W_dec],
+    [w.emaSkip, w.W_skip],
   ] as const)
     kernels.movingAverage(at(mean), at(of), of.length, decay);
   const vectors: (readonly [Float32Array, Float32Array])[] = [

@@ -1,19 +1,24 @@
 import type { WorkerPort } from '../platform/index.ts';
 import { threadComm } from './comm/threads.ts';
 import { createRank, type Rank } from './rank.ts';
-import { viewOf, type WorkerData, type WorkerReply, type WorkerRequest } from './window.ts';
+import { stepRows, viewOf, type WorkerData, type WorkerReply, type WorkerRequest } from './window.ts';
 
 /** A rank behind a port: one request, one reply, in order. */
 export function startWorker(port: WorkerPort): void {
   const { config, space, rank, window } = port.data as WorkerData;
   const opened = createRank(config, threadComm(space, rank), 1);
-  const raw = new Float32Array(window, 0, config.B * config.D);
+  const rows = stepRows(window, config);
 
   async function answer(self: Rank, request: WorkerRequest): Promise<unknown> {
     const view = (name: string, count: number) => viewOf(window, self.describe()[name]!.type, count);
     switch (request.type) {
       case 'step':
-        return await self.step(raw, request.step, request.scales);
+        return await self.step(
+          rows.x,
+          config.Dout === undefined ? {} : { y: rows.y },
+          request.step,
+          request.scales,
+        );
       case 'describe':
         return self.describe();
       case 'read':

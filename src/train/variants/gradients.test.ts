@@ -1,9 +1,9 @@
 /** The gradients of every variant against float64 finite differences of its loss, written out densely and slowly here. */
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import '../../platform/node.ts';
-import { projectInPlace, topK } from '../../kernels/reference.ts';
+import { expectGradients, type Params } from '../../../test/support/finite-differences.ts';
+import { topK } from '../../kernels/reference.ts';
 import { createRng } from '../../shared/rng.ts';
-import { createTrainer } from '../trainer.ts';
 import type { TrainerConfig } from '../types.ts';
 
 const [B, D, F] = [72, 10, 32];
@@ -29,7 +29,6 @@ const inputScale = 1;
 const mseScale = 0.7;
 const fixed = (coefficient: number) => ({ coefficient, l0: 0, warmupSteps: 0 });
 
-type Params = Record<string, Float64Array>;
 type Loss = (params: Params, x: Float64Array) => number;
 type Case = {
   readonly config: Partial<TrainerConfig>;
@@ -174,49 +173,16 @@ const losses: Record<string, Case> = {
   },
 };
 
-const momentOf = { W_enc: 'mEnc', W_dec: 'mDec', b_enc: 'mBias', b_dec: 'mBDec' } as Record<string, string>;
-
 describe('gradients', () => {
   for (const [name, { config, extra = [], raised = 0, loss }] of Object.entries(losses))
     it(`${name}: loss, and gradients within 1e-4 of finite differences`, async () => {
       const { x, params } = problem(extra, raised);
-      const trainer = await createTrainer({ ...base, ...config });
-      await trainer.restore(
-        new Map<string, Float32Array | Float64Array>([
-          ...Object.entries(params),
-          ['scalars', Float64Array.of(0, inputScale, mseScale)],
-        ]),
-      );
-      const metrics = await trainer.train(x);
-      const state = await trainer.state();
-      await trainer.close();
-
-      const inDouble = () =>
-        Object.fromEntries(
-          Object.entries(params).map(([key, values]) => [key, Float64Array.from(values)]),
-        ) as Params;
-      const double = inDouble();
+      const at = Object.fromEntries(
+        Object.entries(params).map(([key, values]) => [key, Float64Array.from(values)]),
+      ) as Params;
+      const value = loss(at);
       const rows = Float64Array.from(x);
-      const value = loss(inDouble());
-      expect(metrics.loss).toBeCloseTo(value(double, rows), 5);
-      for (const parameter of Object.keys(params)) {
-        const at = double[parameter]!;
-        const expected = at.map((middle, j) => {
-          const h = 1e-6;
-          at[j] = middle + h;
-          const up = value(double, rows);
-          at[j] = middle - h;
-          const down = value(double, rows);
-          at[j] = middle;
-          return (up - down) / (2 * h);
-        });
-        if (parameter === 'W_dec') projectInPlace(expected, at, F, D);
-        // Adam's first moment after one step is (1 - beta1) times the gradient.
-        const found = state.get(momentOf[parameter] ?? `m.${parameter}`)!;
-        const scale = Math.sqrt(expected.reduce((sum, v) => sum + v * v, 0) / expected.length);
-        expect(scale, parameter).toBeGreaterThan(0);
-        for (let j = 0; j < at.length; j++)
-          expect(Math.abs(found[j]! / 0.5 - expected[j]!) / scale, `${parameter}[${j}]`).toBeLessThan(1e-4);
-      }
+      const scalars = [0, inputScale, mseScale];
+      await expectGradients({ ...base, ...config }, { params, scalars }, x, (moved) => value(moved, rows));
     });
 });

@@ -5,7 +5,9 @@ import { gated } from './gated.ts';
 import { jumprelu } from './jumprelu.ts';
 import { matryoshka } from './matryoshka.ts';
 import { relu } from './relu.ts';
+import { skipTranscoder } from './skip-transcoder.ts';
 import { topk } from './topk.ts';
+import { transcoder } from './transcoder.ts';
 import type { Variant, VariantName } from './types.ts';
 
 const variants: Readonly<Record<VariantName, Variant>> = {
@@ -15,6 +17,8 @@ const variants: Readonly<Record<VariantName, Variant>> = {
   relu,
   gated,
   jumprelu,
+  transcoder,
+  'skip-transcoder': skipTranscoder,
 };
 
 export const variantOf = ({ variant = 'topk' }: Pick<TrainerConfig, 'variant'>): Variant => variants[variant];

@@ -66,7 +66,7 @@ function residuals({ group, comm, config }: StepContext): number[] {
   const squared: number[] = [];
   for (let g = 0; g < G; g++) {
     const here = at(group.prefixPartial) + g * B * D * 4;
-    kernels.rowError(g > 0 ? here - B * D * 4 : at(group.x), here, here, at(group.squared), B, D);
+    kernels.rowError(g > 0 ? here - B * D * 4 : at(group.y), here, here, at(group.squared), B, D);
     squared.push(total(group.squared));
   }
   group.error.set(group.prefixPartial.subarray((G - 1) * B * D, G * B * D));

@@ -57,6 +57,10 @@ export type Variant = {
   readonly gate?: boolean;
   /** Prefixes of the latents have reconstructions of their own. */
   readonly nested?: boolean;
+  /** It reads one place of the model and gives another: rows y beside the rows x. */
+  readonly transcodes?: boolean;
+  /** + W_skip x. */
+  readonly skip?: boolean;
   /** AuxK can reach dead latents: theirs may be positive without being active. */
   readonly auxk: boolean;
   /** The finished SAE: its own part of the config; `threshold` is BatchTopK's, for inputs as they are. */
