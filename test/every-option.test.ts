@@ -145,6 +145,7 @@ const elsewhere: Readonly<Record<string, readonly [file: string, flag: string]>>
   heldoutShare: ['test/stored-activations.test.ts', '--heldout-share'],
   heldout: ['test/stored-activations.test.ts', '--heldout'],
   variant: ['test/variants.test.ts', '--variant'],
+  outputHook: ['test/variants.test.ts', '--output-hook'],
   l0: ['test/variants.test.ts', '--l0'],
   sparsityCoefficient: ['test/variants.test.ts', '--sparsity-coefficient'],
   sparsityWarmupTokens: ['test/variants.test.ts', '--sparsity-warmup-tokens'],

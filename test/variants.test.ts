@@ -4,11 +4,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encode, loadSae, trainSae } from '../src/index.ts';
-import { type TrainConfigInput, trainConfigSchema, VARIANTS } from '../src/shared/config.ts';
+import { decode, encode, evaluate, loadSae, openModel, saeCandidate, trainSae } from '../src/index.ts';
+import {
+  evalConfigSchema,
+  type TrainConfigInput,
+  trainConfigSchema,
+  VARIANTS,
+} from '../src/shared/config.ts';
 import { UsageError } from '../src/shared/errors.ts';
 import { readRunMetrics } from '../src/store/index.ts';
-import { resumeTraining } from '../src/workflows/index.ts';
+import { evaluateSae, resumeTraining } from '../src/workflows/index.ts';
 import { writeTinyCorpus, writeTinyModel } from './fixtures/tiny-model.ts';
 
 let place: string;
@@ -41,7 +46,10 @@ describe('a run of each kind', () => {
       const { latents } = result.measured!.evaluation.candidates[0]!;
       const lines = await readRunMetrics(folder);
       expect(lines).toHaveLength(4);
-      expect(Math.abs(latents!.l0.value! / Number(lines.at(-1)!.l0) - 1)).toBeLessThan(0.25);
+      expect(Math.abs(latents!.l0.value! / Number(lines.at(-1)!.l0) - 1)).toBeLessThan(
+        // From a small start its code still grows fast, and the threshold is that of the last batch.
+        variant === 'transcoder' ? 0.35 : 0.25,
+      );
       const penalised = ['relu', 'gated', 'jumprelu'].includes(variant);
       expect('coefficient' in lines.at(-1)!).toBe(penalised);
 
@@ -65,6 +73,62 @@ describe('a run of each kind', () => {
   );
 });
 
+describe('a transcoder', () => {
+  it('is measured where it gives, beside a linear map, and again from its folder: the same numbers', async () => {
+    const folder = newFolder();
+    const config = trainConfigSchema.parse({ ...base, variant: 'skip-transcoder', evalTokens: 2000 });
+    const { measured, sae } = await trainSae(config, { folder });
+    const { evaluation } = measured!;
+    const hooks = { hook: 'blocks.0.hook_resid_mid', outputHook: 'blocks.0.hook_mlp_out' };
+    expect(evaluation).toMatchObject(hooks);
+    expect(evaluation.candidates.map(({ name }) => name)).toEqual(['SAE', 'linear map']);
+    expect(sae!.config.metadata).toMatchObject({ hook_name: hooks.hook, hook_name_out: hooks.outputHook });
+
+    // Once more on one sequence: what the model itself gives there is perfect, and the FVU of the transcoder by hand.
+    const model = await openModel(config.model!);
+    const T = 40;
+    const flat = (value: number) => new Int32Array(T).fill(value);
+    const ids = Int32Array.from({ length: T }, (_, i) => 2 + ((7 * i * i) % 200));
+    const packed = {
+      R: 1,
+      T,
+      ids,
+      mask: new Uint8Array(T).fill(1),
+      documents: flat(0),
+      starts: flat(-1),
+      ends: flat(-1),
+    };
+    const { cache } = await model.run({ ...packed, B: 1 }, { hooks: [hooks.hook, hooks.outputHook] });
+    const [x, y] = [cache[hooks.hook]!.data, cache[hooks.outputHook]!.data];
+    const result = await evaluate({
+      ...{ model, ...hooks, batches: [packed], mean: new Float32Array(32), resample: 'sequences' },
+      candidates: [
+        { name: 'right', kind: 'control', reconstruct: () => ({ xhat: y.slice() }) },
+        saeCandidate('SAE', sae!),
+      ],
+    });
+    await model.close();
+    const [right, found] = result.candidates;
+    expect(right!.fvu.value).toBe(0);
+    expect(right!.deltaCe.value).toBeCloseTo(0, 6);
+    const out = decode(sae!, await encode(sae!, x), { x });
+    const mean = Float64Array.from({ length: 32 }, (_, d) => {
+      let sum = 0;
+      for (let t = 0; t < T; t++) sum += y[t * 32 + d]! / T;
+      return sum;
+    });
+    const squares = (of: (j: number) => number) => y.reduce((sum, v, j) => sum + (v - of(j)) ** 2, 0);
+    expect(found!.fvu.value).toBeCloseTo(squares((j) => out[j]!) / squares((j) => mean[j % 32]!), 4);
+
+    const again = await evaluateSae(evalConfigSchema.parse({ sae: folder, maxTokens: 2000, features: 0 }));
+    expect(again.evaluation.candidates[0]!.fvu.value).toBeCloseTo(evaluation.candidates[0]!.fvu.value!, 6);
+    expect(again.evaluation.candidates[0]!.deltaCe.value).toBeCloseTo(
+      evaluation.candidates[0]!.deltaCe.value!,
+      6,
+    );
+  });
+});
+
 /** An option, a run with it, and the run of the same kind without it. */
 const options: readonly (readonly [
   flag: string,
@@ -81,6 +145,11 @@ const options: readonly (readonly [
   ],
   ['--penalty-power', { variant: 'relu', penaltyPower: 0.5 }, { variant: 'relu' }],
   ['--bandwidth', { variant: 'jumprelu', bandwidth: 0.4 }, { variant: 'jumprelu' }],
+  [
+    '--output-hook',
+    { variant: 'transcoder', outputHook: 'blocks.0.hook_resid_post' },
+    { variant: 'transcoder' },
+  ],
   ['--prefixes', { variant: 'matryoshka', prefixes: [16, 128] }, { variant: 'matryoshka' }],
 ];
 
@@ -98,6 +167,19 @@ describe('options of some kinds', () => {
       [{ l0: 20 }, /--l0 is of relu, gated and jumprelu; topk takes --k 20/],
       [{ variant: 'relu', l0: 500 }, /l0 is 500 but there are only 128 latents/],
       [{ variant: 'relu', auxk: 4 }, /AuxK does nothing for relu/],
+      [
+        { outputHook: 'blocks.0.hook_mlp_out' },
+        /--output-hook is of transcoder and skip-transcoder; this is topk/,
+      ],
+      [{ variant: 'transcoder', hook: 'hook_embed' }, /hook_embed is in no block.*--output-hook/],
+      [
+        { variant: 'transcoder', hook: 'blocks.0.hook_mlp_out' },
+        /gives another place than it reads; both are blocks.0.hook_mlp_out/,
+      ],
+      [
+        { variant: 'transcoder', outputHook: 'blocks.0.mlp_out' },
+        /has no hook "blocks.0.mlp_out".*blocks.0.hook_mlp_out/,
+      ],
       [{ variant: 'relu', bandwidth: 0.1 }, /--bandwidth is of jumprelu; this is relu/],
       [{ variant: 'jumprelu', penaltyPower: 0.5 }, /--penalty-power is of relu and gated/],
       [{ variant: 'gated', multiTopk: true }, /--multi-topk is of topk; this is gated/],

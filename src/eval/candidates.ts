@@ -30,10 +30,6 @@ export function saeCandidate(
   functions: SaeFunctions = own,
   kind: Candidate['kind'] = 'sae',
 ): Candidate {
-  if (sae.config.Dout !== undefined)
-    throw new Error(
-      `${name} is a transcoder: it gives back another place of the model than it reads, which this evaluation does not compare.`,
-    );
   return {
     name,
     kind,

@@ -9,6 +9,7 @@
  * Nothing of size rows x F is ever held. Intervals: bootstrap over documents, all candidates on the same draws.
  */
 import type { PackedRows } from '../data/types.ts';
+import type { Tensor } from '../models/types.ts';
 import { type EvalResult, evalResultSchema, evalSchemaVersion } from '../shared/eval.ts';
 import { measureLosses } from './measure-losses.ts';
 import { measureRows } from './measure-rows.ts';
@@ -23,11 +24,13 @@ export type EvaluateProgress = { readonly rows: number; readonly maxRows: number
 export type EvaluateOptions = PositionRules & {
   readonly model: EvalModel;
   readonly hook: string;
+  /** Of transcoders: what they give, compared and replaced there. Default `hook`. */
+  readonly outputHook?: string;
   /** Held-out text in an order without meaning (shuffled documents): the cross-entropy is taken from its beginning. */
   readonly batches: AsyncIterable<PackedRows> | Iterable<PackedRows>;
   /** At least one; the first is compared with every other. */
   readonly candidates: readonly Candidate[];
-  /** Mean activation [D] of rows outside the held-out text, for mean ablation. */
+  /** Mean activation [D] at the hook that is replaced, of rows outside the held-out text, for mean ablation. */
   readonly mean: ArrayLike<number>;
   /** Stop after the batch that reaches this many measured rows. Default 500,000, what the definition of dead asks for. */
   readonly maxRows?: number;
@@ -54,7 +57,8 @@ export type EvaluateOptions = PositionRules & {
  * console.log(formatEvalTable(result));
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
-  const { model, hook, batches, candidates, mean, maxRows = 500_000, klTokens = 16_384 } = options;
+  const { model, hook, outputHook = hook, batches, candidates, mean } = options;
+  const { maxRows = 500_000, klTokens = 16_384 } = options;
   // An encoder predicts no next token: no cross-entropy, no KL.
   const ceTokens = model.info.encoder ? 0 : (options.ceTokens ?? 65_536);
   const { resample = 'documents', seed = 0, resamples = 1000, signal, onProgress, observe } = options;
@@ -81,22 +85,26 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     const batch = { ids, mask, B: R, T };
     const withCe = ceCount < ceTokens;
     const withKl = withCe && klCount < klTokens;
-    const clean = await model.run(batch, { hooks: [hook], ...stop });
-    const activations = clean.cache[hook];
-    if (activations === undefined)
-      throw new Error(`evaluate: the model returned no activations for hook ${hook}.`);
+    const clean = await model.run(batch, { hooks: [...new Set([hook, outputHook])], ...stop });
+    const at = (name: string): Tensor => {
+      const found = clean.cache[name];
+      if (found) return found;
+      throw new Error(`evaluate: the model returned no activations for hook ${name}.`);
+    };
+    const activations = at(outputHook);
     if (activations.dims.at(-1) !== D) {
       throw new Error(
-        `evaluate: hook ${hook} is ${activations.dims.at(-1)} wide, the mean has ${D} entries; fit it at the same hook.`,
+        `evaluate: hook ${outputHook} is ${activations.dims.at(-1)} wide, the mean has ${D} entries; fit it at the same hook.`,
       );
     }
-    const x = gatherRows(activations, positions);
+    const x = gatherRows(at(hook), positions);
+    const y = outputHook === hook ? x : gatherRows(activations, positions);
     const unitOf = (i: number) =>
       resample === 'documents' ? documents[i]! : firstSequence + Math.floor(i / T);
     const { reconstructions, code } = await measureRows(
       measures,
       candidates,
-      { packed, positions, x, unitOf },
+      { packed, positions, x, y, unitOf },
       rows,
     );
     rows += N;
@@ -107,7 +115,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
       const constantRows = (row: ArrayLike<number>) =>
         Float32Array.from({ length: N * D }, (_, i) => row[i % D]!);
       await measureLosses(measures, model, {
-        ...{ hook, batch, scored, unitOf, stop },
+        ...{ hook: outputHook, batch, scored, unitOf, stop },
         clean: activations,
         splices: [
           {
@@ -155,6 +163,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
     schemaVersion: evalSchemaVersion,
     model: { name, hash },
     hook,
+    ...(outputHook === hook ? {} : { outputHook }),
     rows,
     excludedRows,
     ceTokens: ceCount,

@@ -1,9 +1,11 @@
 export { pcaCandidate, pcaRank, type SaeFunctions, saeCandidate } from './candidates.ts';
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from './evaluate.ts';
 export { type EvaluateRowsOptions, evaluateRows } from './evaluate-rows.ts';
+export { linearMapCandidate } from './linear-map.ts';
 export { createMoments, type Moments } from './moments.ts';
 export { fitPca, type Pca, WIDEST_PCA } from './pca.ts';
 export { createRowReader, type RowReader } from './read-rows.ts';
+export { sideBySide } from './side-by-side.ts';
 export { wilson } from './statistics/binomial.ts';
 export { type BootstrapOptions, bootstrap, type UnitSums } from './statistics/bootstrap.ts';
 export { formatEvalTable, metricLines } from './table.ts';

@@ -12,6 +12,8 @@ type Rows = {
   readonly positions: Int32Array;
   /** [N,D] */
   readonly x: Float32Array;
+  /** [N,Dout], what is compared with; x unless a transcoder gives another place. */
+  readonly y?: Float32Array;
   /** Key of the bootstrap unit of a flat position. */
   readonly unitOf: (position: number) => number;
 };
@@ -23,12 +25,12 @@ export async function measureRows(
   batch: Rows,
   before: number,
 ) {
-  const { x, positions, packed, unitOf } = batch;
+  const { x, y = x, positions, packed, unitOf } = batch;
   const N = positions.length;
-  const D = x.length / N;
+  const D = y.length / N;
   const units = Int32Array.from(positions, (i) => rows.indexOf(unitOf(i)));
   for (const u of units) rows.addAt(u, 0, 1);
-  scatter.add(x, units, N);
+  scatter.add(y, units, N);
   const ids = Int32Array.from(positions, (i) => packed.ids[i]!);
   const reconstructions: Float32Array[] = [];
   let firstCode: ObservedRows['code'];
@@ -40,11 +42,11 @@ export async function measureRows(
     if (code !== undefined && tally === undefined)
       throw new Error(`evaluate: ${name} returned a code; set its number of latents.`);
     for (let r = 0; r < N; r++) {
-      const error = squaredError(x, xhat, r, D);
+      const error = squaredError(y, xhat, r, D);
       if (!Number.isFinite(error))
         throw new Error(`evaluate: ${name} or its input is not finite at measured row ${before + r}.`);
       rows.addAt(units[r]!, 2 + 3 * c, error);
-      rows.addAt(units[r]!, 3 + 3 * c, rowCosine(x, xhat, r, D));
+      rows.addAt(units[r]!, 3 + 3 * c, rowCosine(y, xhat, r, D));
       if (code === undefined || tally === undefined) continue;
       rows.addAt(units[r]!, 4 + 3 * c, rowL0(code, r));
       const token = packed.ids[positions[r]!]!;

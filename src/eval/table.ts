@@ -89,7 +89,7 @@ export function formatEvalTable(result: EvalResult): string {
   const nats = (i: Interval) => (i.value === null ? 'n/a' : i.value.toFixed(3));
   const scored = result.ceTokens > 0;
   const head = [
-    `${[...new Set([result.model.name, result.hook])].join('  ')}  ${result.rows.toLocaleString('en')} held-out tokens${scored ? `, cross-entropy on ${result.ceTokens.toLocaleString('en')}` : ''}`,
+    `${[...new Set([result.model.name, [result.hook, result.outputHook ?? []].flat().join(' -> ')])].join('  ')}  ${result.rows.toLocaleString('en')} held-out tokens${scored ? `, cross-entropy on ${result.ceTokens.toLocaleString('en')}` : ''}`,
     scored &&
       `cross-entropy: clean ${nats(cleanCe)}, zero-ablated ${nats(zeroCe)}, mean-ablated ${nats(meanCe)} nats`,
   ].filter((line) => line !== false);

@@ -2,7 +2,7 @@ import type { PackedRows } from '../data/types.ts';
 import type { Model } from '../models/types.ts';
 import type { SparseCode } from '../sae/types.ts';
 
-/** What a candidate makes of activations x [B,D]: xhat [B,D], and its sparse code where it has one. */
+/** What a candidate makes of activations x [B,D]: xhat [B,D], of a transcoder [B,Dout], and its sparse code where it has one. */
 export type Reconstruction = { readonly xhat: Float32Array; readonly code?: SparseCode };
 
 /** Anything that can stand in for activations: an SAE, PCA, a frozen SAE. All are measured alike. */

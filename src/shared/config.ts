@@ -42,6 +42,12 @@ export const trainFields = z.strictObject({
     .describe(
       'Where to read activations, a TransformerLens name. Default: resid_post at two thirds of the depth.',
     ),
+  outputHook: z
+    .string()
+    .optional()
+    .describe(
+      'Of a transcoder, what it is to give. Default: hook_mlp_out of the block that `hook` is in; `hook` is then hook_resid_mid, what the MLP reads before its norm.',
+    ),
   data: z
     .array(z.string())
     .min(1)
@@ -102,7 +108,7 @@ export const trainFields = z.strictObject({
     .enum(VARIANTS)
     .default('topk')
     .describe(
-      'Kind of SAE: K latents of every token (topk) or on average over a batch (batch-topk; matryoshka with nested prefixes), or as many as a penalty leaves: relu with L1, gated, jumprelu.',
+      'Kind of SAE: K latents of every token (topk) or on average over a batch (batch-topk; matryoshka with nested prefixes), or as many as a penalty leaves: relu with L1, gated, jumprelu; transcoder gives another place of the model than it reads, skip-transcoder with a linear map beside it.',
     ),
   l0: z
     .number()
@@ -339,6 +345,7 @@ export const evalConfigSchema = z.strictObject({
   device: modelDevice,
   lowMemory: trainFields.shape.lowMemory,
   hook: z.string().optional().describe('Where the SAE reads. Default: as the SAE folder says.'),
+  outputHook: z.string().optional().describe('Of a transcoder, what it gives. Default: as its folder says.'),
   data: z
     .array(z.string())
     .min(1)

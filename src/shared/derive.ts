@@ -7,7 +7,7 @@
  *     k_aux       largest power of two <= D / 2, <= F / 8   (256 for D 768; at least 1)
  *     warm-up     5 % of the tokens, decay to zero over the last 20 %
  *     dead window min(10 M, 10 % of the tokens)
- *     hook        resid_post of the block that ends at two thirds of the depth
+ *     hook        resid_post of the block that ends at two thirds of the depth; of a transcoder resid_mid there, and it gives mlp_out
  */
 import type { TrainConfig } from './config.ts';
 import { UsageError } from './errors.ts';
@@ -28,6 +28,8 @@ export type StoredShape = {
 /** A config with nothing left to derive. Steps are optimizer steps of `batchTokens` rows. */
 export type DerivedSettings = {
   readonly hook: string;
+  /** Of a transcoder: what it gives. */
+  readonly outputHook?: string;
   /** 1 for stored activations that do not say. */
   readonly contextLength: number;
   readonly lr: number;
@@ -76,6 +78,8 @@ const NO_MOMENTUM: ReadonlySet<Variant> = new Set(['gated', 'jumprelu']);
 /** Their dead latents are never positive, so there is nothing that AuxK could use. */
 const NO_AUXK: ReadonlySet<Variant> = new Set(['relu', 'gated']);
 
+const TRANSCODERS: ReadonlySet<Variant> = new Set(['transcoder', 'skip-transcoder']);
+
 /** @throws UsageError for options that the variant has no use for */
 function checkVariant(config: TrainConfig, penalised: boolean): void {
   const { variant, latents: F, prefixes } = config;
@@ -84,6 +88,8 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
       `--${flag} is of ${only}; this is ${variant}. Leave it out, or choose another --variant.`,
     );
   };
+  if (config.outputHook !== undefined && !TRANSCODERS.has(variant))
+    refuse('output-hook', 'transcoder and skip-transcoder');
   if (config.multiTopk && variant !== 'topk') refuse('multi-topk', 'topk');
   if (config.initFrom !== undefined && variant !== 'topk') refuse('init-from', 'topk');
   if (config.l0 !== undefined && !penalised)
@@ -119,6 +125,26 @@ const LONGEST_DEAD_WINDOW = 10_000_000;
 /** The residual stream after the block that ends at two thirds of the depth, for example block 3 of 0..5 for 6 layers. */
 export function defaultHook(layers: number): string {
   return `blocks.${Math.max(0, Math.round((layers * 2) / 3) - 1)}.hook_resid_post`;
+}
+
+/** Where a transcoder reads and what it gives: through an MLP, unless both are named. */
+function transcoderHooks({ hook, outputHook, activations }: TrainConfig, rows: ModelShape | StoredShape) {
+  if (!('layers' in rows))
+    throw new UsageError(
+      `A transcoder learns from two hooks of the same tokens; ${activations} are of one. Give --model and --data.`,
+    );
+  const read = hook ?? defaultHook(rows.layers).replace('resid_post', 'resid_mid');
+  const [block] = /^blocks\.\d+\./.exec(read) ?? [];
+  const given = outputHook ?? (block === undefined ? undefined : `${block}hook_mlp_out`);
+  if (given === undefined)
+    throw new UsageError(
+      `${read} is in no block, so what the transcoder gives is not known. Give --output-hook.`,
+    );
+  if (given === read)
+    throw new UsageError(
+      `A transcoder gives another place than it reads; both are ${read}. Leave out --variant for an SAE.`,
+    );
+  return { hook: read, outputHook: given };
 }
 
 /** k_aux: a power of two near D / 2 that leaves room among F latents. */
@@ -167,7 +193,9 @@ export function deriveSettings(
   checkVariant(config, penalised);
   const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));
   return {
-    hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook),
+    ...(TRANSCODERS.has(config.variant)
+      ? transcoderHooks(config, rows)
+      : { hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook) }),
     contextLength:
       config.contextLength ?? (longest === undefined ? (rows.contextLength ?? 1) : Math.min(longest, 256)),
     lr: config.lr ?? recipe.lr(F, totalSteps),

@@ -76,6 +76,7 @@ export const evalResultSchema = z.strictObject({
     .strictObject({ name: z.string(), hash: z.string() })
     .describe('Of stored rows that do not say: their own name and fingerprint.'),
   hook: z.string(),
+  outputHook: z.string().optional().describe('Of a transcoder: what it gives, compared and replaced there.'),
   seed: z.union([z.string(), z.number()]),
   level: z.number().describe('Two-sided level of every interval.'),
   resamples: z.int().positive().describe('Bootstrap draws.'),

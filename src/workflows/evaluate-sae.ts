@@ -5,8 +5,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, packRows } from '../data/index.ts';
-import { createMoments, type Moments, WIDEST_PCA } from '../eval/index.ts';
-import { createActivationStream } from '../harvest/index.ts';
+import { createMoments, type Moments, sideBySide, WIDEST_PCA } from '../eval/index.ts';
+import { createActivationStreams } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
@@ -17,7 +17,7 @@ import { folderWriter, readRun } from '../store/index.ts';
 import { hubAccess, modelOptions, pinned, saeFolder } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
-import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
 import { openSource, resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
@@ -32,6 +32,8 @@ export type EvalTarget = {
   readonly folder: string;
   readonly model: string;
   readonly hook: string;
+  /** Of a transcoder: what it gives. */
+  readonly outputHook: string | undefined;
   readonly data: readonly string[];
   readonly heldout: readonly string[] | undefined;
   readonly textField: string;
@@ -69,7 +71,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, modelOptions(config, options)));
     const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
-    const needs = { hooks: [target.hook], B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: true };
+    const needs = { hooks: hooksOf(target), B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: true };
     const memory = modelMemory(model, needs);
     requireModelMemory(model.info, needs, memory);
     const corpus = own(
@@ -153,14 +155,17 @@ async function evaluateStored(
 
 /** Reads the folder; what the config leaves open comes from its run.json or the SAE's own metadata. */
 export async function findTarget(
-  config: Pick<EvalConfig, 'sae' | 'model' | 'hook' | 'data' | 'heldout' | 'textField' | 'contextLength'>,
+  config: Pick<
+    EvalConfig,
+    'sae' | 'model' | 'hook' | 'outputHook' | 'data' | 'heldout' | 'textField' | 'contextLength'
+  >,
   access: HubAccess = {},
 ): Promise<EvalTarget> {
   const folder = await saeFolder(config.sae, access);
   const sae = await loadSae(folder, access);
   const earlier = existsSync(join(folder, 'run.json')) ? await readRun(folder) : undefined;
   const run = earlier && pinned(earlier.config, earlier.provenance);
-  const { hook_name, context_size } = sae.config.metadata;
+  const { hook_name, hook_name_out, context_size } = sae.config.metadata;
   const model = config.model ?? run?.model;
   if (model === undefined)
     throw new UsageError(
@@ -171,6 +176,14 @@ export async function findTarget(
   const hook = config.hook ?? (typeof hook_name === 'string' ? hook_name : run?.hook);
   if (hook === undefined)
     throw new UsageError(`${config.sae}/cfg.json does not say which hook the SAE reads. Give --hook.`);
+  const said = typeof hook_name_out === 'string' ? hook_name_out : run?.outputHook;
+  const outputHook = config.outputHook ?? said;
+  if (sae.config.Dout !== undefined && outputHook === undefined)
+    throw new UsageError(
+      `${config.sae} is a transcoder, and its folder does not say what it gives. Give --output-hook, such as blocks.1.hook_mlp_out.`,
+    );
+  if (sae.config.Dout === undefined && config.outputHook !== undefined)
+    throw new UsageError(`--output-hook is of transcoders; ${config.sae} gives back what it reads.`);
   const data = config.data ?? config.heldout ?? run?.data;
   if (data === undefined)
     throw new UsageError(
@@ -182,6 +195,7 @@ export async function findTarget(
     folder,
     model,
     hook,
+    outputHook: sae.config.Dout === undefined ? undefined : outputHook,
     data,
     heldout,
     textField: config.textField ?? run?.textField ?? 'text',
@@ -207,13 +221,14 @@ export function resultsFolder(sae: string): string {
 async function trainingMoments(
   model: Model,
   corpus: Corpus,
-  { hook, excludeSpecial, excludeFirst }: EvalTarget,
+  target: EvalTarget,
   contextLength: number,
   signal: AbortSignal | undefined,
 ): Promise<Moments> {
-  const stream = createActivationStream({
+  const { excludeSpecial, excludeFirst } = target;
+  const stream = createActivationStreams({
     model,
-    hook,
+    hooks: hooksOf(target),
     rows: packRows({
       documents: corpus.train.count > 0 ? corpus.train : corpus.heldout,
       tokenizer: tokenizerOf(model),
@@ -227,14 +242,15 @@ async function trainingMoments(
     excludeFirst,
     batchSequences: MODEL_BATCH_SEQUENCES,
   });
-  const moments = createMoments(stream.D, { covariance: stream.D <= WIDEST_PCA });
+  const D = stream.widths.reduce((sum, width) => sum + width, 0);
+  const moments = createMoments(D, { covariance: D <= WIDEST_PCA });
   const chunk = 2048;
   try {
     while (moments.n < MOMENT_ROWS) {
       signal?.throwIfAborted();
       const rows = await stream.next(chunk);
       if (rows === undefined) break;
-      await moments.add(rows.x, rows.B);
+      await moments.add(sideBySide(rows.xs, chunk), chunk);
     }
   } finally {
     await stream.close();

@@ -4,9 +4,11 @@
  */
 import { type DocumentSet, type PackedRows, packRows } from '../data/index.ts';
 import {
+  type Candidate,
   createRowReader,
   evaluate,
   fitPca,
+  linearMapCandidate,
   type Moments,
   pcaCandidate,
   pcaRank,
@@ -21,7 +23,7 @@ import {
   type FeatureIndex,
 } from '../explain/index.ts';
 import type { Model } from '../models/types.ts';
-import { encode, type Sae } from '../sae/index.ts';
+import { encode, outputWidth, type Sae } from '../sae/index.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
@@ -33,12 +35,14 @@ import { tokenizerOf } from './streams.ts';
 export type MeasureOptions = {
   readonly model: Model;
   readonly hook: string;
+  /** Of a transcoder: what it gives. */
+  readonly outputHook?: string | undefined;
   readonly sae: Sae;
   readonly heldout: DocumentSet;
   readonly contextLength: number;
   readonly excludeSpecial: boolean;
   readonly excludeFirst: number;
-  /** Mean and covariance of training activations, for mean ablation and PCA. */
+  /** Mean and covariance of training activations, for mean ablation and the control; of a transcoder's, what it reads and gives side by side. */
   readonly moments: Moments;
   /** An SAE with a frozen decoder and the same budget. */
   readonly frozen?: Sae;
@@ -59,6 +63,7 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
   const {
     model,
     hook,
+    outputHook,
     sae,
     heldout,
     moments,
@@ -70,8 +75,7 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     cards = 0,
   } = options;
   const { signal, onProgress } = options;
-  const { D, F } = sae.config;
-  const K = pcaRank(sae.config);
+  const { F } = sae.config;
   const rules = {
     excludeFirst: options.excludeFirst,
     ...(options.excludeSpecial && model.tokenizer ? { specialIds: model.tokenizer.specialIds } : {}),
@@ -82,13 +86,14 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
   const evaluation = await evaluate({
     model,
     hook,
+    ...(outputHook === undefined ? {} : { outputHook }),
     batches: heldOutRows(options),
     candidates: [
       saeCandidate('SAE', sae),
       ...(frozen ? [saeCandidate('frozen decoder', frozen, undefined, 'control')] : []),
-      ...(D <= WIDEST_PCA && K <= D ? [pcaCandidate(fitPca(moments, K))] : []),
+      ...linearControl(sae, moments),
     ],
-    mean: moments.mean(),
+    mean: moments.mean().slice(outputHook === undefined ? 0 : sae.config.D),
     maxRows: maxTokens,
     seed,
     ...rules,
@@ -104,12 +109,22 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
   return { evaluation, cards: index ? await describeFeatures(index, options, read) : undefined };
 }
 
+/** What a linear method makes of the same rows, where the eigenvalues are no matter of minutes. */
+function linearControl({ config }: Sae, moments: Moments): Candidate[] {
+  const K = pcaRank(config);
+  if (moments.D > WIDEST_PCA) return [];
+  if (config.Dout !== undefined) return [linearMapCandidate(moments, config.D)];
+  return K <= config.D ? [pcaCandidate(fitPca(moments, K))] : [];
+}
+
 async function describeFeatures(
   index: FeatureIndex,
   { model, sae, heldout, cards = 0, signal }: MeasureOptions,
   read: ReturnType<typeof createRowReader>,
 ): Promise<FeatureCards> {
-  const unembed = model.info.encoder ? undefined : createUnembed(model);
+  // A direction outside the residual stream has no effect of its own on the output.
+  const inStream = outputWidth(sae.config) === model.info.D;
+  const unembed = model.info.encoder || !inStream ? undefined : createUnembed(model);
   const { W_dec } = sae;
   const stop = signal ? { signal } : {};
   const chosen = await chooseInteresting(index, {

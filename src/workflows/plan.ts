@@ -27,6 +27,10 @@ export type PlanOptions = {
 export const firstBatches = ({ tokens, batchTokens: B }: TrainConfig): number =>
   Math.max(1, Math.ceil(Math.min(SAMPLE_ROWS, tokens / 20) / B));
 
+/** The hooks whose rows a run reads: of a transcoder also what it is to give. */
+export const hooksOf = ({ hook, outputHook }: { hook: string; outputHook?: string | undefined }): string[] =>
+  outputHook === undefined ? [hook] : [hook, outputHook];
+
 /** @throws UsageError for an unknown hook (nearest names), one that is no vector per token, and values that do not fit */
 export function planTraining(
   config: TrainConfig,
@@ -36,21 +40,24 @@ export function planTraining(
   const { info, hooks } = model;
   const { cores, folder } = options;
   const settings = deriveSettings(config, info, cores);
-  const place = hooks.find(({ name }) => name === settings.hook);
-  if (place === undefined) {
+  const widthOf = (hook: string): number => {
+    const place = hooks.find(({ name }) => name === hook);
+    if (place) return place.width;
     const names = hooks.map(({ name }) => name);
     throw new UsageError(
-      `${info.name} has no hook "${settings.hook}".${didYouMean(settings.hook, names)} All of them: saekit inspect ${config.model}`,
+      `${info.name} has no hook "${hook}".${didYouMean(hook, names)} All of them: saekit inspect ${config.model}`,
     );
-  }
+  };
+  const [D, Dout] = hooksOf(settings).map(widthOf);
   const shape = { B: MODEL_BATCH_SEQUENCES, T: settings.contextLength };
   return finishPlan(
     config,
     settings,
     {
-      D: place.width,
+      D: D!,
+      ...(Dout === undefined ? {} : { Dout }),
       model: info,
-      cost: model.cost([settings.hook], shape),
+      cost: model.cost(hooksOf(settings), shape),
       activations: undefined,
       folder,
     },
@@ -77,13 +84,14 @@ export function planStored(
 function finishPlan(
   config: TrainConfig,
   settings: DerivedSettings,
-  place: Pick<TrainPlan, 'D' | 'model' | 'cost' | 'activations' | 'folder'>,
+  place: Pick<TrainPlan, 'D' | 'Dout' | 'model' | 'cost' | 'activations' | 'folder'>,
   { snippets = false }: PlanOptions,
 ): TrainPlan {
-  const { D, cost } = place;
+  const { D, Dout, cost } = place;
   const trainer: TrainerConfig = {
     ...variantOptions(config, settings),
     D,
+    ...(Dout === undefined ? {} : { Dout }),
     F: config.latents,
     K: Math.ceil(settings.l0) || config.k,
     B: config.batchTokens,
@@ -129,8 +137,8 @@ function variantOptions(
   { l0, sparsityWarmupSteps, totalSteps }: DerivedSettings,
 ): Pick<TrainerConfig, 'variant' | 'sparsity' | 'prefixes'> {
   const { variant, latents, penaltyPower, bandwidth } = config;
-  if (variant === 'topk' || variant === 'batch-topk') return { variant };
   if (variant === 'matryoshka') return { variant, prefixes: config.prefixes ?? defaultPrefixes(latents) };
+  if (variant !== 'relu' && variant !== 'gated' && variant !== 'jumprelu') return { variant };
   return {
     variant,
     sparsity: {

@@ -1,7 +1,7 @@
 /** Text with and without one latent's direction added, beside a random direction of the same length: the control. */
 import { checkers } from '../demo/checkers.ts';
 import type { GenerateOptions, Model } from '../models/types.ts';
-import type { Sae } from '../sae/types.ts';
+import { outputWidth, type Sae } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { FeatureCard } from '../shared/feature.ts';
 import { randomDirection } from '../steer/control.ts';
@@ -35,7 +35,11 @@ export async function steeredSamples(model: Model, sae: Sae, options: SteerOptio
   return {
     without: await sample(model, options),
     steered: await sample(model, options, latentDirection(sae, options.latent)),
-    random: await sample(model, options, randomDirection(sae.config.D, `${options.seed}/random direction`)),
+    random: await sample(
+      model,
+      options,
+      randomDirection(outputWidth(sae.config), `${options.seed}/random direction`),
+    ),
   };
 }
 
@@ -68,7 +72,9 @@ async function sample(
   return await writeText(model, { ...options, interventions });
 }
 
-function latentDirection({ config: { D, F }, W_dec }: Sae, latent: number): Float32Array {
+function latentDirection({ config, W_dec }: Sae, latent: number): Float32Array {
+  const { F } = config;
+  const D = outputWidth(config);
   if (!Number.isInteger(latent) || latent < 0 || latent >= F)
     throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
   return W_dec.slice(latent * D, (latent + 1) * D);
@@ -117,7 +123,7 @@ export async function findSteering(
       const random = await sample(
         model,
         one,
-        randomDirection(sae.config.D, `${options.seed}/random direction`),
+        randomDirection(outputWidth(sae.config), `${options.seed}/random direction`),
       );
       if (!check(random)) return { card, strength, samples: { without, steered, random }, passes: true };
     }

@@ -15,6 +15,8 @@ export type TrainPlan = {
   readonly activations: { readonly name: string; readonly format: string; readonly rows: number } | undefined;
   /** D, the width at the hook. */
   readonly D: number;
+  /** Of a transcoder: the width of what it gives. */
+  readonly Dout?: number;
   /** What the model takes, up to the hook and after it; none when training on stored activations. */
   readonly cost: ModelCost | undefined;
   /** Bytes by purpose, this process and the model included. */

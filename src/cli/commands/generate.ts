@@ -120,7 +120,8 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
   const model = await open(target.model);
   try {
     tellMemory(model, context);
-    const { hook } = target;
+    // A transcoder's latent writes where it gives, not where it reads.
+    const hook = target.outputHook ?? target.hook;
     const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
     print(
       json

@@ -36,7 +36,7 @@ export function planText(plan: TrainPlan, style: Style): string {
 
 /** Where the rows come from. */
 export function originLines(
-  { model, activations, settings, D }: TrainPlan,
+  { model, activations, settings, D, Dout }: TrainPlan,
   given: string,
 ): [string, string][] {
   if (activations)
@@ -53,6 +53,9 @@ export function originLines(
       `${model.name}: ${model.family}, ${model.layers} layers, D ${model.D}, ${short(model.parameters)} parameters${stored(model)}`,
     ],
     ['hook', `${settings.hook}${D === model.D ? '' : `, ${D} wide`}${given}`],
+    ...(settings.outputHook === undefined
+      ? []
+      : [['gives', `${settings.outputHook}${Dout === model.D ? '' : `, ${Dout} wide`}`] as [string, string]]),
   ];
 }
 

@@ -31,7 +31,7 @@ const NAMES: Readonly<Record<Architecture, readonly [plain: string, transcoder?:
   jumprelu: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   topk: ['topk'],
   // As SAELens saves them for inference.
-  batchtopk: ['jumprelu'],
+  batchtopk: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   matryoshka: ['jumprelu'],
 };
 

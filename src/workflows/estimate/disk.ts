@@ -24,20 +24,23 @@ const EVENT = 900;
 const CARDS = 400e3;
 
 /** Of one SAE. */
-export function diskUse({ trainer, settings, config, D, model }: TrainPlan): DiskUse {
+export function diskUse({ trainer, settings, config, D, Dout = 0, model }: TrainPlan): DiskUse {
   const { F, B } = trainer;
-  const vectors = 3 * D * 4 + F * 12;
+  const vectors = 3 * (Dout || D) * 4 + F * 12;
+  // A transcoder has rows of two hooks, side by side for its moments.
+  const both = D + Dout;
   // Half a run of the model is left over; running ahead, it has filled the next batch.
   const queue = (settings.overlap ? B : 0) + (MODEL_BATCH_SEQUENCES * settings.contextLength) / 2;
-  const rows = model ? (settings.shuffleTokens + queue) * (D + 1) * 4 : 0;
+  const rows = model ? (settings.shuffleTokens + queue) * (both + (Dout ? 2 : 1)) * 4 : 0;
   // The covariance that the evaluation needs, as far as it has been taken.
-  const moments = config.evalTokens === 0 ? 0 : 8 * (D + (D <= WIDEST_PCA ? D * D : 0));
+  const moments = config.evalTokens === 0 ? 0 : 8 * (both + (both <= WIDEST_PCA ? both * both : 0));
   const lines = settings.totalSteps / config.logEverySteps + 1;
   return {
     checkpoint:
       trainerBudget(trainer, rankCount(trainer))['weights and Adam moments']! + vectors + rows + moments,
     checkpoints: Math.floor((settings.totalSteps - 1) / settings.checkpointSteps),
-    sae: 4 * (2 * F * D + F + D),
+    sae:
+      4 * (F * (D + (Dout || D)) + F + (Dout || D) + (trainer.variant === 'skip-transcoder' ? D * Dout : 0)),
     rest: lines * (LINE + (config.tensorboard ? EVENT : 0)) + (model && config.evalTokens > 0 ? CARDS : 0),
   };
 }

@@ -57,10 +57,10 @@ export type MemoryInput = {
 
 export function memoryLines(input: MemoryInput): MemoryLine[] {
   const { trainer, model, shuffleRows, firstBatches } = input;
-  const { D, F, B } = trainer;
+  const { D, Dout, F, B } = trainer;
   const ranks = rankCount(trainer);
-  const row = 4 * D;
-  const sae = 4 * 2 * F * D;
+  const row = 4 * (D + (Dout ?? 0));
+  const sae = 4 * F * (D + (Dout ?? D));
   const run = model ? model.R * model.T : 0;
   const line = (
     name: string,
@@ -93,8 +93,8 @@ export const predicts = ({ head }: ModelCost): boolean => head.weightBytes > 0;
 const weightsAnd = ({ weightBytes, innerBytes }: ModelCost['before']): number => weightBytes + innerBytes;
 
 /** The rest of the model with its head, counters and index of the latents, the covariance and what its eigenvalues need. */
-function evaluationBytes({ trainer: { D, F }, model }: MemoryInput): number {
-  const pca = D <= WIDEST_PCA ? 8 * 6 * D * D : 0;
+function evaluationBytes({ trainer: { D, Dout = 0, F }, model }: MemoryInput): number {
+  const pca = D + Dout <= WIDEST_PCA ? 8 * 6 * (D + Dout) ** 2 : 0;
   const own = COUNTERS * F + pca + EVALUATION_GARBAGE;
   if (!model || !predicts(model.cost)) return own + (model ? INDEX * F : 0);
   const { after, head } = model.cost;

@@ -10,6 +10,7 @@
  */
 import { createMoments, WIDEST_PCA } from '../../eval/index.ts';
 import { createRng } from '../../shared/rng.ts';
+import { hooksOf } from '../plan.ts';
 import { type Own, withResources } from '../resources.ts';
 import { momentRows } from '../training/loop.ts';
 import type { UnreadSource } from '../training/source.ts';
@@ -77,7 +78,7 @@ export async function estimateTime(
   const inTurns = B * (data + model) + sae;
   const step = overlap ? inTurns * overlapping(trainers[0]!, B * (data + model)) : inTurns;
   const disk = await writeTimes(plans, folder);
-  const widths = new Map(plans.map(({ settings: { hook }, D }) => [hook, D]));
+  const widths = new Map(plans.map(({ settings, D, Dout = 0 }) => [String(hooksOf(settings)), D + Dout]));
 
   let covariance = 0;
   for (const D of widths.values()) covariance += await covarianceTime(D, S * B);
@@ -161,7 +162,7 @@ async function measureRows(
   if (!unread) return noRows(0);
   const [first] = plans as [TrainPlan];
   const { batchTokens: B } = first.config;
-  const hooks = [...new Set(plans.map(({ settings }) => settings.hook))];
+  const hooks = [...new Set(plans.flatMap(({ settings }) => hooksOf(settings)))];
   const source = await unread.read();
   const small = { ...first, settings: { ...first.settings, shuffleTokens: B } };
   const { rows } = source.open(small, hooks, { signal });

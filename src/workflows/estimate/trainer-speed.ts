@@ -9,8 +9,9 @@
  * Measured twice: with no latent dead, and with all of them dead that do not fire, which is AuxK at its busiest.
  */
 import { getPlatform } from '../../platform/index.ts';
+import { createRng } from '../../shared/rng.ts';
 import type { StreamedArray } from '../../store/index.ts';
-import { createTrainer, type Trainer, type TrainerConfig } from '../../train/index.ts';
+import { type Beside, createTrainer, type Trainer, type TrainerConfig } from '../../train/index.ts';
 import { median, productTime } from './product-speed.ts';
 
 export type TrainerSpeed = {
@@ -43,6 +44,13 @@ export type TimedRows = {
   prepare?(): Promise<void>;
 };
 
+/** What a transcoder is to give does not matter for its speed. */
+function besideOf({ B, Dout }: TrainerConfig): Beside {
+  if (Dout === undefined) return {};
+  const rng = createRng('plan/given');
+  return { y: Float32Array.from({ length: B * Dout }, () => rng.normal()) };
+}
+
 export async function trainerSpeed(
   config: TrainerConfig,
   rows: TimedRows,
@@ -65,7 +73,7 @@ async function timed(
   try {
     const x = await rows.take(config.B);
     const before = performance.now();
-    await trainer.initialize(x);
+    await trainer.initialize(x, undefined, besideOf(config));
     const start = performance.now() - before;
     const plain = await stepTime(trainer, rows, signal);
     const together = rows.prepare ? await togetherTime(trainer, x, rows) : undefined;
@@ -85,13 +93,14 @@ async function timed(
 /** Median of a few steps, with rows read in between as in a run: what they push out of the caches counts. */
 async function stepTime(trainer: Trainer, rows: TimedRows, signal: AbortSignal | undefined): Promise<number> {
   const times: number[] = [];
+  const beside = besideOf(trainer.config);
   let begun = 0;
   for (let i = -warmUp(trainer.config); i < LEAST_STEPS || performance.now() - begun < ENOUGH_MS; i++) {
     signal?.throwIfAborted();
     if (i === 0) begun = performance.now();
     const x = await rows.take(trainer.config.B);
     const before = performance.now();
-    await trainer.train(x);
+    await trainer.train(x, beside);
     if (i >= 0) times.push(performance.now() - before);
   }
   return median(times);
@@ -100,10 +109,11 @@ async function stepTime(trainer: Trainer, rows: TimedRows, signal: AbortSignal |
 /** Median of a few steps, each with the rows of the next one made ready beside it. */
 async function togetherTime(trainer: Trainer, x: Float32Array, rows: TimedRows): Promise<number> {
   const times: number[] = [];
+  const beside = besideOf(trainer.config);
   for (let i = 0; i < 1 + LEAST_STEPS; i++) {
     const before = performance.now();
     const ahead = rows.prepare?.();
-    await trainer.train(x);
+    await trainer.train(x, beside);
     await ahead;
     await rows.take(trainer.config.B);
     times.push(performance.now() - before);

@@ -2,7 +2,7 @@
  * Operations of one training step, by stage: multiplications and additions of float32.
  *
  *     model          (B / share of positions kept) x operations per position up to the hook
- *     encoder        2 B F D                          the one dense product, x W_enc^T
+ *     encoder        2 B F D                          the one dense product, x W_enc^T; of a skip transcoder 4 B D Dout more for W_skip
  *     sparse         8 B K D                          decode, dL/dz, dL/dW_dec, dL/dW_enc: 2 each; Multi-TopK the same for 4 K more
  *     Adam           16 per weight of W_enc, W_dec    moments, step, unit norm; moves 48 bytes per weight, which is what takes its time
  *     AuxK           8 B k_aux D                      when enough latents are dead
@@ -23,10 +23,19 @@ const WIDE = 4;
 const ADAM = 16;
 
 /** Of one SAE. */
-export function trainerWork({ B, D, F, K, auxk, multiTopk }: TrainerConfig): Omit<Work, 'model'> {
+export function trainerWork({
+  variant,
+  B,
+  D,
+  Dout = D,
+  F,
+  K,
+  auxk,
+  multiTopk,
+}: TrainerConfig): Omit<Work, 'model'> {
   const active = multiTopk ? K + Math.min(F, WIDE * K) : K;
   return {
-    encoder: 2 * B * F * D,
+    encoder: 2 * B * F * D + (variant === 'skip-transcoder' ? 4 * B * D * Dout : 0),
     sparse: 8 * B * active * D,
     adam: ADAM * 2 * F * D,
     auxk: 8 * B * auxk * D,

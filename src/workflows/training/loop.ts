@@ -8,17 +8,17 @@
  * It stops between two steps: when the signal is raised (state saved, status `interrupted`), and when activations or a loss are not
  * finite (state before that step saved, status `failed`). Of several SAEs, one whose loss diverged is left behind, the others go on.
  */
-import { createMoments, type Moments, WIDEST_PCA } from '../../eval/index.ts';
+import { createMoments, type Moments, sideBySide, WIDEST_PCA } from '../../eval/index.ts';
 import { NonFiniteActivations, type StreamArrays, type StreamPosition } from '../../harvest/index.ts';
 import { createEncoder, type Sae } from '../../sae/index.ts';
 import { Interrupted } from '../../shared/errors.ts';
 import { wholeArray } from '../../store/index.ts';
-import { TrainingDiverged } from '../../train/index.ts';
+import { type Beside, TrainingDiverged } from '../../train/index.ts';
 import { withPrefix } from '../arrays.ts';
-import { firstBatches } from '../plan.ts';
+import { firstBatches, hooksOf } from '../plan.ts';
 import type { SnippetProbe } from '../snippets.ts';
 import type { Snippet, TrainPlan, TrainProgress } from '../types.ts';
-import type { Member } from './member.ts';
+import { type Member, ROWS_OF_HOOK } from './member.ts';
 import type { Source, TrainingRows } from './source.ts';
 
 /** As many as these, as far as this many multiplications allow. */
@@ -40,7 +40,7 @@ export type LoopOptions = {
 
 export type LoopResult = {
   readonly status: 'finished' | 'interrupted';
-  /** Mean and covariance of the rows that a member trained on. */
+  /** Mean and covariance of the rows that a member trained on; of a transcoder's, what it reads and what it gives as one row. */
   moments(member: Member): Moments;
   /** Members whose loss was not finite, with what was said of it. */
   readonly diverged: ReadonlyMap<Member, TrainingDiverged>;
@@ -60,16 +60,28 @@ export async function trainMembers(
   const [{ plan, checkpoint }] = members as [Member];
   const { batchTokens: B } = plan.config;
   const { totalSteps, checkpointSteps, overlap } = plan.settings;
-  const hooks = [...new Set(members.map((member) => member.plan.settings.hook))];
-  const placeOf = (member: Member): number => hooks.indexOf(member.plan.settings.hook);
+  const hooks = [...new Set(members.flatMap((member) => hooksOf(member.plan.settings)))];
+  /** Of what it reads, and of what a transcoder gives. */
+  const placesOf = (member: Member): number[] =>
+    hooksOf(member.plan.settings).map((hook) => hooks.indexOf(hook));
+  const ofMember = (member: Member, xs: readonly Float32Array[]): [x: Float32Array, beside: Beside] => {
+    const [x, y] = placesOf(member).map((k) => xs[k]!);
+    return [x!, { y }];
+  };
   const at = checkpoint?.json.stream as StreamPosition | undefined;
   const { rows, filled } = source.open(plan, hooks, { at, signal });
   // Without an evaluation nobody asks for them.
   const wanted = plan.config.evalTokens > 0;
-  const moments = rows.widths.map((D) => createMoments(D, { covariance: D <= WIDEST_PCA }));
+  const sites = new Map(members.map((member) => [String(placesOf(member)), placesOf(member)]));
+  const moments = new Map<string, Moments>();
+  for (const [site, places] of sites) {
+    const D = places.reduce((sum, k) => sum + rows.widths[k]!, 0);
+    moments.set(site, createMoments(D, { covariance: D <= WIDEST_PCA }));
+  }
+  const momentsOf = (member: Member): Moments => moments.get(String(placesOf(member)))!;
   const result = (status: LoopResult['status']): LoopResult => ({
     status,
-    moments: (member) => moments[placeOf(member)]!,
+    moments: momentsOf,
     diverged,
   });
   const diverged = new Map<Member, TrainingDiverged>();
@@ -82,15 +94,18 @@ export async function trainMembers(
   }
 
   async function saveMember(member: Member, { position, arrays }: RowsState): Promise<void> {
-    const k = placeOf(member);
-    await member.save(position, arrays[k]!, wanted ? moments[k]!.state() : new Map());
+    const own = placesOf(member).map((k) => arrays[k]!);
+    await member.save(position, own, wanted ? momentsOf(member).state() : new Map());
   }
 
   try {
     // Steps on the rows that the scales were taken from come first, so that no row is spent on initialisation only.
-    if (checkpoint) await restoreRows(rows, moments, hooks, members);
+    if (checkpoint) await restoreRows(rows, momentsOf, hooks, members);
     let first = checkpoint ? undefined : await firstRows(rows, plan, options);
-    for (const member of members) await member.begin(first?.sample[placeOf(member)]);
+    for (const member of members) {
+      if (first) await member.begin(...ofMember(member, first.sample));
+      else await member.begin(undefined, {});
+    }
     const waiting = first?.batches ?? [];
     // Let go of the sample: the batches, which are views of it, go one by one.
     first = undefined;
@@ -103,14 +118,20 @@ export async function trainMembers(
       // Rows taken out of the stream are not in its state: train on them before a state is saved.
       if (signal?.aborted && waiting.length === 0) break;
       const xs = waiting.shift() ?? (await nextRows(rows, B, batch));
-      if (wanted) for (const [k, x] of xs.entries()) await collect(moments[k]!, x, rows.widths[k]!);
+      if (wanted)
+        for (const [site, places] of sites)
+          await collect(
+            moments.get(site)!,
+            places.map((k) => xs[k]!),
+            B,
+          );
       // What goes wrong there is told by the next call of `next`.
       ahead = overlap && step() + 1 < totalSteps ? rows.prepare(B).catch(() => {}) : undefined;
       const before = performance.now();
       const progress: TrainProgress[] = [];
       for (const member of active) {
         try {
-          progress.push(await member.step(xs[placeOf(member)]!, rows));
+          progress.push(await member.step(...ofMember(member, xs), rows));
         } catch (error) {
           if (!(error instanceof TrainingDiverged)) throw error;
           diverged.set(member, error);
@@ -167,22 +188,30 @@ async function fail({ folder, trainer, writeRun }: Member, error: Error): Promis
 /** Puts the rows where the checkpoints left them, every hook from one of its members. */
 async function restoreRows(
   rows: TrainingRows,
-  moments: readonly Moments[],
+  momentsOf: (member: Member) => Moments,
   hooks: readonly string[],
   members: readonly Member[],
 ): Promise<void> {
   const arrays: StreamArrays[] = [];
-  for (const [k, hook] of hooks.entries()) {
-    const { checkpoint } = members.find((member) => member.plan.settings.hook === hook)!;
+  for (const hook of hooks) {
+    const { plan, checkpoint } = members.find((member) => hooksOf(member.plan.settings).includes(hook))!;
     const own: StreamArrays = new Map();
-    for (const [name, array] of withPrefix(checkpoint!.arrays, 'stream.'))
+    const prefix = ROWS_OF_HOOK[hooksOf(plan.settings).indexOf(hook)]!;
+    for (const [name, array] of withPrefix(checkpoint!.arrays, prefix))
       own.set(name, (await wholeArray(array)) as Float32Array | Int32Array);
     arrays.push(own);
+  }
+  const restored = new Set<Moments>();
+  for (const member of members) {
+    const moments = momentsOf(member);
+    if (restored.has(moments)) continue;
+    restored.add(moments);
+    const { checkpoint } = member;
     const seen = new Map<string, Float64Array>();
     for (const [name, array] of withPrefix(checkpoint!.arrays, 'moments.'))
       seen.set(name, (await wholeArray(array)) as Float64Array);
     // Early saekits did not store them: the controls then rest on the rows from here on.
-    if (seen.size > 0) moments[k]!.restore(seen);
+    if (seen.size > 0) moments.restore(seen);
   }
   rows.restore(members[0]!.checkpoint!.json.stream as StreamPosition, arrays);
 }
@@ -230,9 +259,10 @@ export const momentRows = (D: number): number =>
     ? MOMENT_ROWS
     : Math.min(MOMENT_ROWS, Math.max(10 * D, Math.floor(MOMENT_OPERATIONS / (D * D))));
 
-async function collect(moments: Moments, x: Float32Array, D: number): Promise<void> {
-  const rows = momentRows(D) - moments.n;
-  if (rows > 0) await moments.add(x, Math.min(rows, x.length / D));
+/** Takes the B rows of one place, or of several side by side, as far as they are wanted. */
+async function collect(moments: Moments, xs: readonly Float32Array[], B: number): Promise<void> {
+  const rows = Math.min(B, momentRows(moments.D) - moments.n);
+  if (rows > 0) await moments.add(sideBySide(xs, B), rows);
 }
 
 /** Looks at latents of the first member every few seconds, when somebody wants to see them and there is a text. */

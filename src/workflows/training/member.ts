@@ -4,7 +4,7 @@ import type { StageTimes } from '../../harvest/index.ts';
 import type { Sae } from '../../sae/index.ts';
 import { type Run, runSchemaVersion } from '../../shared/run.ts';
 import type { Checkpoint, CheckpointArray, RunFolder, StreamedArray, UrlReport } from '../../store/index.ts';
-import { createTrainer, type StepMetrics, type Trainer } from '../../train/index.ts';
+import { type Beside, createTrainer, type StepMetrics, type Trainer } from '../../train/index.ts';
 import { addPrefix, withPrefix } from '../arrays.ts';
 import { type LogTarget, openLog } from '../log.ts';
 import { createPace, progressOf } from '../progress.ts';
@@ -27,6 +27,9 @@ export type MemberParts = {
 
 type RowsState = ReturnType<TrainingRows['state']>;
 
+/** Names in a checkpoint of the rows that are read, and of those that a transcoder is to give. */
+export const ROWS_OF_HOOK = ['stream.', 'given.'] as const;
+
 export type Member = {
   readonly plan: TrainPlan;
   readonly folder: RunFolder;
@@ -35,13 +38,17 @@ export type Member = {
   /** After the first step. */
   readonly progress: TrainProgress | undefined;
   /** From a sample of rows, or without one from the checkpoint that it was opened with. */
-  begin(sample: Float32Array | undefined): Promise<void>;
+  begin(sample: Float32Array | undefined, beside: Beside): Promise<void>;
   /** One step on x [B,D]; a line of metrics when one is due. */
-  step(x: Float32Array, rows: Pick<TrainingRows, 'stages' | 'epochs'>): Promise<TrainProgress>;
-  /** Writes a checkpoint: the trainer, the rows of this member's hook, and their moments where they are wanted at the end. */
+  step(
+    x: Float32Array,
+    beside: Beside,
+    rows: Pick<TrainingRows, 'stages' | 'epochs'>,
+  ): Promise<TrainProgress>;
+  /** Writes a checkpoint: the trainer, the rows of this member's hook (of a transcoder, hooks), their moments where they are wanted at the end. */
   save(
     position: RowsState['position'],
-    arrays: RowsState['arrays'][number],
+    arrays: readonly RowsState['arrays'][number][],
     moments: ReturnType<Moments['state']>,
   ): Promise<void>;
   writeRun(status: Run['status']): Promise<void>;
@@ -67,13 +74,13 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
     get progress() {
       return progress;
     },
-    async begin(sample) {
+    async begin(sample, beside) {
       if (checkpoint) await trainer.restore(withPrefix(checkpoint.arrays, 'trainer.'));
-      else await trainer.initialize(sample!, start.sae);
+      else await trainer.initialize(sample!, start.sae, beside);
     },
-    async step(x, rows) {
+    async step(x, beside, rows) {
       pace ??= createPace(trainer.step);
-      last = await trainer.train(x);
+      last = await trainer.train(x, beside);
       progress = progressOf(last, plan, rows, pace(last.step));
       if (last.step % config.logEverySteps === 0 || last.step === settings.totalSteps)
         await log.append({
@@ -86,7 +93,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
     async save(position, rowArrays, moments) {
       const arrays = new Map<string, CheckpointArray | StreamedArray>([
         ...addPrefix(trainer.streamState(), 'trainer.'),
-        ...addPrefix(rowArrays, 'stream.'),
+        ...rowArrays.flatMap((of, k) => [...addPrefix(of, ROWS_OF_HOOK[k]!)]),
         ...addPrefix(moments, 'moments.'),
       ]);
       await folder.saveCheckpoint({ step: trainer.step, arrays, json: { stream: position } });
@@ -96,7 +103,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         schemaVersion: runSchemaVersion,
         status,
         config,
-        resolved: { ...settings, D: plan.D },
+        resolved: { ...settings, D: plan.D, ...(plan.Dout === undefined ? {} : { Dout: plan.Dout }) },
         seeds: {
           training: config.seed,
           shuffle: `${settings.dataSeed}/shuffle`,

@@ -65,6 +65,7 @@ export function textSource(model: Model, corpus: Corpus): Source {
     metadata: ({ settings }) => ({
       model_name: info.name,
       hook_name: settings.hook,
+      ...(settings.outputHook === undefined ? {} : { hook_name_out: settings.outputHook }),
       context_size: settings.contextLength,
       prepend_bos: info.bosTokenId !== undefined,
       model_hash: info.hash,
@@ -75,6 +76,7 @@ export function textSource(model: Model, corpus: Corpus): Source {
       return await measureSae({
         model,
         hook: settings.hook,
+        ...(settings.outputHook === undefined ? {} : { outputHook: settings.outputHook }),
         sae,
         heldout: corpus.heldout,
         contextLength: settings.contextLength,
