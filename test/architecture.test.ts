@@ -17,7 +17,8 @@ const layers: readonly (readonly string[])[] = [
   ['sae', 'models', 'data', 'demo'],
   ['harvest', 'train', 'eval', 'explain', 'steer', 'hooked'],
   ['workflows'],
-  ['cli', 'server'],
+  ['server'],
+  ['cli'],
 ];
 /** Run in the browser too: bytes, workers and the engine come in through platform/. */
 const browserFolders = ['graph', 'kernels', 'formats', 'models', 'sae', 'train', 'steer', 'hooked'];

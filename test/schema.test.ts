@@ -7,6 +7,7 @@ import { indexConfigSchema } from '../src/shared/feature-tables.ts';
 import { generateConfigSchema } from '../src/shared/generate.ts';
 import { trainFileSchema } from '../src/shared/grid.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
+import { serveConfigSchema } from '../src/shared/serve.ts';
 import { root } from './repository.ts';
 
 for (const [file, schema, title] of [
@@ -16,6 +17,7 @@ for (const [file, schema, title] of [
   ['docs/generate-config.schema.json', generateConfigSchema, 'saekit generate'],
   ['docs/index-config.schema.json', indexConfigSchema, 'saekit index'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
+  ['docs/serve-config.schema.json', serveConfigSchema, 'saekit serve'],
 ] as const) {
   it(`keeps ${file} equal to the schema that the command line uses`, async () => {
     const text = `${JSON.stringify({ title, ...z.toJSONSchema(schema, { io: 'input' }) }, null, 2)}\n`;

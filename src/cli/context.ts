@@ -31,6 +31,7 @@ export function addCommonFlags(command: Command): Command {
 export async function withContext<T>(
   options: { readonly json?: boolean },
   action: (context: Context) => Promise<T>,
+  stopping: string = STOPPING,
 ): Promise<T> {
   const json = options.json === true;
   const stream = json ? process.stderr : process.stdout;
@@ -38,7 +39,7 @@ export async function withContext<T>(
   const controller = new AbortController();
   const interrupt = (): void => {
     // On a terminal the live block says it.
-    if (!style.terminal) stream.write(`${STOPPING}\n`);
+    if (!style.terminal) stream.write(`${stopping}\n`);
     controller.abort();
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);

@@ -193,6 +193,22 @@ export type GenerateOptions = SamplingOptions & {
   readonly onText?: (text: string, row: number) => void;
 };
 
+export type CaptureOptions = {
+  /** Hooks whose activations are kept over every token. */
+  readonly capture?: HookFilter;
+  /**
+   * Gets them as they are computed, per hook one array for each of `ids`: first those of the prompt, then one at a time, steering
+   * included. The next token waits for it; `true` ends the text of that row.
+   */
+  readonly onCapture?: (
+    captured: Readonly<Record<string, readonly Float32Array[]>>,
+    row: number,
+    ids: readonly number[],
+  ) => CaptureAnswer | Promise<CaptureAnswer>;
+};
+// biome-ignore lint/suspicious/noConfusingVoidType: the type of a function without return.
+type CaptureAnswer = boolean | void;
+
 export type Generation = {
   /** What was written, without the prompt, specials and the stop string; empty in a model without tokenizer. */
   readonly text: string;
@@ -286,10 +302,7 @@ export type Model = {
    * const [one] = await model.generateBatch('Two roads', { capture: 'blocks.2.hook_resid_post', maxNewTokens: 20 });
    * one.cache['blocks.2.hook_resid_post'].dims; // [promptIds.length + ids.length, D]
    */
-  generateBatch(
-    input: ModelInput,
-    options?: GenerateOptions & { readonly capture?: HookFilter },
-  ): Promise<Generation[]>;
+  generateBatch(input: ModelInput, options?: GenerateOptions & CaptureOptions): Promise<Generation[]>;
   /** The continuation as it is written. Leaving the loop stops it. */
   stream(prompt: string, options?: GenerateOptions): AsyncGenerator<string, Generation>;
   /** The answer to a conversation, written with the model's chat template. */

@@ -75,11 +75,14 @@ export const featureCardSchema = z.strictObject({
 export type FeatureCard = z.output<typeof featureCardSchema>;
 
 /** A line of labels.jsonl in a run or SAE folder: what a person calls a latent, kept apart from what is measured anew. */
-export const featureLabelSchema = z.strictObject({
-  latent: z.int().nonnegative(),
-  label: z.string().min(1),
-  checked: z.string().describe('By whom, when and on what.'),
-});
+export const featureLabelSchema = z
+  .strictObject({
+    latent: z.int().nonnegative(),
+    label: z.string().min(1).optional(),
+    note: z.string().min(1).optional().describe('Anything else worth keeping.'),
+    checked: z.string().describe('By whom, when and on what.'),
+  })
+  .refine(({ label, note }) => label !== undefined || note !== undefined, 'expected a label or a note');
 export type FeatureLabel = z.output<typeof featureLabelSchema>;
 
 /** features/cards.json */

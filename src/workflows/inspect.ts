@@ -10,11 +10,18 @@ import { describeOnnx, type OnnxDescription, openModel } from '../models/index.t
 import type { HookInfo, ModelInfo } from '../models/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
-import { type FeatureCards, featureCardsSchema, featureLabelSchema } from '../shared/feature.ts';
+import { type FeatureCards, type FeatureLabel, featureCardsSchema } from '../shared/feature.ts';
 import type { GridFile } from '../shared/grid.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
-import { lockOwner, NoActivations, readRun, readRunMetrics, runCheckpoints } from '../store/index.ts';
+import {
+  lockOwner,
+  NoActivations,
+  readLabels,
+  readRun,
+  readRunMetrics,
+  runCheckpoints,
+} from '../store/index.ts';
 import { hubAccess } from './hub.ts';
 import {
   type ActivationsInspection,
@@ -181,32 +188,10 @@ export async function readResults(path: string) {
   };
 }
 
-/** What people call the latents of a folder, from its labels.jsonl. @throws naming the line that is not valid */
-async function readLabels(path: string): Promise<ReadonlyMap<number, string>> {
-  const file = join(path, 'labels.jsonl');
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  const labels = new Map<number, string>();
-  for (const [i, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue;
-    try {
-      const { latent, label } = featureLabelSchema.parse(JSON.parse(line));
-      labels.set(latent, label);
-    } catch {
-      throw new Error(
-        `${file}, line ${i + 1}: expected {"latent": 7, "label": "month names", "checked": "who, when, on what"}.`,
-      );
-    }
-  }
-  return labels;
-}
-
-const labelled = (cards: FeatureCards, labels: ReadonlyMap<number, string>): FeatureCards => ({
+const labelled = (cards: FeatureCards, labels: ReadonlyMap<number, FeatureLabel>): FeatureCards => ({
   ...cards,
   cards: cards.cards.map((card) => {
-    const label = labels.get(card.latent);
+    const label = labels.get(card.latent)?.label;
     return label === undefined ? card : { ...card, label };
   }),
 });

@@ -92,8 +92,12 @@ export async function createSnippetProbe(
   }
 }
 
-/** Token texts; a character that is split over tokens stands whole at the peak, or else at its first token. */
-function wholeCharacters(tokenizer: Tokenizer, ids: readonly number[], peak: number): string[] {
+/** Token texts; a character that is split over tokens stands whole at the peak, or else at its first token, with '' at the others. */
+export function wholeCharacters(
+  tokenizer: Pick<Tokenizer, 'decode'>,
+  ids: readonly number[],
+  peak = -1,
+): string[] {
   const texts: string[] = [];
   for (let i = 0; i < ids.length; ) {
     let end = i + 1;

@@ -128,6 +128,29 @@ test('rotary positions that depend on the length: every token is that of a full 
   }
 });
 
+test('captured activations are handed out token by token, and can end a text', async () => {
+  const model = await open(join(golden, 'llama-dynamic'));
+  const hook = 'blocks.0.hook_resid_post';
+  const prompts = [[1, 2, 3, 4], [5, 6], [7]];
+  const seen = prompts.map(() => ({ ids: [] as number[], rows: [] as number[], calls: 0 }));
+  const texts = await model.generateBatch(padBatch(prompts), {
+    ...{ maxNewTokens: 6, capture: hook },
+    async onCapture(captured, row, ids) {
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(captured[hook]).toHaveLength(ids.length);
+      seen[row]!.ids.push(...ids);
+      for (const x of captured[hook]!) seen[row]!.rows.push(...x);
+      // The second text ends with its third token.
+      return ++seen[row]!.calls === 4 && row === 1;
+    },
+  });
+  for (const [row, { promptIds, ids, cache, end }] of texts.entries()) {
+    expect(seen[row]!.ids).toEqual([...promptIds, ...ids]);
+    expect(seen[row]!.rows).toEqual([...cache[hook]!.data]);
+    expect([ids.length, end]).toEqual(row === 1 ? [3, 'stop'] : [6, 'length']);
+  }
+});
+
 test('the cache grows past its first blocks', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'saekit-test-'));
   try {

@@ -7,7 +7,7 @@
  * others go on without it. With hooks to capture, the last token of a row runs too, so that every token of the text has its activations.
  */
 import { createRng, type Rng } from '../../shared/rng.ts';
-import type { Generation, HookInfo, SamplingOptions, Tensor, Tokenizer } from '../types.ts';
+import type { CaptureOptions, Generation, HookInfo, SamplingOptions, Tensor, Tokenizer } from '../types.ts';
 import { type Advanced, type Decoder, isPattern } from './decoder.ts';
 import { checkSampling, sampleToken } from './sample.ts';
 import { createTextStream, type TextStream } from './text-stream.ts';
@@ -63,7 +63,17 @@ function whole(hook: HookInfo, tokens: readonly Float32Array[], heads: number): 
 /** Yields the text as it comes and returns the finished texts, in the order of the prompts. */
 export async function* generateTexts(
   { prompts, createDecoder, tokenizer, endIds, contextLength, hooks, heads }: GenerateParts,
-  { maxNewTokens = 64, temperature = 0, topP = 1, topK, minP, stop = [], seed, signal }: SamplingOptions,
+  {
+    maxNewTokens = 64,
+    temperature = 0,
+    topP = 1,
+    topK,
+    minP,
+    stop = [],
+    seed,
+    signal,
+    onCapture,
+  }: SamplingOptions & Pick<CaptureOptions, 'onCapture'>,
 ): AsyncGenerator<Delta, Generation[]> {
   const sampling = {
     temperature,
@@ -94,8 +104,9 @@ export async function* generateTexts(
     if (row.ids.length >= maxNewTokens) return 'length';
     return prompts[row.number]!.length + row.ids.length >= contextLength ? 'context' : undefined;
   };
-  const keepCaptured = (row: Row, { captured }: Advanced) => {
+  const keepCaptured = async (row: Row, { captured }: Advanced, ids: readonly number[]) => {
     for (const { name } of hooks) row.captured[name]!.push(...captured[name]!);
+    if (capturing && (await onCapture?.(captured, row.number, ids)) === true) row.end ??= 'stop';
   };
 
   for (const row of rows) {
@@ -106,23 +117,21 @@ export async function* generateTexts(
   if (active.length > 0) {
     signal?.throwIfAborted();
     const decoder = createDecoder(active.length);
-    let advanced = await decoder.advance(
-      active.map(({ number }) => prompts[number]!),
-      signal,
-    );
-    for (const [i, row] of active.entries()) keepCaptured(row, advanced[i]!);
+    let next = active.map(({ number }) => prompts[number]!);
+    let advanced = await decoder.advance(next, signal);
+    for (const [i, row] of active.entries()) await keepCaptured(row, advanced[i]!, next[i]!);
     for (;;) {
       const kept: number[] = [];
       for (const [i, row] of active.entries()) {
         // Its last token has just run.
         if (row.end) continue;
-        const next = sampleToken(advanced[i]!.logits, sampling, row.rng);
-        if (endIds.includes(next)) {
+        const id = sampleToken(advanced[i]!.logits, sampling, row.rng);
+        if (endIds.includes(id)) {
           row.end = 'token';
           continue;
         }
-        row.ids.push(next);
-        const text = row.stream?.push(next) ?? '';
+        row.ids.push(id);
+        const text = row.stream?.push(id) ?? '';
         if (text !== '') yield { row: row.number, text };
         const end = row.stream?.stopped ? 'stop' : full(row);
         if (end) row.end = end;
@@ -132,11 +141,9 @@ export async function* generateTexts(
       signal?.throwIfAborted();
       decoder.keep(kept);
       active = kept.map((i) => active[i]!);
-      advanced = await decoder.advance(
-        active.map(({ ids }) => [ids.at(-1)!]),
-        signal,
-      );
-      for (const [i, row] of active.entries()) keepCaptured(row, advanced[i]!);
+      next = active.map(({ ids }) => [ids.at(-1)!]);
+      advanced = await decoder.advance(next, signal);
+      for (const [i, row] of active.entries()) await keepCaptured(row, advanced[i]!, next[i]!);
     }
   }
   signal?.throwIfAborted();

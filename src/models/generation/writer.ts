@@ -5,6 +5,7 @@ import type { TransformerSpec } from '../families/spec.ts';
 import { selectHooks } from '../hooks.ts';
 import type { Intervention } from '../steering/types.ts';
 import type {
+  CaptureOptions,
   ChatOptions,
   GenerateOptions,
   Generation,
@@ -61,7 +62,7 @@ export function createWriter({
 
   function texts(
     prompts: Prompts,
-    { steer, interventions, ...options }: GenerateOptions,
+    { steer, interventions, ...options }: GenerateOptions & Pick<CaptureOptions, 'onCapture'>,
     capture: HookFilter | undefined,
   ): AsyncGenerator<Delta, Generation[]> {
     if (spec.encoder)

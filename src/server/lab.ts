@@ -1,0 +1,167 @@
+/**
+ * What every route works on: the runs of some folders, their SAEs, and one model for all runs of that model.
+ *
+ *     run --folder--> SAE, hook --model name--> model (opened once)
+ *
+ * Models and SAEs are opened when first asked for; of those not in use only the most recently used stay.
+ */
+
+import { openModel } from '../models/index.ts';
+import { placeSae } from '../models/place-sae.ts';
+import type { Model } from '../models/types.ts';
+import type { Sae } from '../sae/index.ts';
+import type { RunSummary } from '../shared/api.ts';
+import type { ServeConfig } from '../shared/serve.ts';
+import { lockOwner } from '../store/index.ts';
+import { findTarget } from '../workflows/index.ts';
+import { badRequest, unknown } from './errors.ts';
+import { type FeatureSource, openFeatures, versionOf } from './features.ts';
+import { createKept } from './kept.ts';
+import { type Lists, openLists } from './lists.ts';
+import { createQueue, type Queue } from './queue.ts';
+import { findRuns, locateModel, summarise } from './runs.ts';
+
+const MAX_MODELS = 2;
+const MAX_SAES = 16;
+const MAX_SUMMARIES = 256;
+/** Reading a text takes a moment; texts that are written do not wait for it, nor it for them. */
+const READERS = { running: 2, waiting: 64 };
+
+export type OpenRun = {
+  readonly run: string;
+  readonly folder: string;
+  readonly sae: Sae;
+  readonly hook: string;
+  readonly model: Model;
+  readonly modelName: string;
+};
+
+export type Lab = {
+  readonly config: ServeConfig;
+  readonly writers: Queue;
+  readonly readers: Queue;
+  readonly lists: Lists;
+  runs(): Promise<readonly RunSummary[]>;
+  /** @param param the field that names it */
+  folder(run: string, param?: string): string;
+  summary(run: string, param?: string): Promise<RunSummary>;
+  features(run: string, param?: string): Promise<FeatureSource>;
+  /** Runs `use` with the run's SAE and model, which stay open meanwhile. @throws ApiError for an unknown run, or one that cannot be used */
+  use<T>(
+    runs: readonly string[],
+    signal: AbortSignal,
+    use: (open: readonly OpenRun[]) => Promise<T>,
+    param?: string,
+  ): Promise<T>;
+  useModel<T>(name: string, signal: AbortSignal, use: (model: Model) => Promise<T>): Promise<T>;
+  /** Names of models: those of the runs. */
+  models(): Promise<readonly string[]>;
+  close(): Promise<void>;
+};
+
+/** @param listsFile where named lists are kept */
+export function createLab(folders: readonly string[], config: ServeConfig, listsFile: string): Lab {
+  const models = createKept<Model>(MAX_MODELS, (model) => model.close());
+  const saes = createKept<{ sae: Sae; hook: string; model: string }>(MAX_SAES);
+  const sources = createKept<FeatureSource>(MAX_SAES);
+  const summaries = createKept<Omit<RunSummary, 'live'>>(MAX_SUMMARIES);
+
+  function folder(run: string, param = 'run'): string {
+    const found = findRuns(folders);
+    const path = found.get(run);
+    if (path === undefined) throw unknown('run', run, param, [...found.keys()]);
+    return path;
+  }
+
+  async function summary(run: string, param?: string): Promise<RunSummary> {
+    const path = folder(run, param);
+    const read = () => summarise(run, path);
+    const known = await summaries.use(
+      `${run} ${path} ${await versionOf(path)}`,
+      read,
+      async (found) => found,
+    );
+    const live = (await lockOwner(path)) !== undefined;
+    return { ...known, live, ...(config.model === undefined ? {} : { model: config.model }) };
+  }
+
+  const lab: Lab = {
+    config,
+    writers: createQueue({ running: config.running, waiting: config.queue }),
+    readers: createQueue(READERS),
+    lists: openLists(listsFile),
+    folder,
+    summary,
+    runs: async () => await Promise.all([...findRuns(folders).keys()].map((run) => summary(run))),
+    async features(run, param) {
+      const path = folder(run, param);
+      const key = `${path} ${await versionOf(path)}`;
+      return await sources.use(
+        key,
+        () => openFeatures(path),
+        async (source) => source,
+      );
+    },
+    async models() {
+      const names = (await lab.runs()).flatMap(({ model }) => model ?? []);
+      return [...new Set(config.model === undefined ? names : [config.model])];
+    },
+    async useModel(name, signal, use) {
+      signal.throwIfAborted();
+      const known = await lab.models();
+      if (!known.includes(name)) throw unknown('model', name, 'model', known);
+      const first = (await lab.runs()).find(({ model }) => model === name);
+      return await openedModel(name, first?.folder ?? '.', use);
+    },
+    async use(runs, signal, use, param) {
+      const go = async (opened: readonly OpenRun[]): Promise<Awaited<ReturnType<typeof use>>> => {
+        const next = runs[opened.length];
+        if (next === undefined) return await use(opened);
+        signal.throwIfAborted();
+        const path = folder(next, param);
+        const known = await summary(next, param);
+        const { model: modelName } = known;
+        if (known.problem !== undefined)
+          throw badRequest(`${next} cannot be used: ${known.problem}`, param ?? 'run');
+        if (known.architecture === undefined)
+          throw badRequest(
+            `${next} has no finished SAE yet (${known.status}, step ${known.step}).`,
+            param ?? 'run',
+          );
+        if (modelName === undefined)
+          throw badRequest(
+            `${next} does not say which model it was trained on. Start the server with --model.`,
+            param ?? 'run',
+          );
+        const read = () => findTarget({ sae: path, model: modelName, data: ['-'] });
+        return await saes.use(path, read, ({ sae, hook }) =>
+          openedModel(modelName, path, async (model) => {
+            try {
+              placeSae(model, sae, { hook });
+            } catch (error) {
+              throw badRequest(`${next}: ${(error as Error).message}`, param ?? 'run');
+            }
+            return await go([...opened, { run: next, folder: path, sae, hook, model, modelName }]);
+          }),
+        );
+      };
+      return await go([]);
+    },
+    async close() {
+      await models.close();
+    },
+  };
+
+  function openedModel<T>(name: string, folder: string, use: (model: Model) => Promise<T>): Promise<T> {
+    const { device, lowMemory, threads } = config;
+    const open = () =>
+      openModel(locateModel(name, folder), {
+        device,
+        mapped: lowMemory,
+        ...(threads === undefined ? {} : { threads }),
+      });
+    return models.use(name, open, use);
+  }
+
+  return lab;
+}

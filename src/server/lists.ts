@@ -1,0 +1,68 @@
+/** Named lists of latents in one file on disk, read anew at every look: several servers, or a person, may write it. */
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { type FeatureList, featureListSchema } from '../shared/api.ts';
+import { writeJson } from '../store/atomic.ts';
+
+const MAX_LISTS = 1000;
+const fileSchema = z.strictObject({ schemaVersion: z.literal(1), lists: z.array(featureListSchema) });
+
+export type Lists = {
+  all(): Promise<readonly FeatureList[]>;
+  /** Puts a list in the place of one of its name, or at the end. */
+  save(list: FeatureList): Promise<void>;
+  /** Whether it was there. */
+  remove(name: string): Promise<boolean>;
+};
+
+export function openLists(file: string): Lists {
+  let last: Promise<unknown> = Promise.resolve();
+
+  async function all(): Promise<readonly FeatureList[]> {
+    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (text === undefined) return [];
+    try {
+      return fileSchema.parse(JSON.parse(text)).lists;
+    } catch (error) {
+      const [issue] = error instanceof z.ZodError ? error.issues : [];
+      throw new Error(
+        `${file} holds no lists that can be read (${issue ? `${issue.path.join('.')}: ${issue.message}` : (error as Error).message}). Mend it or move it away.`,
+      );
+    }
+  }
+
+  /** Changes one after the other, each on what the one before has left. */
+  function change<T>(
+    make: (lists: readonly FeatureList[]) => { lists: readonly FeatureList[]; value: T },
+  ): Promise<T> {
+    const done = last.then(async () => {
+      const before = await all();
+      const { lists, value } = make(before);
+      if (lists.length > MAX_LISTS)
+        throw new RangeError(`There are ${MAX_LISTS} lists already; delete one first.`);
+      if (lists !== before) await writeJson(file, { schemaVersion: 1, lists }, 'the lists');
+      return value;
+    });
+    last = done.catch(() => {});
+    return done;
+  }
+
+  return {
+    all,
+    save: (list) =>
+      change((lists) => ({
+        lists: lists.some(({ name }) => name === list.name)
+          ? lists.map((one) => (one.name === list.name ? list : one))
+          : [...lists, list],
+        value: undefined,
+      })),
+    remove: (name) =>
+      change((lists) => {
+        const rest = lists.filter((list) => list.name !== name);
+        return rest.length < lists.length ? { lists: rest, value: true } : { lists, value: false };
+      }),
+  };
+}

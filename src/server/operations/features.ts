@@ -1,0 +1,196 @@
+/** Runs and their latents: lists, cards, search, labels. */
+import { z } from 'zod';
+import { logitEffects } from '../../explain/index.ts';
+import type { Sae } from '../../sae/index.ts';
+import {
+  featureNoteSchema,
+  featurePageSchema,
+  featureSchema,
+  featuresQuerySchema,
+  latentIndex,
+  runDetailSchema,
+  runId,
+  runSummarySchema,
+} from '../../shared/api.ts';
+import { readRun, writeLabel } from '../../store/index.ts';
+import { readResults } from '../../workflows/inspect.ts';
+import { badRequest } from '../errors.ts';
+import type { Lab } from '../lab.ts';
+import { maximumOf, nameOf } from '../names.ts';
+import { checkLatent } from './latent.ts';
+import { operation } from './operation.ts';
+
+const NEIGHBOURS = 8;
+const LIKE = 200;
+
+/** Latents by the cosine of their decoder rows with that of one, nearest first, without itself. */
+export function neighbours(
+  { config: { F }, W_dec }: Sae,
+  latent: number,
+  count: number,
+): { latent: number; cosine: number }[] {
+  const D = W_dec.length / F;
+  const own = W_dec.subarray(latent * D, (latent + 1) * D);
+  const norm = Math.hypot(...own);
+  const found: { latent: number; cosine: number }[] = [];
+  for (let f = 0; f < F; f++) {
+    let product = 0;
+    let square = 0;
+    for (let d = 0; d < D; d++) {
+      const value = W_dec[f * D + d]!;
+      product += value * own[d]!;
+      square += value * value;
+    }
+    if (f !== latent && square > 0 && norm > 0)
+      found.push({ latent: f, cosine: product / (norm * Math.sqrt(square)) });
+  }
+  return found.sort((a, b) => b.cosine - a.cosine || a.latent - b.latent).slice(0, count);
+}
+
+/** A query of the search field -> latents in order; undefined: all. */
+async function search(lab: Lab, run: string, query: string, signal: AbortSignal): Promise<readonly number[]> {
+  const source = await lab.features(run);
+  const [, kind, rest = ''] = /^\s*(?:(#|token:|logit:|like:)(.*))?$/s.exec(query) ?? [];
+  const numeric = (text: string): number => {
+    const [, digits] = /^\s*#?(\d{1,9})\s*$/.exec(text) ?? [];
+    if (digits === undefined)
+      throw badRequest(`query: found ${query}, expected a number of a latent such as #1234.`, 'query');
+    return Number(digits);
+  };
+  const quoted = rest.trim().replace(/^"(.*)"$/s, '$1');
+  if (kind === '#' || kind === 'like:') {
+    const latent = numeric(rest);
+    return await lab.use([run], signal, async ([open]) => {
+      checkLatent(open!, latent, 'query');
+      return kind === '#' ? [latent] : neighbours(open!.sae, latent, LIKE).map((near) => near.latent);
+    });
+  }
+  if (kind !== undefined && quoted.trim() === '')
+    throw badRequest(`query: found ${query}, expected ${kind}"x".`, 'query');
+  if (kind === 'token:') return await source.peaksAt(quoted);
+  if (kind === 'logit:') return await source.raises(quoted);
+  const words = query.split(/\s+/).filter((word) => word !== '');
+  return words.length === 0 ? source.latents : await source.search(words);
+}
+
+export const featureOperations = [
+  operation({
+    name: 'list_runs',
+    method: 'get',
+    path: '/api/runs',
+    summary: 'All runs: model, hook, size, state and main figures.',
+    input: z.strictObject({}),
+    output: z.strictObject({ runs: z.array(runSummarySchema) }),
+    run: async (lab) => ({ runs: [...(await lab.runs())] }),
+  }),
+  operation({
+    name: 'get_run',
+    method: 'get',
+    path: '/api/runs/{run}',
+    summary: 'One run: its config, where it comes from, and its evaluation with intervals.',
+    input: z.strictObject({ run: runId }),
+    output: runDetailSchema,
+    async run(lab, { run }) {
+      const summary = await lab.summary(run);
+      const folder = lab.folder(run);
+      const earlier =
+        summary.kind === 'run' && summary.problem === undefined ? await readRun(folder) : undefined;
+      const { evaluation } = summary.problem === undefined ? await readResults(folder) : {};
+      return {
+        ...summary,
+        ...(earlier
+          ? { config: earlier.config as Record<string, unknown>, provenance: earlier.provenance }
+          : {}),
+        ...(evaluation ? { evaluation } : {}),
+        indexed: summary.problem === undefined ? (await lab.features(run)).latents.length : 0,
+      };
+    },
+  }),
+  operation({
+    name: 'search_features',
+    method: 'get',
+    path: '/api/features/{run}',
+    summary:
+      'Latents of a run by words, number, token, logit or likeness; without a query, the most interesting.',
+    input: featuresQuerySchema,
+    output: featurePageSchema,
+    async run(lab, { run, query, offset, limit }, signal) {
+      const found = await search(lab, run, query, signal);
+      const source = await lab.features(run);
+      const { hook = '' } = await lab.summary(run);
+      const page = found.slice(offset, offset + limit);
+      return {
+        ...{ run, total: found.length, offset },
+        features: await Promise.all(page.map((latent) => nameOf({ run, hook }, source, latent))),
+      };
+    },
+  }),
+  operation({
+    name: 'get_feature',
+    method: 'get',
+    path: '/api/feature/{run}/{latent}',
+    summary: 'One latent: label, guess, examples, density, registers, logit effects, neighbours.',
+    input: z.strictObject({ run: runId, latent: latentIndex }),
+    output: featureSchema,
+    async run(lab, { run, latent }, signal) {
+      return await lab.use([run], signal, async ([open]) => {
+        checkLatent(open!, latent);
+        const { sae, model, hook, modelName } = open!;
+        const source = await lab.features(run);
+        const card = await source.card(latent);
+        const note = source.note(latent);
+        const maximum = maximumOf(card);
+        const effects = async () => {
+          if (card || model.info.encoder || sae.config.D !== model.info.D) return {};
+          const [found] = await lab.readers.run(signal, () => logitEffects(model, sae, [latent], { signal }));
+          return { raises: [...found!.raises], lowers: [...found!.lowers] };
+        };
+        const near = neighbours(sae, latent, NEIGHBOURS);
+        return {
+          ...(await effects()),
+          ...card,
+          ...{ run, latent, model: modelName, hook, indexed: card !== undefined },
+          ...(note?.label === undefined ? {} : { label: note.label }),
+          ...(note?.note === undefined ? {} : { note: note.note }),
+          ...(note ? { checked: note.checked } : {}),
+          ...(maximum === undefined ? {} : { maximum }),
+          neighbours: await Promise.all(
+            near.map(async ({ latent, cosine }) => ({
+              ...(await nameOf({ run, hook }, source, latent)),
+              cosine,
+            })),
+          ),
+        };
+      });
+    },
+  }),
+  operation({
+    name: 'label_feature',
+    method: 'put',
+    path: '/api/label/{run}/{latent}',
+    summary:
+      "Saves what a person calls a latent, or a note, to the run's labels.jsonl. A field that is left out stays.",
+    input: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
+    output: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
+    async run(lab, { run, latent, ...given }, signal) {
+      const folder = await lab.use([run], signal, async ([open]) => {
+        checkLatent(open!, latent);
+        return open!.folder;
+      });
+      const before = (await lab.features(run)).note(latent);
+      const today = new Date().toISOString().slice(0, 10);
+      const {
+        label,
+        note,
+        checked = `by a person, in saekit serve, ${today}`,
+      } = { ...before, checked: undefined, ...given };
+      const kept = {
+        ...(label?.trim() ? { label: label.trim() } : {}),
+        ...(note?.trim() ? { note: note.trim() } : {}),
+      };
+      const empty = kept.label === undefined && kept.note === undefined;
+      await writeLabel(folder, latent, empty ? undefined : { latent, ...kept, checked });
+      return { run, latent, ...kept, ...(empty ? {} : { checked }) };
+    },
+  }),
+];

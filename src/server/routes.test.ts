@@ -1,0 +1,573 @@
+// The routes of the app over HTTP: what comes back is what the library computes, and has the shape that openapi.json says.
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import '../platform/node.ts';
+import { ask, createServerFixture, EARLY, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
+import { root } from '../../test/repository.ts';
+import { type EncodedText, encodeTexts } from '../hooked/index.ts';
+import { openModel } from '../models/open.ts';
+import type { Model } from '../models/types.ts';
+import { latentColumn, loadSae, type Sae } from '../sae/index.ts';
+import type { FeatureCards } from '../shared/feature.ts';
+import { type InterventionSpec, steer } from '../steer/index.ts';
+import type { RunningServer } from './index.ts';
+import { operations } from './operations/all.ts';
+
+const TEXT = 'The meeting was held on the 4th of March.\nМы читали книгу о море\n{"id": 7}';
+const DNA = 2839;
+let fixture: Lab;
+let server: RunningServer;
+let model: Model;
+const saes: Record<string, Sae> = {};
+beforeAll(async () => {
+  fixture = await createServerFixture();
+  server = await fixture.start();
+  model = await openModel(`${root}/demo/model`, { threads: 1 });
+  for (const run of [EARLY, RUN]) saes[run] = await loadSae(`${root}/demo/saes/${run}`);
+}, 60_000);
+afterAll(async () => {
+  await server?.close();
+  await model?.close();
+  fixture?.remove();
+});
+
+/** Asks, and checks the answer against the schema of the operation. */
+async function call(name: string, input: Record<string, unknown> = {}) {
+  const { method, path, output } = operations.find((one) => one.name === name)!;
+  const rest = { ...input };
+  const filled = path.replace(/\{(\w+)\}/g, (_, field: string) => {
+    const value = String(rest[field]);
+    delete rest[field];
+    return encodeURIComponent(value);
+  });
+  const inBody = method === 'post' || method === 'put';
+  const query = inBody ? '' : `?${new URLSearchParams(rest as Record<string, string>)}`;
+  const reply = await ask(server, method.toUpperCase(), `${filled}${query}`, inBody ? rest : undefined);
+  if (reply.status === 200) output.parse(reply.body);
+  return reply;
+}
+
+async function encoded(run: string): Promise<EncodedText> {
+  for await (const text of encodeTexts(model, saes[run]!, TEXT)) return text;
+  throw new Error('nothing');
+}
+const cardsOf = (run: string): FeatureCards['cards'] =>
+  (JSON.parse(readFileSync(`${root}/demo/saes/${run}/features/cards.json`, 'utf8')) as FeatureCards).cards;
+
+describe('texts', () => {
+  it('activation/all equals encodeTexts, token by token', async () => {
+    const { body } = await call('activations_of_text', { run: RUN, text: TEXT });
+    const { tokens, ids, code } = await encoded(RUN);
+    expect(body.tokens).toHaveLength(tokens.length);
+    expect(body.tokens.slice(1).join('')).toBe(TEXT);
+    expect(body.values[0]).toEqual([]);
+    for (const [t, values] of body.values.entries()) {
+      const expected = [...code.indices.subarray(t * code.K, (t + 1) * code.K)]
+        .map((latent, k) => ({ latent, value: code.values[t * code.K + k]! }))
+        .filter(({ value }) => value > 0);
+      expect(values).toEqual(expected);
+    }
+    const fired = new Set([...code.indices].filter((_, i) => code.values[i]! > 0));
+    expect(new Set(body.features.map(({ latent }: { latent: number }) => latent))).toEqual(fired);
+    expect(ids.length).toBe(body.tokens.length);
+    // The most surprising first, and by the formula.
+    const card = cardsOf(RUN).find(({ latent }) => latent === body.features[0].latent)!;
+    const maximum = Math.max(...card.examples.map(({ value }) => value));
+    expect(body.features[0].surprise).toBeCloseTo(
+      (body.features[0].inText / maximum) * -Math.log(card.density),
+      9,
+    );
+    const surprises = body.features.map(({ surprise }: { surprise: number }) => surprise);
+    expect(surprises).toEqual([...surprises].sort((a, b) => b - a));
+  });
+
+  it('ignoreBos: false shows the special tokens, densityThreshold leaves out what is dense', async () => {
+    const { body } = await call('activations_of_text', { run: RUN, text: TEXT, ignoreBos: false });
+    expect(body.values[0].length).toBeGreaterThan(0);
+    const { body: rare } = await call('activations_of_text', {
+      run: RUN,
+      text: TEXT,
+      densityThreshold: 0.01,
+    });
+    const dense = cardsOf(RUN)
+      .filter(({ density }) => density > 0.01)
+      .map(({ latent }) => latent);
+    const shown = rare.features.map(({ latent }: { latent: number }) => latent);
+    expect(shown.filter((latent: number) => dense.includes(latent))).toEqual([]);
+    expect(shown.length).toBeLessThan(body.features.length);
+  });
+
+  it('activation/new equals the column of one latent', async () => {
+    const { code } = await encoded(RUN);
+    const latent = code.indices[5 * code.K]!;
+    const { body } = await call('activations_of_feature', { run: RUN, text: TEXT, latent });
+    const column = [...latentColumn(code, latent)];
+    expect(body.values).toEqual(column);
+    expect([body.maxValue, body.maxValueTokenIndex]).toEqual([
+      Math.max(...column),
+      column.indexOf(Math.max(...column)),
+    ]);
+  });
+
+  it('search-all finds the largest activations of all layers', async () => {
+    const all: { run: string; latent: number; value: number }[] = [];
+    for (const run of [EARLY, RUN]) {
+      const { code } = await encoded(run);
+      for (let latent = 0; latent < saes[run]!.config.F; latent++)
+        all.push({ run, latent, value: Math.max(...latentColumn(code, latent)) });
+    }
+    const best = all.sort((a, b) => b.value - a.value).slice(0, 12);
+    const { body } = await call('search_by_text', { text: TEXT, numResults: 12 });
+    expect(
+      body.result.map(({ run, latent, maxValue }: Record<string, unknown>) => ({
+        run,
+        latent,
+        value: maxValue,
+      })),
+    ).toEqual(best);
+    const { body: one } = await call('search_by_text', {
+      text: TEXT,
+      numResults: 5,
+      runs: [RUN],
+      sortIndexes: [3],
+    });
+    const { body: top } = await call('top_features_by_token', { run: RUN, text: TEXT, numResults: 5 });
+    expect(one.result.map(({ latent }: { latent: number }) => latent)).toEqual(
+      top.results[3].topFeatures.map(({ latent }: { latent: number }) => latent),
+    );
+  });
+
+  it('search-topk-by-token gives the strongest of every token', async () => {
+    const { code } = await encoded(RUN);
+    const { body } = await call('top_features_by_token', { run: RUN, text: TEXT, numResults: 3 });
+    const shown = body.results.map(({ topFeatures }: { topFeatures: { latent: number }[] }) =>
+      topFeatures.map(({ latent }) => latent),
+    );
+    expect(shown).toEqual(
+      Array.from({ length: code.B }, (_, t) =>
+        t === 0 ? [] : [...code.indices.subarray(t * code.K, t * code.K + 3)],
+      ),
+    );
+  });
+
+  it('are cut at the context, and too long ones refused', async () => {
+    const { body } = await call('activations_of_text', { run: RUN, text: 'word '.repeat(300) });
+    expect(body.tokens).toHaveLength(256);
+    expect(body.cut).toBe(model.tokenizer!.encode('word '.repeat(300), { bos: true }).length - 256);
+    const { status, body: refused } = await call('activations_of_text', {
+      run: RUN,
+      text: 'x'.repeat(200_001),
+    });
+    expect([status, refused.error.param]).toEqual([400, 'text']);
+  });
+
+  it('of two models cannot be searched at once', async () => {
+    const { status, body } = await call('search_by_text', { text: 'a', runs: [RUN, 'tiny'] });
+    expect([status, body.error.param]).toEqual([400, 'runs']);
+  });
+});
+
+describe('runs and features', () => {
+  it('runs are listed with their figures, an SAE alone too', async () => {
+    const { body } = await call('list_runs');
+    expect(body.runs.map(({ run }: { run: string }) => run)).toEqual([EARLY, RUN, 'tiny']);
+    expect(body.runs[1]).toMatchObject({
+      kind: 'run',
+      status: 'finished',
+      live: false,
+      model: MODEL,
+      hook: RUN,
+      latents: 4096,
+      D: 192,
+      architecture: 'topk',
+      l0: 32,
+    });
+    expect(body.runs[2]).toMatchObject({ kind: 'sae', latents: 24, model: fixture.tiny });
+    const { body: detail } = await call('get_run', { run: RUN });
+    expect(detail.evaluation.candidates[0].fvu.value).toBe(detail.fvu);
+    expect(detail).toMatchObject({
+      indexed: 48,
+      config: { k: 32 },
+      provenance: { model: { family: 'llama' } },
+    });
+  });
+
+  it('a feature is its card, with label, neighbours and effects', async () => {
+    const card = cardsOf(RUN)[0]!;
+    const { body } = await call('get_feature', { run: RUN, latent: card.latent });
+    expect(body).toMatchObject({
+      ...card,
+      label: 'brand name in a review',
+      indexed: true,
+      run: RUN,
+      model: MODEL,
+      hook: RUN,
+    });
+    const {
+      W_dec,
+      config: { D, F },
+    } = saes[RUN]!;
+    const row = (f: number) => W_dec.subarray(f * D, (f + 1) * D);
+    const cosine = (a: Float32Array, b: Float32Array) =>
+      a.reduce((sum, v, d) => sum + v * b[d]!, 0) / (Math.hypot(...a) * Math.hypot(...b));
+    const near = Array.from({ length: F }, (_, f) => ({ f, cosine: cosine(row(card.latent), row(f)) }))
+      .filter(({ f }) => f !== card.latent)
+      .sort((a, b) => b.cosine - a.cosine);
+    expect(body.neighbours.map(({ latent }: { latent: number }) => latent)).toEqual(
+      near.slice(0, 8).map(({ f }) => f),
+    );
+    expect(body.neighbours[0].cosine).toBeCloseTo(near[0]!.cosine, 5);
+    // One without a card has its effects computed: those of a card, where there is one.
+    const other = (await call('get_feature', { run: RUN, latent: 7 })).body;
+    expect(other.indexed).toBe(false);
+    expect(other.raises).toHaveLength(8);
+  });
+
+  it('effects that are computed are those of the cards', async () => {
+    const bare = join(fixture.folder, 'bare');
+    mkdirSync(bare);
+    for (const file of ['cfg.json', 'sae_weights.safetensors'])
+      writeFileSync(join(bare, file), readFileSync(`${root}/demo/saes/${RUN}/${file}`));
+    const card = cardsOf(RUN)[0]!;
+    const { body } = await call('get_feature', { run: 'bare', latent: card.latent });
+    expect(body.raises.map(({ id }: { id: number }) => id)).toEqual(card.raises.map(({ id }) => id));
+    expect(body.lowers.map(({ id }: { id: number }) => id)).toEqual(card.lowers.map(({ id }) => id));
+  });
+
+  it.each([
+    ['', (card: FeatureCards['cards'][0]) => card],
+    [
+      'dna',
+      (card: FeatureCards['cards'][0]) =>
+        JSON.stringify([
+          card.guess,
+          card.examples.map(({ left, peak, right }) => [...left, peak, ...right].join('')),
+        ])
+          .toLowerCase()
+          .includes('dna'),
+    ],
+    [
+      'token:" ("',
+      (card: FeatureCards['cards'][0]) =>
+        [...card.examples.map(({ peak }) => peak), ...card.peakTokens.map(({ token }) => token)].some(
+          (token) => token.trim() === '(',
+        ),
+    ],
+    ['logit:"r"', (card: FeatureCards['cards'][0]) => card.raises.some(({ token }) => token.trim() === 'r')],
+  ])('search %s', async (query, holds) => {
+    const { body } = await call('search_features', { run: EARLY, query, limit: 100 });
+    const expected = cardsOf(EARLY)
+      .filter(holds)
+      .map(({ latent }) => latent);
+    expect(expected.length).toBeGreaterThan(0);
+    expect(body.features.map(({ latent }: { latent: number }) => latent)).toEqual(expected);
+  });
+
+  it('search by number, likeness, and in pages', async () => {
+    expect((await call('search_features', { run: RUN, query: '#1243' })).body.features[0]).toMatchObject({
+      latent: 1243,
+      label: 'Cyrillic, inside a word',
+    });
+    const { body: like } = await call('search_features', { run: RUN, query: `like:#${DNA}` });
+    const { body: feature } = await call('get_feature', { run: RUN, latent: DNA });
+    expect(like.features[0].latent).toBe(feature.neighbours[0].latent);
+    const { body: page } = await call('search_features', { run: RUN, offset: 10, limit: 5 });
+    expect([page.total, page.features.map(({ latent }: { latent: number }) => latent)]).toEqual([
+      48,
+      cardsOf(RUN)
+        .slice(10, 15)
+        .map(({ latent }) => latent),
+    ]);
+    for (const query of ['#x', 'like:', 'token:""'])
+      expect((await call('search_features', { run: RUN, query })).body.error.param).toBe('query');
+  });
+
+  it('labels and notes go to labels.jsonl, and nothing else in it changes', async () => {
+    const file = join(fixture.folder, RUN, 'labels.jsonl');
+    const before = readFileSync(file, 'utf8');
+    expect(
+      (await call('label_feature', { run: RUN, latent: 5, label: ' months ', note: 'look again' })).body,
+    ).toMatchObject({ label: 'months', note: 'look again' });
+    const today = new Date().toISOString().slice(0, 10);
+    const line = {
+      latent: 5,
+      label: 'months',
+      note: 'look again',
+      checked: `by a person, in saekit serve, ${today}`,
+    };
+    expect(readFileSync(file, 'utf8')).toBe(`${before}${JSON.stringify(line)}\n`);
+    expect((await call('get_feature', { run: RUN, latent: 5 })).body).toMatchObject({
+      label: 'months',
+      note: 'look again',
+    });
+    expect((await call('search_features', { run: RUN, query: 'look again' })).body.features[0].latent).toBe(
+      5,
+    );
+    // A label that is taken away leaves the note, and without both the line goes.
+    await call('label_feature', { run: RUN, latent: 5, label: '' });
+    expect((await call('get_feature', { run: RUN, latent: 5 })).body).not.toHaveProperty('label');
+    await call('label_feature', { run: RUN, latent: 5, note: '' });
+    expect(readFileSync(file, 'utf8')).toBe(before);
+    // Many at once: each is there.
+    await Promise.all(
+      Array.from({ length: 8 }, (_, i) => call('label_feature', { run: EARLY, latent: i, label: `n${i}` })),
+    );
+    expect(
+      readFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), 'utf8')
+        .trim()
+        .split('\n'),
+    ).toHaveLength(8);
+  });
+});
+
+describe('steer', () => {
+  it('writes what the library writes, and a random control', async () => {
+    const asked = {
+      prompt: 'The meeting will be held',
+      maxTokens: 16,
+      temperature: 0.7,
+      topP: 0.95,
+      seed: 3,
+    };
+    const { body } = await call('steer', { ...asked, features: [{ run: RUN, latent: DNA, value: 60 }] });
+    const text = async (specs: InterventionSpec[]) => {
+      const { prompt, maxTokens: maxNewTokens, ...rest } = asked;
+      return await model.generate(prompt, {
+        ...rest,
+        maxNewTokens,
+        interventions: await steer(model, specs),
+      });
+    };
+    expect(body.DEFAULT).toBe(await text([]));
+    expect(body.STEERED).toBe(await text([{ sae: saes[RUN]!, latent: DNA, value: 60 }]));
+    expect(new Set([body.DEFAULT, body.STEERED, body.RANDOM]).size).toBe(3);
+  });
+  it('takes every kind of intervention, of two layers at once, in units of the maximum, by a rule', async () => {
+    const asked = { prompt: 'The meeting will be held', maxTokens: 12, temperature: 0 };
+    const card = cardsOf(RUN).find(({ latent }) => latent === DNA)!;
+    const max = Math.max(...card.examples.map(({ value }) => value));
+    const { body } = await call('steer', {
+      ...asked,
+      features: [{ run: RUN, latent: DNA, mode: 'clamp', value: 2, unit: 'max', positions: 'generated' }],
+    });
+    const clamp = {
+      sae: saes[RUN]!,
+      latent: DNA,
+      mode: 'clamp',
+      value: 2 * max,
+      positions: 'generated',
+    } as const;
+    const interventions = await steer(model, [clamp]);
+    expect(body.STEERED).toBe(await model.generate(asked.prompt, { maxNewTokens: 12, interventions }));
+    const { body: two } = await call('steer', {
+      ...asked,
+      features: [
+        { run: EARLY, latent: 3, mode: 'at-least', value: 20 },
+        { run: RUN, latent: DNA, mode: 'add', value: 60, when: { run: EARLY, latent: 3, above: 10 } },
+      ],
+    });
+    const rule = await steer(model, [
+      { sae: saes[EARLY]!, latent: 3, mode: 'at-least', value: 20 },
+      { sae: saes[RUN]!, latent: DNA, value: 60, when: { sae: saes[EARLY]!, latent: 3, above: 10 } },
+    ]);
+    expect(two.STEERED).toBe(await model.generate(asked.prompt, { maxNewTokens: 12, interventions: rule }));
+    // The SAE in place of the activations has no latent to replace: no control.
+    const { body: spliced } = await call('steer', { ...asked, features: [{ run: RUN, mode: 'splice' }] });
+    expect(spliced.STEERED).not.toBe('');
+    expect(spliced).not.toHaveProperty('RANDOM');
+  });
+  it.each([
+    [{ run: RUN, latent: 1 }, 'features[0]', /needs a value/],
+    [{ run: RUN, value: 1 }, 'features[0]', /needs `latent`/],
+    [
+      { run: RUN, latent: 1, value: 1, unit: 'max' },
+      'features[0].unit',
+      /largest activation .* is not known/,
+    ],
+    [{ run: RUN, latent: 4096, value: 1 }, 'features[0].latent', /0 to 4095/],
+    [
+      { run: RUN, latent: 1, value: 1, when: { latent: 9999, above: 1 } },
+      'features[0].when.latent',
+      /0 to 4095/,
+    ],
+    [
+      { run: RUN, latent: 1, value: 1, when: { latent: 1 } },
+      'features[0].when',
+      /one of `above` and `below`/,
+    ],
+    [
+      { run: RUN, latent: 1, value: 1, when: { run: 'nope', latent: 1, above: 1 } },
+      'features',
+      /no run "nope"/,
+    ],
+    [{ run: RUN, latent: 1, value: 1, sae: '/etc' }, 'features[0].sae', /Unknown field/],
+    [{ run: RUN, latent: 1, value: 1, mode: 'explode' }, 'features[0].mode', /"explode"/],
+  ])('refuses %j at %s', async (feature, param, message) => {
+    const { status, body } = await call('steer', { prompt: 'a', features: [feature] });
+    expect([status === 400 || status === 404, body.error?.param], JSON.stringify(body)).toEqual([
+      true,
+      param,
+    ]);
+    expect(body.error.message).toMatch(message);
+  });
+  it('refuses runs of two models, naming both', async () => {
+    const { status, body } = await call('steer', {
+      prompt: 'a',
+      features: [
+        { run: RUN, latent: 1, value: 1 },
+        { run: 'tiny', latent: 1, value: 1 },
+      ],
+    });
+    expect([status, body.error.param]).toEqual([400, 'features']);
+    expect(body.error.message).toContain(MODEL);
+    expect(body.error.message).toContain('tiny-model');
+  });
+});
+
+describe('lists', () => {
+  it('are kept on disk', async () => {
+    const features = [
+      { run: RUN, latent: DNA, value: 60, note: 'strong' },
+      { run: EARLY, latent: 3 },
+    ];
+    const saved = await call('save_list', { name: 'my list', features });
+    expect(saved.body).toMatchObject({ name: 'my list', description: '', features });
+    const file = join(fixture.folder, 'lists.json');
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ schemaVersion: 1, lists: [saved.body] });
+    await call('save_list', { name: 'my list', description: 'again', features: [] });
+    expect((await call('list_lists')).body.lists).toHaveLength(1);
+    expect((await call('get_list', { name: 'my list' })).body.description).toBe('again');
+    expect((await call('get_list', { name: 'my lisd' })).body.error.message).toContain(
+      'Did you mean "my list"',
+    );
+    expect([
+      (await call('delete_list', { name: 'my list' })).body,
+      (await call('delete_list', { name: 'my list' })).body,
+    ]).toEqual([{ deleted: true }, { deleted: false }]);
+    expect((await call('save_list', { name: '../x', features: [] })).status).toBe(400);
+  });
+});
+
+describe('the rest', () => {
+  it('every page has a .json', async () => {
+    for (const page of ['runs', `runs/${RUN}`, `features/${RUN}`, `feature/${RUN}/7`, 'lists'])
+      expect((await ask(server, 'GET', `/${page}.json`)).body).toEqual(
+        (await ask(server, 'GET', `/api/${page}`)).body,
+      );
+    expect((await ask(server, 'GET', `/features/${RUN}.json?limit=3`)).body.features).toHaveLength(3);
+  });
+
+  it('openapi.json names every operation and answers to its paths', async () => {
+    const { body } = await ask(server, 'GET', '/openapi.json');
+    expect(body.openapi).toBe('3.1.0');
+    const named = Object.entries(
+      body.paths as Record<string, Record<string, { operationId: string }>>,
+    ).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { operationId }]) => ({ path, method, operationId })),
+    );
+    expect(new Set(named.map(({ operationId }) => operationId)).size).toBe(named.length);
+    for (const { name, path, method } of operations)
+      expect(named).toContainEqual({ path, method, operationId: name });
+    // None of them is unknown to the server.
+    for (const { path, method } of named) {
+      const { body: reply } = await ask(
+        server,
+        method.toUpperCase(),
+        path.replaceAll(/\{\w+\}/g, '0'),
+        method === 'get' ? undefined : {},
+      );
+      expect(reply.error?.code, `${method} ${path}`).not.toBe('not_found');
+    }
+    expect(body.paths['/api/feature/{run}/{latent}'].get.parameters[1]).toMatchObject({
+      name: 'latent',
+      in: 'path',
+      required: true,
+      schema: { type: 'integer' },
+    });
+  });
+
+  it('a page says what is here, and what came from a file is inert in it', async () => {
+    const evil = join(fixture.folder, '<img src=x onerror=alert(1)>');
+    mkdirSync(evil);
+    writeFileSync(join(evil, 'cfg.json'), '{"architecture": "<script>alert(1)</script>"}');
+    const { status, headers, body } = await ask(server, 'GET', '/');
+    expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=UTF-8']);
+    expect(headers.get('content-security-policy')).toContain("default-src 'self'");
+    expect(body).toContain(RUN);
+    expect(body).toContain('&lt;img src=x');
+    expect(body).not.toMatch(/<img|<script/);
+  });
+
+  it('serves the built app, its pages, and no other file', async () => {
+    const web = join(fixture.path, 'web');
+    mkdirSync(join(web, 'assets'), { recursive: true });
+    writeFileSync(join(web, 'index.html'), '<title>app</title>');
+    writeFileSync(join(web, 'assets', 'a.js'), 'let a;');
+    writeFileSync(join(fixture.path, 'secret.txt'), 'secret');
+    const own = await fixture.start({}, { web });
+    try {
+      for (const page of ['/', '/runs', `/feature/${encodeURIComponent('x')}/7`, '/search?q=1'])
+        expect((await ask(own, 'GET', page)).body).toBe('<title>app</title>');
+      const script = await ask(own, 'GET', '/assets/a.js');
+      expect([script.body, script.headers.get('content-type')]).toEqual([
+        'let a;',
+        'text/javascript; charset=utf-8',
+      ]);
+      for (const path of [
+        '/../secret.txt',
+        '/%2e%2e/secret.txt',
+        '/..%2fsecret.txt',
+        '/assets/..%2f..%2fsecret.txt',
+        '/assets/%5c..%5c..%5csecret.txt',
+        '/etc/passwd.txt',
+        '/a.js',
+      ])
+        expect((await ask(own, 'GET', path)).status, path).toBe(404);
+    } finally {
+      await own.close();
+    }
+  });
+
+  it('live events: lines of metrics as they are written, from a step on, and the status', async () => {
+    const run = join(fixture.folder, 'fresh');
+    mkdirSync(run);
+    const file = join(run, 'metrics.jsonl');
+    const record = JSON.parse(readFileSync(join(fixture.folder, RUN, 'run.json'), 'utf8'));
+    writeFileSync(join(run, 'run.json'), JSON.stringify({ ...record, status: 'running', step: 40 }));
+    writeFileSync(file, '{"step":20,"fvu":0.5}\n{"step":40,"fvu":0.4}\n{"step":60,"f');
+    const stop = new AbortController();
+    const response = await fetch(`${server.url}/api/runs/fresh/events`, {
+      headers: { 'Last-Event-ID': '20' },
+      signal: stop.signal,
+    });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let seen = '';
+    const until = async (text: string): Promise<void> => {
+      while (!seen.includes(text)) {
+        const { done, value } = await reader.read();
+        if (done) throw new Error(`ended without ${text}: ${seen}`);
+        seen += value;
+      }
+    };
+    await until('"step":40,"fvu":0.4');
+    await until('"status":"running"');
+    expect(seen).not.toContain('"step":20');
+    expect(seen).not.toContain('"step":60');
+    appendFileSync(file, 'vu":0.3}\n');
+    await until('id: 60');
+    expect(seen).toContain('data: {"step":60,"fvu":0.3}');
+    writeFileSync(join(run, 'run.json'), JSON.stringify({ ...record, step: 60 }));
+    await until('"status":"finished"');
+    stop.abort();
+    expect(
+      (await ask(server, 'GET', '/api/runs/fresh/events', undefined, { 'Last-Event-ID': 'x' })).status,
+    ).toBe(400);
+    expect((await ask(server, 'GET', '/api/runs/nope/events')).status).toBe(404);
+    // What has not finished cannot be used, and says why.
+    expect((await call('get_feature', { run: 'fresh', latent: 1 })).body.error.message).toMatch(
+      /fresh has no finished SAE yet/,
+    );
+    expect(existsSync(join(run, 'cfg.json'))).toBe(false);
+  });
+});

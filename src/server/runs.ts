@@ -1,0 +1,97 @@
+/**
+ * Folders given on the command line -> the runs that are served, by name.
+ *
+ * A folder is a run or an SAE itself, or holds some, at most two levels down (runs/, a grid, demo/saes/). They are looked up again at every
+ * request: a run that has just begun is there. Names are looked up in this list alone and never become a path.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { readSaeConfig } from '../sae/load.ts';
+import type { RunSummary } from '../shared/api.ts';
+import { UsageError } from '../shared/errors.ts';
+import { readRun } from '../store/index.ts';
+import { readResults } from '../workflows/inspect.ts';
+import { looksLikeSae } from '../workflows/inspect-sae.ts';
+
+const DEPTH = 2;
+
+const isRun = (folder: string): boolean => existsSync(join(folder, 'run.json')) || looksLikeSae(folder, true);
+
+function within(folder: string, depth: number): string[] {
+  if (isRun(folder)) return [folder];
+  if (depth === 0) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    .map(({ name }) => name)
+    .sort()
+    .flatMap((name) => within(join(folder, name), depth - 1));
+}
+
+/** Name -> folder, in the order given; two of one name get their parent's before it. */
+export function findRuns(folders: readonly string[]): ReadonlyMap<string, string> {
+  const all = [
+    ...new Set(
+      folders.filter((folder) => existsSync(folder)).flatMap((folder) => within(resolve(folder), DEPTH)),
+    ),
+  ];
+  const found = new Map<string, string>();
+  for (const folder of all) {
+    const short = basename(folder);
+    const clash = all.some((other) => other !== folder && basename(other) === short);
+    let name = clash ? `${basename(dirname(folder))}~${short}` : short;
+    for (let n = 2; found.has(name); n++) name = `${basename(dirname(folder))}~${short}~${n}`;
+    found.set(name, folder);
+  }
+  return found;
+}
+
+/** @throws UsageError for what is not there; a folder without runs may get some later */
+export function checkFolders(folders: readonly string[]): void {
+  for (const folder of folders)
+    if (!existsSync(folder))
+      throw new UsageError(`${folder}: no such folder. Give a run, an SAE, or a folder that holds some.`);
+}
+
+/** A model that a run names by a relative path is looked for from here, then from every folder above the run. */
+export function locateModel(model: string, folder: string): string {
+  if (isAbsolute(model) || existsSync(model)) return model;
+  for (let above = resolve(folder); dirname(above) !== above; ) {
+    above = dirname(above);
+    if (existsSync(join(above, model))) return join(above, model);
+  }
+  return model;
+}
+
+/** What is known of a run without its weights. */
+export async function summarise(run: string, folder: string): Promise<Omit<RunSummary, 'live'>> {
+  const base = { run, folder, kind: existsSync(join(folder, 'run.json')) ? 'run' : 'sae' } as const;
+  try {
+    const earlier = base.kind === 'run' ? await readRun(folder) : undefined;
+    const finished = earlier === undefined || existsSync(join(folder, 'sae_weights.safetensors'));
+    const config = finished ? await readSaeConfig(folder) : undefined;
+    const { metadata } = config ?? {};
+    const { evaluation } = await readResults(folder);
+    const measured = evaluation?.candidates[0];
+    const hook = metadata?.hook_name ?? earlier?.resolved.hook;
+    const model = earlier?.config.model ?? metadata?.model_name;
+    const latents = config?.F ?? earlier?.config.latents;
+    const D = config?.D ?? earlier?.resolved.D;
+    const l0 = measured?.latents?.l0.value ?? (config?.architecture === 'topk' ? config.K : undefined);
+    return {
+      ...base,
+      ...(earlier ? { status: earlier.status, started: earlier.started, step: earlier.step } : {}),
+      ...(earlier?.finished === undefined ? {} : { finished: earlier.finished }),
+      ...(typeof model === 'string' ? { model } : {}),
+      ...(typeof hook === 'string' ? { hook } : {}),
+      ...(config ? { architecture: config.architecture } : {}),
+      ...(typeof D === 'number' ? { D } : {}),
+      ...(latents === undefined ? {} : { latents }),
+      ...(l0 === undefined ? {} : { l0 }),
+      ...(typeof measured?.fvu.value === 'number' ? { fvu: measured.fvu.value } : {}),
+      ...(measured?.latents ? { dead: measured.latents.dead } : {}),
+      ...(typeof measured?.deltaCe.value === 'number' ? { deltaCe: measured.deltaCe.value } : {}),
+    };
+  } catch (error) {
+    return { ...base, problem: (error as Error).message };
+  }
+}

@@ -1,0 +1,266 @@
+/** What the server takes and gives: one schema per thing, for HTTP, OpenAPI, MCP and the app. Field names of Neuronpedia where it has them. */
+import { z } from 'zod';
+import { evalResultSchema } from './eval.ts';
+import { featureCardSchema } from './feature.ts';
+import { interventionSchema } from './intervention.ts';
+import { runSchema } from './run.ts';
+
+/** Of text sent in for reading; longer ones are refused before they are tokenized. */
+export const MAX_TEXT = 200_000;
+
+export const runId = z.string().min(1).max(200).describe('Name of a run, as GET /api/runs gives it.');
+export const latentIndex = z.int().nonnegative().describe('Latent, from 0.');
+const text = z.string().max(MAX_TEXT).describe('Text; what is beyond the context of the model is cut.');
+const ignoreBos = z
+  .boolean()
+  .default(true)
+  .describe('Leave out the special tokens, on which no SAE was trained.');
+const densityThreshold = z
+  .number()
+  .gt(0)
+  .max(1)
+  .optional()
+  .describe('Leave out latents that fire on a larger share of tokens, where that is known.');
+
+export const runSummarySchema = z.strictObject({
+  run: runId,
+  folder: z.string(),
+  kind: z.enum(['run', 'sae']).describe('run: trained here; sae: a folder with an SAE alone.'),
+  status: runSchema.shape.status.optional(),
+  live: z.boolean().describe('Whether a process is writing it now.'),
+  model: z.string().optional().describe('As it is named in requests.'),
+  hook: z.string().optional(),
+  architecture: z.string().optional(),
+  D: z.int().optional(),
+  latents: z.int().optional(),
+  l0: z.number().optional().describe('K, or the mean L0 that was measured.'),
+  fvu: z.number().optional(),
+  dead: z.int().optional(),
+  deltaCe: z.number().optional().describe('Nats per token.'),
+  started: z.string().optional(),
+  finished: z.string().optional(),
+  step: z.int().optional(),
+  problem: z.string().optional().describe('Why it cannot be used.'),
+});
+export type RunSummary = z.output<typeof runSummarySchema>;
+
+export const runDetailSchema = runSummarySchema.extend({
+  config: z.record(z.string(), z.unknown()).optional().describe('As in run.json.'),
+  provenance: runSchema.shape.provenance.optional(),
+  evaluation: evalResultSchema.optional(),
+  indexed: z.int().nonnegative().describe('Latents with evidence (saekit eval).'),
+});
+
+/** What a person said of a latent. */
+export const featureNoteSchema = z.strictObject({
+  label: z.string().max(500).optional().describe('A name of a few words; empty takes it away.'),
+  note: z.string().max(10_000).optional().describe('Anything else; empty takes it away.'),
+  checked: z.string().max(500).optional().describe('By whom, when and on what. Default: here, today.'),
+});
+
+/** A latent by name, with what one shows beside a number. */
+export const featureNameSchema = z.strictObject({
+  run: runId,
+  hook: z.string(),
+  latent: latentIndex,
+  label: z.string().optional().describe('Given by a person.'),
+  guess: z.string().optional().describe('Made by rule, never checked.'),
+  density: z.number().optional(),
+  maximum: z.number().optional().describe('Largest activation in the text it was indexed on.'),
+});
+export type FeatureName = z.output<typeof featureNameSchema>;
+
+export const featureSchema = featureCardSchema
+  .partial()
+  .required({ latent: true })
+  .extend({
+    run: runId,
+    model: z.string().optional(),
+    hook: z.string(),
+    note: z.string().optional(),
+    checked: z.string().optional(),
+    maximum: featureNameSchema.shape.maximum,
+    indexed: z
+      .boolean()
+      .describe('Whether there is evidence; without, only logit effects and neighbours are known.'),
+    neighbours: z
+      .array(featureNameSchema.extend({ cosine: z.number() }))
+      .describe('Latents of the nearest decoder rows, nearest first.'),
+  });
+
+export const featurePageSchema = z.strictObject({
+  run: runId,
+  total: z.int().nonnegative(),
+  offset: z.int().nonnegative(),
+  features: z.array(featureNameSchema),
+});
+
+export const featuresQuerySchema = z.strictObject({
+  run: runId,
+  query: z
+    .string()
+    .max(500)
+    .default('')
+    .describe(
+      'Words of label, guess, note or examples; #1234; token:"x" (peaks at it); logit:"x" (raises it); like:#88 (decoder cosine).',
+    ),
+  offset: z.int().nonnegative().default(0),
+  limit: z.int().min(1).max(200).default(50),
+});
+
+const valueSchema = z.strictObject({ latent: latentIndex, value: z.number() });
+
+export const activationAllInput = z.strictObject({ run: runId, text, ignoreBos, densityThreshold });
+export const activationAllSchema = z.strictObject({
+  run: runId,
+  hook: z.string(),
+  tokens: z.array(z.string()).describe('T of them; a character of several tokens stands at the first.'),
+  cut: z.int().describe('Tokens that did not fit.'),
+  values: z.array(z.array(valueSchema)).describe('Of every token, the latents that fire, strongest first.'),
+  features: z
+    .array(
+      featureNameSchema.extend({
+        inText: z.number().describe('Largest activation in this text.'),
+        position: z.int(),
+        count: z.int(),
+        surprise: z.number(),
+      }),
+    )
+    .describe(
+      'All latents that fire, by surprise: activation over its maximum, times -ln density; where that is unknown, by activation after those.',
+    ),
+});
+
+export const activationOneInput = z.strictObject({ run: runId, latent: latentIndex, text, ignoreBos });
+export const activationOneSchema = z.strictObject({
+  ...featureNameSchema.shape,
+  tokens: z.array(z.string()),
+  values: z.array(z.number()).describe('[T]'),
+  maxValue: z.number(),
+  maxValueTokenIndex: z.int(),
+  cut: z.int(),
+});
+
+export const searchAllInput = z.strictObject({
+  text,
+  runs: z.array(runId).min(1).max(64).optional().describe('Default: all finished runs of the first model.'),
+  sortIndexes: z
+    .array(z.int().nonnegative())
+    .max(1000)
+    .optional()
+    .describe('Positions of tokens to sort by; default: all.'),
+  numResults: z.int().min(1).max(200).default(20),
+  ignoreBos,
+  densityThreshold,
+});
+export const searchAllSchema = z.strictObject({
+  tokens: z.array(z.string()),
+  cut: z.int(),
+  result: z.array(
+    featureNameSchema.extend({
+      values: z.array(z.number()).describe('[T]'),
+      maxValue: z.number(),
+      maxValueTokenIndex: z.int(),
+    }),
+  ),
+});
+
+export const topkByTokenInput = z.strictObject({
+  run: runId,
+  text,
+  numResults: z.int().min(1).max(50).default(5),
+  ignoreBos,
+  densityThreshold,
+});
+export const topkByTokenSchema = z.strictObject({
+  run: runId,
+  hook: z.string(),
+  cut: z.int(),
+  results: z.array(
+    z.strictObject({
+      position: z.int(),
+      token: z.string(),
+      topFeatures: z.array(featureNameSchema.extend({ activationValue: z.number() })),
+    }),
+  ),
+});
+
+/** Beyond this numbers of 32 bits lose themselves in a model. */
+const MAX_VALUE = 1e6;
+const value = z.number().min(-MAX_VALUE).max(MAX_VALUE).optional();
+const runConditionSchema = z
+  .strictObject({
+    run: runId.optional().describe('Run of the latent that is looked at. Default: the one that is edited.'),
+    ...{ latent: latentIndex, above: z.number().optional(), below: z.number().optional() },
+  })
+  .refine(({ above, below }) => (above === undefined) !== (below === undefined), {
+    error: 'expected one of `above` and `below`',
+  });
+/** An intervention whose SAE is a run that is served, so that no request names a path. */
+export const runInterventionSchema = interventionSchema
+  .omit({ sae: true, vector: true, hook: true, when: true })
+  .extend({
+    run: runId,
+    value: value.describe('Of the mode: how much is added, what it is set to, …'),
+    text: z.string().max(MAX_TEXT).optional().describe(interventionSchema.shape.text.description!),
+    when: runConditionSchema.optional().describe(interventionSchema.shape.when.description!),
+  });
+export type RunIntervention = z.output<typeof runInterventionSchema>;
+export const runInterventions = z.array(runInterventionSchema).max(64);
+
+export const steerInput = z.strictObject({
+  prompt: z.string().max(MAX_TEXT).describe('The beginning of the text; with `chat`, what the user says.'),
+  features: runInterventions.min(1),
+  chat: z.boolean().default(false),
+  maxTokens: z.int().positive().default(48),
+  temperature: z.number().nonnegative().max(100).default(0.7),
+  topP: z.number().gt(0).max(1).default(0.95),
+  seed: z.int().nonnegative().default(0),
+});
+export const steerSchema = z.strictObject({
+  model: z.string(),
+  prompt: z.string(),
+  DEFAULT: z.string().describe('Without.'),
+  STEERED: z.string(),
+  RANDOM: z
+    .string()
+    .optional()
+    .describe(
+      'The control: the same with random latents of the same SAEs. Absent where there is no latent to replace.',
+    ),
+});
+
+export const listName = z
+  .string()
+  .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,99}$/u, 'letters, digits, spaces, points, - and _, at most 100')
+  .describe('Name of a list.');
+export const featureListInput = z.strictObject({
+  name: listName,
+  description: z.string().max(2000).default(''),
+  features: z
+    .array(
+      z.strictObject({
+        run: runId,
+        latent: latentIndex,
+        mode: interventionSchema.shape.mode.optional(),
+        value: value.describe('With one, the list is a preset for steering.'),
+        note: z.string().max(1000).optional(),
+      }),
+    )
+    .max(1000),
+});
+export const featureListSchema = featureListInput.extend({ updated: z.iso.datetime() });
+export type FeatureList = z.output<typeof featureListSchema>;
+export const featureListsSchema = z.strictObject({ lists: z.array(featureListSchema) });
+
+export const deletedSchema = z.strictObject({ deleted: z.boolean() });
+
+/** Every error, of every route: OpenAI's shape. */
+export const errorSchema = z.strictObject({
+  error: z.strictObject({
+    message: z.string(),
+    type: z.string(),
+    param: z.string().nullable().describe('The field that is wrong.'),
+    code: z.string().nullable(),
+  }),
+});
