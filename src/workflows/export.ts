@@ -18,6 +18,8 @@ export type ExportOptions = HubAccess & {
   readonly model: string;
   /** Changes that become part of the model. */
   readonly interventions?: readonly InterventionSpec[];
+  /** Weights as the model stores them, or all as float32 (the default). */
+  readonly dtype?: 'stored' | 'float32';
 };
 
 export type Exported = ExportedFiles & {
@@ -40,7 +42,7 @@ const STEERING_FILE = 'steering.json';
  */
 export async function exportModel(
   out: string,
-  { model, interventions = [], ...access }: ExportOptions,
+  { model, interventions = [], dtype = 'float32', ...access }: ExportOptions,
 ): Promise<Exported> {
   const { signal, onDownload } = access;
   signal?.throwIfAborted();
@@ -56,6 +58,7 @@ export async function exportModel(
     const name = `${basename(opened.files.name)}: weights`;
     const writer = folderWriter(temporary);
     const written = await writePlainModel(folder, opened, writer, {
+      dtype,
       onProgress: ({ done, total }) => onDownload?.({ name, done, total }),
       ...(steering ? { change: steering.change } : {}),
       ...(signal ? { signal } : {}),
@@ -83,7 +86,8 @@ async function baked(folder: ByteFolder, specs: readonly InterventionSpec[], acc
   try {
     const { hooks, info } = model;
     const interventions = await steer(model, specs, access);
-    const record = { model: { name: info.name, hash: info.hash }, interventions: specs.map(recorded) };
+    const name = folder.origin ? info.name : basename(info.name);
+    const record = { model: { name, hash: info.hash }, interventions: specs.map(recorded) };
     return {
       change: (graph: Graph) => bakeInterventions(graph, hooks, interventions),
       hooks: [...new Set(interventions.map(({ writes }) => writes))],

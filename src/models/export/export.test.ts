@@ -1,6 +1,6 @@
 /** Exported models in the engine, fed as other programs feed them: logits and greedy text are those of the model here, of every family. */
 import { readdirSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,16 +20,18 @@ const folders = readdirSync(golden, { recursive: true, encoding: 'utf8' })
   .filter((file) => basename(file) === 'config.json' && !/^(bert|tokenizers)/.test(file))
   .map((file) => dirname(file));
 
-async function exported(location: string): Promise<string> {
+async function exported(location: string, dtype: 'stored' | 'float32' = 'stored'): Promise<string> {
   const out = await mkdtemp(join(tmpdir(), 'saekit-export-'));
   onTestFinished(() => rm(out, { recursive: true }));
   const folder = await openLocation(location, {});
   const model = await openModelGraph(folder);
-  await writePlainModel(folder, model, folderWriter(out)).finally(() => model.files.close());
+  await writePlainModel(folder, model, folderWriter(out), { dtype }).finally(() => model.files.close());
   return out;
 }
 
 const TOKENS = 12;
+/** Heads of keys and their width. */
+const CACHES: Record<string, [number, number]> = { 'qwen3-bf16': [2, 16], 'gpt2-exact-f16': [4, 8] };
 
 test.each(folders.filter((folder) => !folder.endsWith('dynamic')))(
   '%s: prompts of unequal length, with a cache',
@@ -79,6 +81,23 @@ test('the folder opens here again, with the same text', async () => {
     dtype: 'fp32',
     use_external_data_format: { 'model.onnx': 1 },
   });
+});
+
+test('half precision, as it is stored and widened: the same numbers', async () => {
+  for (const name of ['qwen3-bf16', 'gpt2-exact-f16']) {
+    const found: [bytes: number, logits: Float32Array][] = [];
+    for (const dtype of ['stored', 'float32'] as const) {
+      const out = await exported(join(golden, name), dtype);
+      const { ort } = getPlatform();
+      const session = await ort.InferenceSession.create(join(out, 'onnx/model.onnx'));
+      const { logits } = await plainGreedy(ort, session, [[3, 5, 8]], { tokens: 1, cache: CACHES[name]! });
+      await session.release();
+      found.push([(await stat(join(out, 'onnx/model.onnx_data'))).size, logits[0]!]);
+    }
+    const [stored, wide] = found;
+    expect(wide![1]).toEqual(stored![1]);
+    expect(wide![0]).toBeGreaterThan(stored![0]);
+  }
 });
 
 test('what cannot be exported says why', async () => {
