@@ -1,5 +1,5 @@
 // `saekit export` and `convert --to onnx` as a person meets them.
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import '../src/platform/node.ts';
@@ -24,14 +24,18 @@ const ends = async (path: string): Promise<readonly (readonly string[])[]> => {
   return found;
 };
 
+async function exported(out: string, ...flags: string[]): Promise<Record<string, unknown>> {
+  const { status, stdout, stderr } = await saekit(['export', out, ...flags, '--json']);
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
 it('writes a folder that is whole, and says what is in it', async () => {
   const out = workspace.newFolder();
-  const { status, stdout, stderr } = await saekit(['export', '--model', MODEL, out, '--json']);
-  expect(status, stderr).toBe(0);
-  const { files, weightBytes, family, layers } = JSON.parse(stdout) as Record<string, unknown>;
-  expect({ family, layers }).toEqual({ family: 'llama', layers: 4 });
-  // The weights of the demo model, each from a page on.
-  expect(weightBytes).toBeGreaterThan(6.2e6);
+  const { files, weightBytes, family, layers, changed } = await exported(out, '--model', MODEL);
+  expect({ family, layers, changed }).toEqual({ family: 'llama', layers: 4, changed: [] });
+  // The weights of the demo model, 3.1 million in float32, each from a page on.
+  expect(weightBytes).toBeGreaterThan(12.5e6);
   const found = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => name !== 'onnx');
   expect((files as string[]).toSorted()).toEqual(found.toSorted());
   const layer = [0, 1, 2, 3].flatMap((n) => [`${n}.key`, `${n}.value`]);
@@ -43,12 +47,42 @@ it('writes a folder that is whole, and says what is in it', async () => {
   expect([again.status, again.stderr]).toEqual([2, expect.stringMatching(/is not empty \(config\.json/)]);
 });
 
+it('bakes in what --steer and a config file say, and tells what that was; --dtype stored keeps half precision', async () => {
+  const changes = (out: string) =>
+    (JSON.parse(readFileSync(join(out, 'steering.json'), 'utf8')) as { interventions: unknown[] })
+      .interventions;
+  const common = { sae: { kind: 'TopK, D 192, F 4096, K 32', hook: 'blocks.2.hook_resid_post' } };
+  const flags = workspace.newFolder();
+  const given = [
+    '--positions',
+    'generated',
+    '--no-keep-error',
+    '--steer',
+    `${SAE}:7=clamp:3`,
+    `${SAE}:9=zero at 1:4`,
+  ];
+  const { changed, files } = await exported(flags, ...given);
+  expect(changed).toEqual(['blocks.2.hook_resid_post']);
+  expect(files).toContain('steering.json');
+  expect(changes(flags)).toMatchObject([
+    { ...common, latent: 7, mode: 'clamp', value: 3, positions: 'generated', keepError: false },
+    { ...common, latent: 9, mode: 'zero', positions: [[1, 4]], keepError: false },
+  ]);
+  const file = join(workspace.path, 'export.json');
+  writeFileSync(
+    file,
+    JSON.stringify({ model: MODEL, dtype: 'stored', steer: [{ sae: SAE, latent: 5, value: 2 }] }),
+  );
+  const stored = workspace.newFolder();
+  expect((await exported(stored, '--config', file)).weightBytes).toBeLessThan(6.5e6);
+  expect(changes(stored)).toMatchObject([{ ...common, latent: 5, mode: 'add', value: 2, positions: 'all' }]);
+});
+
 it('refuses what is no model to export, and leaves nothing behind', async () => {
   const out = workspace.newFolder();
   for (const [model, message] of [
     ['test/golden/onnx/gpt2/model.onnx', /is an ONNX file already/],
     ['test/golden/models/bert', /is an encoder and predicts no next token/],
-    ['test/golden/models/llama-dynamic', /dynamic scaling/],
     ['test/golden/nothing', /no such folder or file/],
   ] as const) {
     const { status, stderr } = await saekit(['export', '--model', join(root, model), out]);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { evalConfigSchema, tokenizeConfigSchema } from '../src/shared/config.ts';
+import { exportConfigSchema } from '../src/shared/export.ts';
 import { indexConfigSchema } from '../src/shared/feature-tables.ts';
 import { generateConfigSchema } from '../src/shared/generate.ts';
 import { trainFileSchema } from '../src/shared/grid.ts';
@@ -16,6 +17,7 @@ for (const [file, schema, title] of [
   ['docs/harvest-config.schema.json', harvestConfigSchema, 'saekit harvest'],
   ['docs/generate-config.schema.json', generateConfigSchema, 'saekit generate'],
   ['docs/index-config.schema.json', indexConfigSchema, 'saekit index'],
+  ['docs/export-config.schema.json', exportConfigSchema, 'saekit export'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
   ['docs/serve-config.schema.json', serveConfigSchema, 'saekit serve'],
 ] as const) {

@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { generateConfigSchema } from './generate.ts';
 
-/** `saekit export`: a model -> a folder for other programs. */
+const { $schema, model, steer, positions, keepError } = generateConfigSchema.shape;
+
+/** `saekit export`: a model, with changes inside or as it is -> a folder for other programs. */
 export const exportConfigSchema = z.strictObject({
-  model: z.string().describe('Model folder, GGUF file, or org/name[@revision] of the hub.'),
+  ...{ $schema, model, steer, positions, keepError },
   dtype: z
     .enum(['stored', 'float32'])
     .default('float32')

@@ -85,7 +85,10 @@ async function baked(folder: ByteFolder, specs: readonly InterventionSpec[], acc
   const model = await openModel(folder, access);
   try {
     const { hooks, info } = model;
-    const interventions = await steer(model, specs, access);
+    const interventions = await steer(model, specs, access).catch((error: Error) => {
+      if (access.signal?.aborted) throw error;
+      throw new UsageError(error.message);
+    });
     const name = folder.origin ? info.name : basename(info.name);
     const record = { model: { name, hash: info.hash }, interventions: specs.map(recorded) };
     return {
