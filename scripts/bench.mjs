@@ -8,6 +8,8 @@ const others = {
   '--activations': 'activation-dtypes.ts',
   '--controller': 'controller.ts',
   '--variants': 'variants.ts',
+  '--calibration': 'calibration.ts',
+  '--visible': 'visible.ts',
 };
 const other = Object.keys(others).find((flag) => process.argv.includes(flag));
 // A figure that is no race between contenders has a program of its own, too.

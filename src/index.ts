@@ -117,6 +117,12 @@ export {
   interventionSchema,
 } from './shared/intervention.ts';
 export type { Run } from './shared/run.ts';
+export {
+  type SteerReport,
+  type SteerReportConfig,
+  type SteerReportConfigInput,
+  steerReportConfigSchema,
+} from './shared/steer-report.ts';
 export * from './steer/index.ts';
 export {
   type ActivationMeta,

@@ -9,6 +9,7 @@ import { generateConfigSchema } from '../src/shared/generate.ts';
 import { trainFileSchema } from '../src/shared/grid.ts';
 import { harvestConfigSchema } from '../src/shared/harvest.ts';
 import { serveConfigSchema } from '../src/shared/serve.ts';
+import { steerReportConfigSchema } from '../src/shared/steer-report.ts';
 import { root } from './repository.ts';
 
 for (const [file, schema, title] of [
@@ -20,6 +21,7 @@ for (const [file, schema, title] of [
   ['docs/export-config.schema.json', exportConfigSchema, 'saekit export'],
   ['docs/eval-config.schema.json', evalConfigSchema, 'saekit eval'],
   ['docs/serve-config.schema.json', serveConfigSchema, 'saekit serve'],
+  ['docs/steer-report-config.schema.json', steerReportConfigSchema, 'saekit steer-report'],
 ] as const) {
   it(`keeps ${file} equal to the schema that the command line uses`, async () => {
     const text = `${JSON.stringify({ title, ...z.toJSONSchema(schema, { io: 'input' }) }, null, 2)}\n`;

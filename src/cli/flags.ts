@@ -49,7 +49,7 @@ export function addFlags(command: Command, schema: z.ZodObject): void {
           ? new Option(`--no-${flag}`, `Not: ${description}`)
           : new Option(`--${flag}`, description),
       );
-    } else if (field.items?.type === 'integer')
+    } else if (field.items?.type === 'integer' || field.items?.type === 'number')
       command.addOption(
         new Option(`--${flag} <n...>`, description).argParser((text, before: number[] | undefined) => [
           ...(before ?? []),

@@ -17,6 +17,7 @@ import { addPlanCommand } from './commands/plan.ts';
 import { addPushCommand } from './commands/push.ts';
 import { addSaesCommand } from './commands/saes.ts';
 import { addServeCommand } from './commands/serve.ts';
+import { addSteerReportCommand } from './commands/steer-report.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
 import { describeFailure } from './errors.ts';
@@ -50,6 +51,7 @@ addGenerateCommand(program);
 addExportCommand(program);
 addServeCommand(program, version);
 addMcpCommand(program, version);
+addSteerReportCommand(program);
 addPushCommand(program);
 addDemoCommand(program);
 

@@ -10,8 +10,10 @@ export const intervalSchema = z.strictObject({
   high: z.number().nullable().describe('Upper end of the interval at `level`.'),
   n: z.int().nonnegative().describe('How many units the interval stands on.'),
   unit: z
-    .enum(['documents', 'sequences', 'blocks', 'latents'])
-    .describe('What was resampled; blocks: of 256 stored rows; latents: Wilson interval over the latents.'),
+    .enum(['documents', 'sequences', 'blocks', 'latents', 'samples', 'seeds'])
+    .describe(
+      'What was resampled; blocks: of 256 stored rows; latents: Wilson interval over the latents; samples: texts written by the model.',
+    ),
 });
 export type Interval = z.output<typeof intervalSchema>;
 

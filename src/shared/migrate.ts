@@ -23,6 +23,8 @@ const steps = {
   eval: [],
   /** features/cards.json */
   cards: [],
+  /** report.json of steer-report */
+  steering: [],
   /** manifest.json of activations */
   activations: [],
   /** manifest.json of packed rows */

@@ -29,6 +29,8 @@ export {
   type WriteOptions,
   writeText,
 } from './steer.ts';
+export { reportFiles, steerReport } from './steer-report/report.ts';
+export type { SteerReportOptions, SteerReportProgress } from './steer-report/types.ts';
 export { type TokenizeOptions, tokenize } from './tokenize.ts';
 export {
   GRID_FILE,

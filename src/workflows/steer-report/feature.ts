@@ -1,0 +1,142 @@
+/**
+ * One latent as the dose rises, beside everything that could do the same.
+ *
+ *     latent               z_f = s a                  s: strength, a: its largest activation (or, with mode add, z_f + s a)
+ *     sign flip            z_f = −s a
+ *     matched latents      z_j = s a ‖d_f‖ / ‖d_j‖    random latents of like density and norm, pushed as far
+ *     noise                h + s a ‖d_f‖ u            u uniform on the sphere
+ *     difference of means  h + s a ‖d_f‖ m / ‖m‖      m: mean activation on texts of the concept minus that on others
+ *     prompt, none         no push: after a prompt that shows the concept, and as the model is
+ *
+ */
+import { differenceOfMeans, noiseDirection, withNorm } from '../../eval/steering/directions.ts';
+import { matchedLatents, matchedStrata } from '../../eval/steering/matched.ts';
+import { padBatch } from '../../models/index.ts';
+import type {
+  SteerArmName,
+  SteeredFeature,
+  SteerPoint,
+  SteerReportConfig,
+} from '../../shared/steer-report.ts';
+import { tokenizerOf } from '../streams.ts';
+import type { Arms } from './arms.ts';
+import type { Chosen } from './choose.ts';
+import type { Concept, LatentFacts } from './concept.ts';
+import { createMeasure } from './measure.ts';
+import { decoderRow, type Push, pushDirection, pushLatent } from './push.ts';
+import { type Member, pointOf, testsOf } from './summary.ts';
+import type { Work } from './types.ts';
+
+/** Directions of noise; their average is one curve. */
+const NOISES = 3;
+/** Documents behind target and KL have so many tokens each. */
+const DOCUMENT_TOKENS = 32;
+/** Texts of each side behind the difference of means, and their tokens. */
+const MEAN_TEXTS = 32;
+const MEAN_TOKENS = 48;
+/** Tokens of a text that has the concept, as the prompt of the arm `prompt`. */
+const PROMPT_TOKENS = 24;
+/** How many candidates a latent has. */
+export const candidateCount = ({ strengths, controls }: SteerReportConfig): number =>
+  2 + strengths.length * (3 + controls + NOISES);
+
+export async function reportFeature(
+  work: Work,
+  chosen: Chosen,
+  concept: Concept,
+  facts: LatentFacts,
+  arms: Arms,
+): Promise<SteeredFeature> {
+  const { config, options, model, sae, hook, checker } = work;
+  const { latent } = chosen;
+  const { D, F } = sae.config;
+  const { signal, judge } = options;
+  const { tokenStrings, decode } = tokenizerOf(model);
+  const norms = Float64Array.from({ length: F }, (_, f) => Math.hypot(...decoderRow(sae, f)));
+  const strata = matchedStrata(facts.density, norms, config.controls + 1);
+  const matched = matchedLatents(strata, latent, config.controls, `${config.seed}/matched/${latent}`);
+  const measure = await createMeasure(model, {
+    ...{ prompt: config.prompt, samples: config.samples, maxTokens: config.maxTokens, seed: config.seed },
+    ...{ temperature: config.temperature, topP: config.topP, checker, judge, signal },
+    ...{ classifier: concept.classifier, targets: concept.targets },
+    documents: concept.measure.negative
+      .filter((ids) => ids.length > 1)
+      .slice(0, Math.ceil(config.textTokens / DOCUMENT_TOKENS))
+      .map((ids) => ids.slice(0, DOCUMENT_TOKENS)),
+  });
+  const at = (who: string, dose: string, push: Push = {}, prompt?: string): Promise<Member> =>
+    arms.measure([concept.name, concept.targets, who, dose], who, () => measure(push, prompt));
+
+  const full = facts.largest[latent]! * norms[latent]!;
+  const means = await meanDifference(work, concept);
+  const conceptPrompt =
+    config.conceptPrompt ??
+    decode(concept.measure.positive.find((ids) => ids.length > 1)!.slice(0, PROMPT_TOKENS));
+  const none = await at('as it is', '');
+  const prompted = await at('prompt', conceptPrompt, {}, `${conceptPrompt}${config.prompt}`);
+  const points: SteerPoint[] = [];
+  const doses: { latent: Member; matched: Member[] }[] = [];
+  for (const strength of config.strengths) {
+    const length = strength * full;
+    const latentAt = async (f: number, sign: 1 | -1 = 1): Promise<Member> => {
+      const value = (sign * length) / norms[f]!;
+      const push = await pushLatent(model, { sae, hook, latent: f, mode: config.mode, value });
+      return await at(`${sign < 0 ? '-' : ''}#${f}`, `${config.mode} ${value}`, push);
+    };
+    const directionAt = async (direction: Float32Array, who: string): Promise<Member> =>
+      await at(who, String(length), await pushDirection(model, hook, withNorm(direction, length)));
+    const dose = {
+      latent: await latentAt(latent),
+      matched: await inTurn(matched, (f) => latentAt(f)),
+    };
+    const noise = Array.from({ length: NOISES }, (_, i) => `noise ${config.seed}/${latent}/${i}`);
+    doses.push(dose);
+    const point = (arm: SteerArmName, members: readonly Member[]) =>
+      points.push(pointOf(arm, strength, members, config.seed));
+    point('latent', [dose.latent]);
+    point('sign flip', [await latentAt(latent, -1)]);
+    point('matched latents', dose.matched);
+    point('noise', await inTurn(noise, (name) => directionAt(noiseDirection(D, 1, name), name)));
+    point('difference of means', [await directionAt(means, 'difference of means')]);
+  }
+  return {
+    ...chosen,
+    concept: concept.name,
+    targets: tokenStrings(concept.targets),
+    density: facts.density[latent]!,
+    largest: facts.largest[latent]!,
+    selectivity: facts.selectivity[latent]!,
+    matched,
+    unsteered: [pointOf('none', 0, [none], config.seed), pointOf('prompt', 0, [prompted], config.seed)],
+    points,
+    tests: testsOf(doses),
+  };
+}
+
+/** Mean activation [D] on texts of the concept minus that on others, special tokens left out. */
+async function meanDifference(
+  { model, hook, sae, options }: Work,
+  { teach }: Concept,
+): Promise<Float32Array> {
+  const { signal } = options;
+  const { D } = sae.config;
+  const bos = model.info.bosTokenId === undefined ? [] : [model.info.bosTokenId];
+  const rows = async (texts: readonly number[][]): Promise<Float32Array> => {
+    const batch = padBatch(texts.slice(0, MEAN_TEXTS).map((ids) => [...bos, ...ids.slice(0, MEAN_TOKENS)]));
+    const { cache } = await model.run(batch, { hooks: [hook], ...(signal ? { signal } : {}) });
+    const kept = Array.from(batch.mask.keys()).filter(
+      (i) => batch.mask[i] === 1 && i % batch.T >= bos.length,
+    );
+    const data = new Float32Array(kept.length * D);
+    for (const [r, i] of kept.entries()) data.set(cache[hook]!.data.subarray(i * D, (i + 1) * D), r * D);
+    return data;
+  };
+  return differenceOfMeans(await rows(teach.positive), await rows(teach.negative), D);
+}
+
+/** One after the other: the engine has one session. */
+async function inTurn<T>(items: readonly T[], work: (item: T) => Promise<Member>): Promise<Member[]> {
+  const members: Member[] = [];
+  for (const item of items) members.push(await work(item));
+  return members;
+}
