@@ -4,7 +4,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decode, encode, evaluate, loadSae, openModel, saeCandidate, trainSae } from '../src/index.ts';
+import {
+  decode,
+  encode,
+  evaluate,
+  loadSae,
+  openModel,
+  runWithSaes,
+  saeCandidate,
+  trainSae,
+} from '../src/index.ts';
 import {
   evalConfigSchema,
   type TrainConfigInput,
@@ -125,6 +134,32 @@ describe('a transcoder', () => {
     expect(again.evaluation.candidates[0]!.deltaCe.value).toBeCloseTo(
       evaluation.candidates[0]!.deltaCe.value!,
       6,
+    );
+  });
+});
+
+describe('hook_z', () => {
+  it('is read with its heads side by side, by every part of a run', async () => {
+    const folder = newFolder();
+    const hook = 'blocks.1.attn.hook_z';
+    const config = trainConfigSchema.parse({ ...base, hook, variant: 'jumprelu' });
+    const { measured } = await trainSae(config, { folder });
+    expect(measured!.evaluation.candidates[0]!.deltaCe.value).not.toBeNull();
+    const sae = await loadSae(folder);
+    expect(sae.config).toMatchObject({ flattened: true, D: 32 });
+    expect(JSON.parse(readFileSync(join(folder, 'cfg.json'), 'utf8')).reshape_activations).toBe('hook_z');
+
+    const model = await openModel(config.model!);
+    const { cache } = await model.runWithCache('The quick brown fox', hook);
+    const { data, dims } = cache[hook]!;
+    expect(dims).toEqual([1, dims[1], 4, 8]);
+    const { saes } = await runWithSaes(model, 'The quick brown fox', [sae], { excludeSpecial: false });
+    await model.close();
+    const xhat = decode(sae, await encode(sae, data));
+    for (const [j, error] of saes[0].error.data.entries()) expect(error).toBeCloseTo(data[j]! - xhat[j]!, 4);
+    // What no vector is, is refused before anything is done.
+    await expect(train({ hook: 'blocks.1.attn.hook_pattern' })).rejects.toThrow(
+      /one vector per token.*hook_z/,
     );
   });
 });

@@ -16,7 +16,7 @@ import { measureRows } from './measure-rows.ts';
 import { createMeasures } from './measures.ts';
 import { measuredPositions, type PositionRules, scoredPositions } from './positions.ts';
 import { summarize } from './result.ts';
-import { gatherRows, spliceRows } from './splice.ts';
+import { gatherRows, spliceRows, widthOf } from './splice.ts';
 import type { Candidate, EvalModel, ObservedRows } from './types.ts';
 
 export type EvaluateProgress = { readonly rows: number; readonly maxRows: number; readonly ceTokens: number };
@@ -92,9 +92,9 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalResult> {
       throw new Error(`evaluate: the model returned no activations for hook ${name}.`);
     };
     const activations = at(outputHook);
-    if (activations.dims.at(-1) !== D) {
+    if (widthOf(activations) !== D) {
       throw new Error(
-        `evaluate: hook ${outputHook} is ${activations.dims.at(-1)} wide, the mean has ${D} entries; fit it at the same hook.`,
+        `evaluate: hook ${outputHook} is ${widthOf(activations)} wide, the mean has ${D} entries; fit it at the same hook.`,
       );
     }
     const x = gatherRows(at(hook), positions);

@@ -6,7 +6,7 @@
 import type { Tensor } from '../models/types.ts';
 
 /** D of [B,T,D]; H headDim of hook_z [B,T,H,headDim], which lies in memory as flattened. */
-const widthOf = ({ dims }: Tensor): number => dims.slice(2).reduce((product, n) => product * n, 1);
+export const widthOf = ({ dims }: Tensor): number => dims.slice(2).reduce((product, n) => product * n, 1);
 
 /** A copy of the activations [B,T,D] with xhat [N,D] at the given flat positions [N]. */
 export function spliceRows(activations: Tensor, positions: Int32Array, xhat: Float32Array): Tensor {

@@ -8,7 +8,7 @@
  * positions of their row.
  */
 import type { DocumentSet, PackedRows } from '../data/index.ts';
-import type { Model } from '../models/types.ts';
+import type { HookInfo, Model } from '../models/types.ts';
 import { nearestNames } from '../shared/nearest.ts';
 import { allFinite, nonFinite } from './non-finite.ts';
 
@@ -33,7 +33,10 @@ export type KeptRows = {
   readonly h: readonly Float32Array[];
 };
 
-/** D at a hook. Throws when the model has no such hook (nearest names), or it gives no [B,T,D]. */
+/** Whether a hook gives heads side by side, as hook_z [B,T,H,headDim] does. */
+export const isByHead = ({ dims }: Pick<HookInfo, 'dims'>): boolean => dims.length === 4 && dims[1] === 'T';
+
+/** D at a hook; of hook_z [B,T,H,headDim] H headDim, as it lies in memory. Throws when the model has no such hook (nearest names), or it gives no vector per token. */
 export function hookWidth({ hooks, info }: Pick<HarvestModel, 'hooks' | 'info'>, hook: string): number {
   const found = hooks.find(({ name }) => name === hook);
   if (!found) {
@@ -43,8 +46,9 @@ export function hookWidth({ hooks, info }: Pick<HarvestModel, 'hooks' | 'info'>,
       `${info.name} has no hook ${hook}. ${near.length > 0 ? `Nearest: ${near.join(', ')}.` : `It has ${names.slice(0, 6).join(', ')}, …`}`,
     );
   }
+  if (isByHead(found)) return Number(found.dims[2]) * found.width;
   if (found.dims.length !== 3) {
-    const usable = hooks.filter(({ dims }) => dims.length === 3).map(({ name }) => name);
+    const usable = hooks.filter((one) => one.dims.length === 3 || isByHead(one)).map(({ name }) => name);
     throw new Error(
       `Hook ${hook} gives [${found.dims.join(',')}]; an SAE needs one vector per token, [B,T,D]. Nearest that do: ${nearestNames(hook, usable).join(', ') || usable.slice(0, 4).join(', ')}.`,
     );

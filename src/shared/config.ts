@@ -226,7 +226,7 @@ export const trainFields = z.strictObject({
     .string()
     .optional()
     .describe(
-      'Run or SAE folder to start from (fine-tuning): its weights and biases; Adam starts fresh. Needs the same --latents and --k.',
+      'Run or SAE folder to start from (fine-tuning): its weights, biases and thresholds; Adam starts fresh. Needs the same --variant, --latents and --k.',
     ),
   excludeSpecial: z
     .boolean()

@@ -91,7 +91,6 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
   if (config.outputHook !== undefined && !TRANSCODERS.has(variant))
     refuse('output-hook', 'transcoder and skip-transcoder');
   if (config.multiTopk && variant !== 'topk') refuse('multi-topk', 'topk');
-  if (config.initFrom !== undefined && variant !== 'topk') refuse('init-from', 'topk');
   if (config.l0 !== undefined && !penalised)
     throw new UsageError(
       `--l0 is of relu, gated and jumprelu; ${variant} takes --k ${Math.max(1, Math.round(config.l0))}.`,

@@ -11,7 +11,7 @@ import { outputWidth } from '../sae/check.ts';
 import type { Sae, SaeConfig } from '../sae/types.ts';
 import { averageOf } from './constants.ts';
 import { thresholdOf } from './control.ts';
-import { normaliseRowsInPlace, scaleInPlace } from './init-from.ts';
+import { addProduct, normaliseRowsInPlace, scaleInPlace } from './init-from.ts';
 import type { State } from './state.ts';
 import type { Scales } from './step.ts';
 import type { TrainerConfig } from './types.ts';
@@ -51,7 +51,7 @@ export async function exportWeights(
   if (transcodes) {
     const centre = ((await state.read('centre')) as Float32Array).map((v) => v / outputScale);
     for (const [W, bias] of [[W_enc, b_enc] as const, ...(W_skip ? [[W_skip, b_dec] as const] : [])]) {
-      subtractProduct(W, centre, bias);
+      addProduct(W, centre, bias, -1);
       scaleInPlace(W, inputScale / outputScale);
     }
   }
@@ -63,13 +63,4 @@ export async function exportWeights(
     ...{ W_enc, W_dec, b_enc, b_dec, ...own },
     ...(W_skip ? { W_skip } : {}),
   };
-}
-
-/** bias -= W v for W [n,D]. */
-function subtractProduct(W: Float32Array, v: Float32Array, bias: Float32Array): void {
-  for (let i = 0; i < bias.length; i++) {
-    let sum = 0;
-    for (let d = 0; d < v.length; d++) sum += W[i * v.length + d]! * v[d]!;
-    bias[i]! -= sum;
-  }
 }

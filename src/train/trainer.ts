@@ -57,12 +57,12 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
     },
     budget: trainerBudget(config, ranks),
     async initialize(sample, from, { y } = {}) {
-      if (y) scales = await startTranscoder(config, sample, y, arrays);
-      else if (from) {
-        const { W_enc, W_dec, b_enc, b_dec, ...start } = parametersOf(config, sample, from);
-        for (const [name, values] of Object.entries({ W_enc, W_dec, b_enc, b_dec }))
-          await arrays.write(name, values);
-        scales = start.scales;
+      if (from) {
+        const { scales: found, arrays: given } = parametersOf(config, sample, from, y);
+        for (const [name, values] of Object.entries(given)) await arrays.write(name, values);
+        scales = found;
+      } else if (transcodes) {
+        scales = await startTranscoder(config, sample, y!, arrays);
       } else {
         const start = await randomStart(config, sample, (rows, first) =>
           arrays.write('W_dec', rows, first * D),

@@ -123,7 +123,8 @@ async function describeFeatures(
   read: ReturnType<typeof createRowReader>,
 ): Promise<FeatureCards> {
   // A direction outside the residual stream has no effect of its own on the output.
-  const inStream = outputWidth(sae.config) === model.info.D;
+  const { flattened, Dout } = sae.config;
+  const inStream = outputWidth(sae.config) === model.info.D && !(flattened && Dout === undefined);
   const unembed = model.info.encoder || !inStream ? undefined : createUnembed(model);
   const { W_dec } = sae;
   const stop = signal ? { signal } : {};

@@ -1,4 +1,5 @@
 /** From a config and an opened model to everything that training needs, and the bytes it will hold. */
+import { hookWidth, isByHead } from '../harvest/keep.ts';
 import type { Model } from '../models/types.ts';
 import type { TrainConfig } from '../shared/config.ts';
 import { type DerivedSettings, defaultPrefixes, deriveSettings } from '../shared/derive.ts';
@@ -41,12 +42,16 @@ export function planTraining(
   const { cores, folder } = options;
   const settings = deriveSettings(config, info, cores);
   const widthOf = (hook: string): number => {
-    const place = hooks.find(({ name }) => name === hook);
-    if (place) return place.width;
     const names = hooks.map(({ name }) => name);
-    throw new UsageError(
-      `${info.name} has no hook "${hook}".${didYouMean(hook, names)} All of them: saekit inspect ${config.model}`,
-    );
+    if (!names.includes(hook))
+      throw new UsageError(
+        `${info.name} has no hook "${hook}".${didYouMean(hook, names)} All of them: saekit inspect ${config.model}`,
+      );
+    try {
+      return hookWidth(model, hook);
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
   };
   const [D, Dout] = hooksOf(settings).map(widthOf);
   const shape = { B: MODEL_BATCH_SEQUENCES, T: settings.contextLength };
@@ -56,6 +61,7 @@ export function planTraining(
     {
       D: D!,
       ...(Dout === undefined ? {} : { Dout }),
+      flattened: isByHead(hooks.find(({ name }) => name === settings.hook)!),
       model: info,
       cost: model.cost(hooksOf(settings), shape),
       activations: undefined,
@@ -76,7 +82,14 @@ export function planStored(
   return finishPlan(
     config,
     deriveSettings(config, shape, cores),
-    { D, model: undefined, cost: undefined, activations: { name, format, rows }, folder },
+    {
+      D,
+      flattened: shape.hook.endsWith('.hook_z'),
+      model: undefined,
+      cost: undefined,
+      activations: { name, format, rows },
+      folder,
+    },
     options,
   );
 }
@@ -84,7 +97,7 @@ export function planStored(
 function finishPlan(
   config: TrainConfig,
   settings: DerivedSettings,
-  place: Pick<TrainPlan, 'D' | 'Dout' | 'model' | 'cost' | 'activations' | 'folder'>,
+  place: Pick<TrainPlan, 'D' | 'Dout' | 'flattened' | 'model' | 'cost' | 'activations' | 'folder'>,
   { snippets = false }: PlanOptions,
 ): TrainPlan {
   const { D, Dout, cost } = place;

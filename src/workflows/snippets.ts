@@ -37,7 +37,7 @@ export async function createSnippetProbe(
   const { cache } = await model.run(batch, { hooks: [hook] });
   const activations = cache[hook];
   if (activations === undefined) throw new Error(`The model returned nothing for hook ${hook}.`);
-  const D = activations.dims.at(-1) as number;
+  const D = activations.data.length / (batch.B * batch.T);
   // Rows of real tokens; the first position of a sequence is an outlier in most models and would head every list.
   const places: number[] = [];
   for (let i = 0; i < batch.B * batch.T; i++)

@@ -15,6 +15,8 @@ export type TrainPlan = {
   readonly activations: { readonly name: string; readonly format: string; readonly rows: number } | undefined;
   /** D, the width at the hook. */
   readonly D: number;
+  /** It reads hook_z [B,T,H,headDim], heads side by side: D = H headDim. */
+  readonly flattened: boolean;
   /** Of a transcoder: the width of what it gives. */
   readonly Dout?: number;
   /** What the model takes, up to the hook and after it; none when training on stored activations. */

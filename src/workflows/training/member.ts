@@ -132,7 +132,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         ...(config.ema > 0 ? { ema: config.ema } : {}),
       });
       await trainer.close();
-      return sae;
+      return plan.flattened ? { ...sae, config: { ...sae.config, flattened: true } } : sae;
     },
     async closeLog() {
       await log.close();
