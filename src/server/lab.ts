@@ -15,7 +15,7 @@ import type { ServeConfig } from '../shared/serve.ts';
 import { lockOwner } from '../store/index.ts';
 import { findTarget } from '../workflows/index.ts';
 import { badRequest, unknown } from './errors.ts';
-import { type FeatureSource, openFeatures, versionOf } from './features.ts';
+import { type FeatureSource, openFeatures, versionOf } from './features/source.ts';
 import { createKept } from './kept.ts';
 import { type Lists, openLists } from './lists.ts';
 import { createQueue, type Queue } from './queue.ts';
@@ -34,6 +34,7 @@ export type OpenRun = {
   readonly hook: string;
   readonly model: Model;
   readonly modelName: string;
+  readonly features: FeatureSource;
 };
 
 export type Lab = {
@@ -45,7 +46,8 @@ export type Lab = {
   /** @param param the field that names it */
   folder(run: string, param?: string): string;
   summary(run: string, param?: string): Promise<RunSummary>;
-  features(run: string, param?: string): Promise<FeatureSource>;
+  /** Runs `use` with what is known of the run's latents, which stays open meanwhile. */
+  withFeatures<T>(run: string, use: (features: FeatureSource) => Promise<T>, param?: string): Promise<T>;
   /** Runs `use` with the run's SAE and model, which stay open meanwhile. @throws ApiError for an unknown run, or one that cannot be used */
   use<T>(
     runs: readonly string[],
@@ -63,7 +65,7 @@ export type Lab = {
 export function createLab(folders: readonly string[], config: ServeConfig, listsFile: string): Lab {
   const models = createKept<Model>(MAX_MODELS, (model) => model.close());
   const saes = createKept<{ sae: Sae; hook: string; model: string }>(MAX_SAES);
-  const sources = createKept<FeatureSource>(MAX_SAES);
+  const sources = createKept<FeatureSource>(MAX_SAES, (source) => source.close());
   const summaries = createKept<Omit<RunSummary, 'live'>>(MAX_SUMMARIES);
 
   function folder(run: string, param = 'run'): string {
@@ -93,14 +95,9 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
     folder,
     summary,
     runs: async () => await Promise.all([...findRuns(folders).keys()].map((run) => summary(run))),
-    async features(run, param) {
+    async withFeatures(run, use, param) {
       const path = folder(run, param);
-      const key = `${path} ${await versionOf(path)}`;
-      return await sources.use(
-        key,
-        () => openFeatures(path),
-        async (source) => source,
-      );
+      return await sources.use(`${path} ${await versionOf(path)}`, () => openFeatures(path), use);
     },
     async models() {
       const names = (await lab.runs()).flatMap(({ model }) => model ?? []);
@@ -141,14 +138,15 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
             } catch (error) {
               throw badRequest(`${next}: ${(error as Error).message}`, param ?? 'run');
             }
-            return await go([...opened, { run: next, folder: path, sae, hook, model, modelName }]);
+            const one = { run: next, folder: path, sae, hook, model, modelName };
+            return await lab.withFeatures(next, (features) => go([...opened, { ...one, features }]), param);
           }),
         );
       };
       return await go([]);
     },
     async close() {
-      await models.close();
+      await Promise.all([models.close(), sources.close()]);
     },
   };
 

@@ -1,25 +1,14 @@
 /** What stands beside the number of a latent: label, guess, density, largest activation. */
 import type { FeatureName } from '../shared/api.ts';
-import type { FeatureCard } from '../shared/feature.ts';
-import type { FeatureSource } from './features.ts';
+import type { FeatureSource } from './features/source.ts';
 
-export const maximumOf = (card: FeatureCard | undefined): number | undefined =>
-  card && card.examples.length > 0 ? Math.max(...card.examples.map(({ value }) => value)) : undefined;
-
-export async function nameOf(
+export function nameOf(
   { run, hook }: { readonly run: string; readonly hook: string },
   source: FeatureSource,
   latent: number,
-): Promise<FeatureName> {
-  const card = await source.card(latent);
+): FeatureName {
   const label = source.note(latent)?.label;
-  const maximum = maximumOf(card);
-  return {
-    ...{ run, hook, latent },
-    ...(label === undefined ? {} : { label }),
-    ...(card ? { guess: card.guess, density: card.density } : {}),
-    ...(maximum === undefined ? {} : { maximum }),
-  };
+  return { ...{ run, hook, latent }, ...(label === undefined ? {} : { label }), ...source.name(latent) };
 }
 
 /** Whether a latent fires more often than is wanted, as far as that is known. */

@@ -21,10 +21,14 @@ export type Reading = {
 };
 
 /** One display string per token; special tokens by their names. */
-export function tokenTexts({ tokenizer }: Pick<Model, 'tokenizer'>, ids: readonly number[]): string[] {
+export function tokenTexts(
+  { tokenizer }: Pick<Model, 'tokenizer'>,
+  ids: readonly number[],
+  peak?: number,
+): string[] {
   if (!tokenizer) return ids.map((id) => `[${id}]`);
   const names = tokenizer.tokenStrings(ids);
-  return wholeCharacters(tokenizer, ids).map((text, i) =>
+  return wholeCharacters(tokenizer, ids, peak).map((text, i) =>
     tokenizer.specialIds.has(ids[i]!) ? names[i]! : text,
   );
 }

@@ -5,7 +5,6 @@ import { createRng } from '../shared/rng.ts';
 import { type InterventionSpec, steer } from '../steer/index.ts';
 import { ApiError, badRequest } from './errors.ts';
 import type { Lab, OpenRun } from './lab.ts';
-import { maximumOf } from './names.ts';
 import { checkLatent } from './operations/latent.ts';
 
 /** The runs that some features name, each once. */
@@ -34,7 +33,7 @@ export async function interventionsOf(
   { lab, open, param, signal }: Steering,
 ): Promise<Intervention[]> {
   const made: Intervention[] = [];
-  for (const [i, feature] of (await inActivations(features, { lab, param })).entries()) {
+  for (const [i, feature] of inActivations(features, { open, param }).entries()) {
     const here = `${param}[${i}]`;
     const { run, when, latent, ...rest } = feature;
     const runOf = (name: string): OpenRun => open.find((one) => one.run === name)!;
@@ -63,23 +62,21 @@ export async function interventionsOf(
 }
 
 /** Values in units of the largest activation as activations: the random latents of a control have others. @throws ApiError where it is not known */
-export async function inActivations(
+export function inActivations(
   features: readonly RunIntervention[],
-  { lab, param }: Pick<Steering, 'lab' | 'param'>,
-): Promise<RunIntervention[]> {
-  return await Promise.all(
-    features.map(async (feature, i) => {
-      const { run, latent, unit, mode, value } = feature;
-      if (unit !== 'max' || latent === undefined || value === undefined || mode === 'scale') return feature;
-      const max = maximumOf(await (await lab.features(run)).card(latent));
-      if (max === undefined)
-        throw badRequest(
-          `${param}[${i}].unit: the largest activation of latent ${latent} of ${run} is not known. Give the value in activations.`,
-          `${param}[${i}].unit`,
-        );
-      return { ...feature, unit: 'activation' as const, value: value * max };
-    }),
-  );
+  { open, param }: Pick<Steering, 'open' | 'param'>,
+): RunIntervention[] {
+  return features.map((feature, i) => {
+    const { run, latent, unit, mode, value } = feature;
+    if (unit !== 'max' || latent === undefined || value === undefined || mode === 'scale') return feature;
+    const { maximum: max } = open.find((one) => one.run === run)!.features.name(latent);
+    if (max === undefined)
+      throw badRequest(
+        `${param}[${i}].unit: the largest activation of latent ${latent} of ${run} is not known. Give the value in activations.`,
+        `${param}[${i}].unit`,
+      );
+    return { ...feature, unit: 'activation' as const, value: value * max };
+  });
 }
 
 /** The control: every latent replaced by a random one of the same SAE. undefined where there is none to replace. */

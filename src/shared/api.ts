@@ -1,7 +1,7 @@
 /** What the server takes and gives: one schema per thing, for HTTP, OpenAPI, MCP and the app. Field names of Neuronpedia where it has them. */
 import { z } from 'zod';
 import { evalResultSchema } from './eval.ts';
-import { featureCardSchema } from './feature.ts';
+import { featureCardSchema, featureExampleSchema, labelScoreSchema } from './feature.ts';
 import { interventionSchema } from './intervention.ts';
 import { runSchema } from './run.ts';
 
@@ -70,23 +70,68 @@ export const featureNameSchema = z.strictObject({
 });
 export type FeatureName = z.output<typeof featureNameSchema>;
 
-export const featureSchema = featureCardSchema
+/** What is known of a latent: of its card, and with feature tables (saekit index) more, for every latent. */
+const featureEvidenceSchema = featureCardSchema
+  .omit({ label: true, examples: true })
   .partial()
   .required({ latent: true })
   .extend({
-    run: runId,
-    model: z.string().optional(),
-    hook: z.string(),
-    note: z.string().optional(),
-    checked: z.string().optional(),
     maximum: featureNameSchema.shape.maximum,
-    indexed: z
-      .boolean()
-      .describe('Whether there is evidence; without, only logit effects and neighbours are known.'),
-    neighbours: z
-      .array(featureNameSchema.extend({ cosine: z.number() }))
-      .describe('Latents of the nearest decoder rows, nearest first.'),
+    best: labelScoreSchema.partial({ positives: true }).optional(),
+    examples: z
+      .array(
+        featureExampleSchema.extend({
+          kind: z
+            .enum(['top', 'spread', 'random', 'near_miss'])
+            .describe(
+              'top: the strongest passages; spread: one per decile of peaks; random: any token it fires on; near_miss: one of its commonest tokens, where it does not fire.',
+            ),
+        }),
+      )
+      .optional(),
+    mean: z.number().optional().describe('Mean activation where it fires.'),
+    std: z.number().optional(),
+    histogram: z
+      .array(z.int())
+      .optional()
+      .describe('Activations where it fires, in equal bins of (0, maximum].'),
+    quantiles: z
+      .array(z.strictObject({ at: z.number(), value: z.number() }))
+      .optional()
+      .describe('Of activations where it fires.'),
+    together: z
+      .array(z.strictObject({ latent: latentIndex, jaccard: z.number(), tokens: z.int() }))
+      .optional()
+      .describe('Latents that fire on the same tokens.'),
+    groups: z
+      .array(
+        z.strictObject({
+          ...{ column: z.string(), value: z.string(), tokens: z.int(), fired: z.int() },
+          ...{ rate: z.number(), rateRest: z.number() },
+          ...{ low: z.number().nullable(), high: z.number().nullable(), q: z.number().nullable() },
+        }),
+      )
+      .optional()
+      .describe(
+        'Rates by label column of the documents, with the tested difference from the rest (docs/feature-tables.md).',
+      ),
   });
+export type FeatureEvidence = z.output<typeof featureEvidenceSchema>;
+
+export const featureSchema = featureEvidenceSchema.extend({
+  run: runId,
+  model: z.string().optional(),
+  hook: z.string(),
+  label: featureNameSchema.shape.label,
+  note: z.string().optional(),
+  checked: z.string().optional(),
+  indexed: z
+    .boolean()
+    .describe('Whether there is evidence; without, only logit effects and neighbours are known.'),
+  neighbours: z
+    .array(featureNameSchema.extend({ cosine: z.number() }))
+    .describe('Latents of the nearest decoder rows, nearest first.'),
+});
 
 export const featurePageSchema = z.strictObject({
   run: runId,

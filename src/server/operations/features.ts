@@ -1,6 +1,7 @@
 /** Runs and their latents: lists, cards, search, labels. */
 import { z } from 'zod';
 import { logitEffects } from '../../explain/index.ts';
+import type { Model } from '../../models/types.ts';
 import type { Sae } from '../../sae/index.ts';
 import {
   featureNoteSchema,
@@ -15,8 +16,10 @@ import {
 import { readRun, writeLabel } from '../../store/index.ts';
 import { readResults } from '../../workflows/inspect.ts';
 import { badRequest } from '../errors.ts';
+import type { FeatureSource, TokenTexts } from '../features/source.ts';
 import type { Lab } from '../lab.ts';
-import { maximumOf, nameOf } from '../names.ts';
+import { nameOf } from '../names.ts';
+import { tokenTexts } from '../reading.ts';
 import { checkLatent } from './latent.ts';
 import { operation } from './operation.ts';
 
@@ -47,19 +50,34 @@ export function neighbours(
   return found.sort((a, b) => b.cosine - a.cosine || a.latent - b.latent).slice(0, count);
 }
 
-/** A query of the search field -> latents in order; undefined: all. */
-async function search(lab: Lab, run: string, query: string, signal: AbortSignal): Promise<readonly number[]> {
-  const source = await lab.features(run);
+/** Token ids as text. */
+const textsIn = (model: Model): TokenTexts => ({
+  passage: async (ids, peak) => tokenTexts(model, ids, peak),
+  names: async (ids) => model.tokenizer?.tokenStrings([...ids]) ?? ids.map((id) => `[${id}]`),
+});
+
+/** The same with the run's model opened when it is needed. */
+const textsOf = (lab: Lab, run: string, signal: AbortSignal): TokenTexts => ({
+  passage: (ids, peak) => lab.use([run], signal, ([open]) => textsIn(open!.model).passage(ids, peak)),
+  names: (ids) => lab.use([run], signal, ([open]) => textsIn(open!.model).names(ids)),
+});
+
+/** A query of the search field -> latents in order. */
+async function search(
+  lab: Lab,
+  run: string,
+  query: string,
+  source: FeatureSource,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
   const [, kind, rest = ''] = /^\s*(?:(#|token:|logit:|like:)(.*))?$/s.exec(query) ?? [];
-  const numeric = (text: string): number => {
-    const [, digits] = /^\s*#?(\d{1,9})\s*$/.exec(text) ?? [];
-    if (digits === undefined)
-      throw badRequest(`query: found ${query}, expected a number of a latent such as #1234.`, 'query');
-    return Number(digits);
-  };
+  const texts = textsOf(lab, run, signal);
   const quoted = rest.trim().replace(/^"(.*)"$/s, '$1');
   if (kind === '#' || kind === 'like:') {
-    const latent = numeric(rest);
+    const [, digits] = /^\s*#?(\d{1,9})\s*$/.exec(rest) ?? [];
+    if (digits === undefined)
+      throw badRequest(`query: found ${query}, expected a number of a latent such as ${kind}1234.`, 'query');
+    const latent = Number(digits);
     return await lab.use([run], signal, async ([open]) => {
       checkLatent(open!, latent, 'query');
       return kind === '#' ? [latent] : neighbours(open!.sae, latent, LIKE).map((near) => near.latent);
@@ -67,10 +85,10 @@ async function search(lab: Lab, run: string, query: string, signal: AbortSignal)
   }
   if (kind !== undefined && quoted.trim() === '')
     throw badRequest(`query: found ${query}, expected ${kind}"x".`, 'query');
-  if (kind === 'token:') return await source.peaksAt(quoted);
-  if (kind === 'logit:') return await source.raises(quoted);
+  if (kind === 'token:') return await source.peaksAt(quoted, texts);
+  if (kind === 'logit:') return await source.raises(quoted, texts);
   const words = query.split(/\s+/).filter((word) => word !== '');
-  return words.length === 0 ? source.latents : await source.search(words);
+  return words.length === 0 ? source.latents : await source.search(words, texts);
 }
 
 export const featureOperations = [
@@ -102,7 +120,10 @@ export const featureOperations = [
           ? { config: earlier.config as Record<string, unknown>, provenance: earlier.provenance }
           : {}),
         ...(evaluation ? { evaluation } : {}),
-        indexed: summary.problem === undefined ? (await lab.features(run)).latents.length : 0,
+        indexed:
+          summary.problem === undefined
+            ? await lab.withFeatures(run, async ({ latents }) => latents.length)
+            : 0,
       };
     },
   }),
@@ -115,14 +136,13 @@ export const featureOperations = [
     input: featuresQuerySchema,
     output: featurePageSchema,
     async run(lab, { run, query, offset, limit }, signal) {
-      const found = await search(lab, run, query, signal);
-      const source = await lab.features(run);
       const { hook = '' } = await lab.summary(run);
-      const page = found.slice(offset, offset + limit);
-      return {
-        ...{ run, total: found.length, offset },
-        features: await Promise.all(page.map((latent) => nameOf({ run, hook }, source, latent))),
-      };
+      return await lab.withFeatures(run, async (source) => {
+        const found = await search(lab, run, query, source, signal);
+        const page = found.slice(offset, offset + limit);
+        const features = page.map((latent) => nameOf({ run, hook }, source, latent));
+        return { ...{ run, total: found.length, offset }, features };
+      });
     },
   }),
   operation({
@@ -135,31 +155,26 @@ export const featureOperations = [
     async run(lab, { run, latent }, signal) {
       return await lab.use([run], signal, async ([open]) => {
         checkLatent(open!, latent);
-        const { sae, model, hook, modelName } = open!;
-        const source = await lab.features(run);
-        const card = await source.card(latent);
-        const note = source.note(latent);
-        const maximum = maximumOf(card);
+        const { sae, model, hook, modelName, features: source } = open!;
+        const evidence = await source.about(latent, textsIn(model));
+        const { label, note, checked } = source.note(latent) ?? {};
         const effects = async () => {
-          if (card || model.info.encoder || sae.config.D !== model.info.D) return {};
+          if (evidence || model.info.encoder || sae.config.D !== model.info.D) return {};
           const [found] = await lab.readers.run(signal, () => logitEffects(model, sae, [latent], { signal }));
           return { raises: [...found!.raises], lowers: [...found!.lowers] };
         };
-        const near = neighbours(sae, latent, NEIGHBOURS);
+        const near = (await source.neighbours(latent)) ?? neighbours(sae, latent, NEIGHBOURS);
         return {
           ...(await effects()),
-          ...card,
-          ...{ run, latent, model: modelName, hook, indexed: card !== undefined },
-          ...(note?.label === undefined ? {} : { label: note.label }),
-          ...(note?.note === undefined ? {} : { note: note.note }),
-          ...(note ? { checked: note.checked } : {}),
-          ...(maximum === undefined ? {} : { maximum }),
-          neighbours: await Promise.all(
-            near.map(async ({ latent, cosine }) => ({
-              ...(await nameOf({ run, hook }, source, latent)),
-              cosine,
-            })),
-          ),
+          ...evidence,
+          ...{ run, latent, model: modelName, hook, indexed: evidence !== undefined },
+          ...(label === undefined ? {} : { label }),
+          ...(note === undefined ? {} : { note }),
+          ...(checked === undefined ? {} : { checked }),
+          neighbours: near.map(({ latent, cosine }) => ({
+            ...nameOf({ run, hook }, source, latent),
+            cosine,
+          })),
         };
       });
     },
@@ -173,11 +188,10 @@ export const featureOperations = [
     input: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     output: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     async run(lab, { run, latent, ...given }, signal) {
-      const folder = await lab.use([run], signal, async ([open]) => {
+      const { folder, before } = await lab.use([run], signal, async ([open]) => {
         checkLatent(open!, latent);
-        return open!.folder;
+        return { folder: open!.folder, before: open!.features.note(latent) };
       });
-      const before = (await lab.features(run)).note(latent);
       const today = new Date().toISOString().slice(0, 10);
       const {
         label,

@@ -29,7 +29,7 @@ export const steerOperations = [
             );
           const parts = { lab, open, param: 'features', signal };
           const edits = await interventionsOf(features, parts);
-          const control = randomLatents(await inActivations(features, parts), open, seed);
+          const control = randomLatents(inActivations(features, parts), open, seed);
           const ids = promptIds(lab, model, chat ? [{ role: 'user', content: prompt }] : prompt, 'prompt');
           const write = (interventions: readonly Intervention[]) =>
             lab.writers.run(signal, async () => {

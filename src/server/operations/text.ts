@@ -74,11 +74,10 @@ export const textOperations = [
     output: activationAllSchema,
     run: (lab, { run, text, ignoreBos, densityThreshold }, signal) =>
       reading(lab, [run], { text, ignoreBos }, signal, async ([open], read) => {
-        const { hook } = open!;
-        const source = await lab.features(run);
+        const { hook, features: source } = open!;
         const features = [];
         for (const [latent, { maximum, position, count }] of seenIn(read, 0)) {
-          const name = await nameOf({ run, hook }, source, latent);
+          const name = nameOf({ run, hook }, source, latent);
           if (!tooDense(name, densityThreshold))
             features.push({ ...name, inText: maximum, position, count, surprise: surprise(name, maximum) });
         }
@@ -107,7 +106,7 @@ export const textOperations = [
         const values = [...latentColumn(read.codes[0]!, latent)];
         const maxValue = Math.max(...values);
         return {
-          ...(await nameOf(open!, await lab.features(run), latent)),
+          ...nameOf(open!, open!.features, latent),
           ...{
             tokens: [...read.tokens],
             values,
@@ -149,9 +148,8 @@ export const textOperations = [
           const positions = sortIndexes && new Set(sortIndexes);
           const found = [];
           for (const [i, one] of open.entries()) {
-            const source = await lab.features(one.run);
             for (const [latent, { maximum }] of seenIn(read, i, positions))
-              found.push({ i, latent, maximum, name: await nameOf(one, source, latent) });
+              found.push({ i, latent, maximum, name: nameOf(one, one.features, latent) });
           }
           const best = found
             .filter(({ name }) => !tooDense(name, densityThreshold))
@@ -179,13 +177,13 @@ export const textOperations = [
     output: topkByTokenSchema,
     run: (lab, { run, text, numResults, ignoreBos, densityThreshold }, signal) =>
       reading(lab, [run], { text, ignoreBos }, signal, async ([open], read) => {
-        const source = await lab.features(run);
+        const { features: source } = open!;
         const results = [];
         for (const [position, token] of read.tokens.entries()) {
           const topFeatures = [];
           for (const { latent, value } of firing(read.codes[0]!, position)) {
             if (topFeatures.length === numResults) break;
-            const name = await nameOf(open!, source, latent);
+            const name = nameOf(open!, source, latent);
             if (!tooDense(name, densityThreshold)) topFeatures.push({ ...name, activationValue: value });
           }
           results.push({ position, token, topFeatures });

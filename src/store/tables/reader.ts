@@ -14,6 +14,8 @@ import {
 import { migrate } from '../../shared/migrate.ts';
 
 export const MANIFEST_FILE = 'index.json';
+/** Rows of latents that are kept. */
+const RECENT = 64;
 
 export type LatentRow = {
   readonly latent: number;
@@ -214,9 +216,18 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
       (_, i) => Object.fromEntries(names.map((column) => [column, data[column]![i]])) as R,
     );
   }
+  // One look at a latent asks for its row several times.
+  const recent = new Map<number, Promise<LatentRow>>();
   const latent = async (f: number): Promise<LatentRow> => {
     const row = rowOf(f);
-    return (await rowsAs<LatentRow>('latents', row, row + 1))[0]!;
+    let found = recent.get(row);
+    if (!found) {
+      found = rowsAs<LatentRow>('latents', row, row + 1).then(([one]) => one!);
+      found.catch(() => recent.delete(row));
+      recent.set(row, found);
+      if (recent.size > RECENT) recent.delete(recent.keys().next().value!);
+    }
+    return await found;
   };
   const activations: FeatureTables['activations'] = async (f, limit) => {
     const { activations_row, fired } = await latent(f);

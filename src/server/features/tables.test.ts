@@ -1,0 +1,96 @@
+// A feature from tables, against the tables and the documents that they were made from.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import '../../platform/node.ts';
+import { join } from 'node:path';
+import { ask, createServerFixture, type Lab, RUN } from '../../../test/fixtures/server.ts';
+import { root } from '../../../test/repository.ts';
+import { openCorpus } from '../../data/index.ts';
+import { indexConfigSchema } from '../../shared/feature-tables.ts';
+import { openFeatureTables } from '../../store/index.ts';
+import { indexSae } from '../../workflows/index.ts';
+import type { RunningServer } from '../index.ts';
+import { operations } from '../operations/all.ts';
+
+const [DNA, OTHER] = [2839, 7];
+let fixture: Lab;
+let server: RunningServer;
+beforeAll(async () => {
+  fixture = await createServerFixture();
+  const run = join(fixture.folder, RUN);
+  await indexSae(indexConfigSchema.parse({ sae: run, latents: [OTHER, DNA], maxTokens: 6000 }));
+  server = await fixture.start();
+}, 120_000);
+afterAll(async () => {
+  await server?.close();
+  fixture?.remove();
+});
+
+const get = async (path: string) => (await ask(server, 'GET', path)).body;
+type Example = {
+  left: string[];
+  peak: string;
+  right: string[];
+  activations: number[];
+  value: number;
+  kind: string;
+  document: number;
+  register: string;
+};
+
+describe('a feature from tables', () => {
+  it('has the numbers of the tables and passages of the documents, with the activations of every token', async () => {
+    const body = await get(`/api/feature/${RUN}/${DNA}`);
+    operations.find(({ name }) => name === 'get_feature')!.output.parse(body);
+    const tables = await openFeatureTables(join(fixture.folder, RUN, 'features'));
+    const row = await tables.latent(DNA);
+    expect(body).toMatchObject({
+      indexed: true,
+      label: 'DNA, stretches rich in A and T',
+      density: row.density,
+      maximum: row.max,
+      mean: row.mean,
+      guess: row.guess,
+    });
+    expect(body.histogram.reduce((a: number, b: number) => a + b)).toBe(row.fired);
+    expect(body.registers.reduce((sum: number, { share }: { share: number }) => sum + share, 0)).toBeCloseTo(
+      1,
+      6,
+    );
+    const kinds = new Map<string, Example[]>();
+    for (const example of body.examples as Example[])
+      kinds.set(example.kind, [...(kinds.get(example.kind) ?? []), example]);
+    expect([...kinds.keys()].sort()).toEqual(['near_miss', 'random', 'spread', 'top']);
+    const corpus = await openCorpus({
+      data: [`${root}/demo/corpus/train.jsonl.gz`],
+      heldout: [`${root}/demo/corpus/heldout.jsonl.gz`],
+    });
+    const places = await tables.examples(DNA);
+    for (const [i, example] of (body.examples as Example[]).entries()) {
+      const { left, peak, right, activations, value, kind, document, register } = example;
+      const from = places[i]!.at - left.length;
+      expect(activations).toEqual([...(await tables.valuesAt(DNA, from, from + activations.length))]);
+      expect(activations).toHaveLength(left.length + 1 + right.length);
+      expect(activations[left.length]).toBe(value);
+      if (kind === 'near_miss') expect(value).toBe(0);
+      const source = await corpus.heldout.get(document);
+      expect(source.register).toBe(register);
+      expect(source.text).toContain([...left, peak, ...right].join('').replaceAll('\ufffd', ''));
+    }
+    await tables.close();
+    await corpus.close();
+  }, 60_000);
+
+  it('is found by word, by token, by logit; what is not in the tables is not indexed', async () => {
+    const found = async (query: string) =>
+      (await get(`/api/features/${RUN}?query=${encodeURIComponent(query)}`)).features.map(
+        ({ latent }: { latent: number }) => latent,
+      );
+    expect((await found('')).slice(0, 2).sort((a: number, b: number) => a - b)).toEqual([OTHER, DNA]);
+    expect((await found('dna'))[0]).toBe(DNA);
+    const body = await get(`/api/feature/${RUN}/${DNA}`);
+    expect(await found(`logit:"${body.raises[0].token}"`)).toContain(DNA);
+    expect(await found(`token:"${body.peakTokens[0].token}"`)).toContain(DNA);
+    const other = await get(`/api/feature/${RUN}/1243`);
+    expect([other.indexed, other.label]).toEqual([false, 'Cyrillic, inside a word']);
+  });
+});
