@@ -134,6 +134,25 @@ export const figures: readonly Figure[] = [
     baseline: ['llama_f16'],
     ratio: 'baseline/ours',
   },
+  ...[1, 8].flatMap((streams) =>
+    [1, 8, 64].map(
+      (features): Figure => ({
+        name: `steer.decode.${features}x${streams}`,
+        says: `speed of decoding ${streams === 1 ? 'one text' : `${streams} texts at once`} with ${features} clamped ${features === 1 ? 'feature' : 'features'} of JumpReLU SAEs at up to 8 layers, of that without steering`,
+        ours: `ours.steered_${features}x${streams}`,
+        baseline: [`ours.unsteered_${streams}`],
+        ratio: 'baseline/ours',
+        target: { at: 'least', value: 0.95 },
+      }),
+    ),
+  ),
+  {
+    name: 'steer.decode.topk',
+    says: 'the same with 8 features of one TopK SAE of 16,384 latents, where every token takes the whole encoder product, one text',
+    ours: 'ours.steered_topk',
+    baseline: ['ours.unsteered_1'],
+    ratio: 'baseline/ours',
+  },
 ];
 
 /**

@@ -5,6 +5,7 @@ import { createDecoder } from '../../src/models/generation/decoder.ts';
 import { argmax } from '../../src/models/generation/sample.ts';
 import { openModelFolder } from '../../src/models/hf-folder.ts';
 import { createSessions } from '../../src/models/sessions.ts';
+import { unsteered } from '../../src/models/steering/bus.ts';
 import { getPlatform } from '../../src/platform/index.ts';
 import type { Contender } from './contender.ts';
 
@@ -16,7 +17,7 @@ async function open(folder: string, threads: number) {
   const spec = family.parse(model.config, model.weights);
   const sessions = createSessions(family.build(spec, model.weights), model.weights.sources, { threads });
   const last = `blocks.${spec.layers - 1}.hook_resid_post`;
-  const parts = { spec, sessions, ort, last, hooks: [], steer: { purpose: {}, feeds: () => ({}) } };
+  const parts = { spec, sessions, ort, last, hooks: [], steer: unsteered };
   return {
     decoder: (rows: number) => createDecoder(parts, rows),
     async close() {

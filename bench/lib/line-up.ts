@@ -17,6 +17,7 @@ import { openBlasProduct } from './openblas.ts';
 import { openPeer } from './peer.ts';
 import { modelShape, writeRandomModel } from './random-model.ts';
 import { oursModelStage, oursWall } from './runs-ours.ts';
+import { oursSteered } from './steered-ours.ts';
 import { oursStored, writeStoredRows } from './stored-ours.ts';
 import { oursPenalised, oursTraining } from './train-ours.ts';
 
@@ -28,6 +29,7 @@ const harvestShape = { B: 8, T: 128 };
 const smolShape = { layers: 30, D: 576, heads: 9, kvHeads: 3, mlp: 1536, V: 49152 };
 const prefillShape = { B: 8, T: 512 };
 const decoded = 64;
+const steeredTokens = 32;
 const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
 
 export type LineUp = {
@@ -170,6 +172,23 @@ export async function lineUp(
       return peer('torch_prefill.py', ...args);
     },
     'ours.decode': () => oursDecode('ours.decode', smol, prompts()[0]!, decoded, threads),
+    ...Object.fromEntries(
+      [1, 8].flatMap((streams) => {
+        const at = (features: number, kind: 'jumprelu' | 'topk' = 'jumprelu') => ({
+          ...{ streams, features, kind, threads, prompts: prompts(), tokens: steeredTokens },
+        });
+        return [
+          [`ours.unsteered_${streams}`, () => oursSteered(`ours.unsteered_${streams}`, smol, at(0))],
+          ...[1, 8, 64].map((features) => {
+            const name = `ours.steered_${features}x${streams}`;
+            return [name, () => oursSteered(name, smol, at(features))] as const;
+          }),
+          ...(streams === 1
+            ? [['ours.steered_topk', () => oursSteered('ours.steered_topk', smol, at(8, 'topk'))] as const]
+            : []),
+        ];
+      }),
+    ),
     llama_f32: () => llama('llama_f32', 'F32'),
     llama_f16: () => llama('llama_f16', 'F16'),
     torch_harvest: () => {

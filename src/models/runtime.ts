@@ -131,7 +131,7 @@ export function createRuntime(parts: RuntimeParts): Model {
     if (dims.length !== 3)
       throw new Error(`Steering adds to [B,T,width] hooks; ${name} is [${dims.join(',')}]`);
     const feeds = steerFeeds(steer, width, ort);
-    return { purpose: { steer: { hook: name, width } }, feeds: () => feeds };
+    return () => ({ purpose: { steer: { hook: name, width } }, feeds });
   }
 
   /** Activations as the graph takes them in place of a hook's own value: rows [N,width] where the hook is [B,T,width]. */
@@ -175,7 +175,7 @@ export function createRuntime(parts: RuntimeParts): Model {
     if (logits) checkLogitSize(batch);
     if (found.length === 0 && !logits)
       throw new Error('Nothing was asked for: name at least one hook, or ask for logits');
-    const { purpose, feeds } = steering(edits);
+    const steered = steering(edits);
     const outputs = [...found.map(({ name }) => name), ...(logits ? [LOGITS] : [])];
     const dimsOf = (name: string, part: TokenBatch): number[] =>
       name === LOGITS ? [part.B, part.T, spec.V] : hookDims(findHook(hooks, name), part);
@@ -185,9 +185,10 @@ export function createRuntime(parts: RuntimeParts): Model {
       signal?.throwIfAborted();
       const rows = steerRows(part, edits.promptLengths?.slice(row, row + part.B));
       row += part.B;
+      const { purpose, feeds } = steered(rows);
       const values = await sessions.run(
         { outputs, ...purpose },
-        { ...batchFeeds(part, spec, ort), ...feeds(rows) },
+        { ...batchFeeds(part, spec, ort), ...feeds },
       );
       parts.push(
         Object.fromEntries(outputs.map((name) => [name, toTensor(values[name], dimsOf(name, part))])),
@@ -230,13 +231,13 @@ export function createRuntime(parts: RuntimeParts): Model {
       );
     const spliced = from && splice(from.hook, from.activations, batch);
     if (spliced && from.hook === last && !edits.steer && !edits.interventions) return from.activations.data;
-    const steered = steering(edits);
+    const steered = steering(edits)(steerRows(batch, edits.promptLengths));
     const values = await sessions.run(
       { outputs: [last], ...spliced?.purpose, ...steered.purpose },
       {
         ...batchFeeds(batch, spec, ort),
         ...spliced?.feeds,
-        ...steered.feeds(steerRows(batch, edits.promptLengths)),
+        ...steered.feeds,
       },
     );
     return values[last]?.data as Float32Array;

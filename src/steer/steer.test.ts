@@ -1,8 +1,10 @@
 // Each mode against its formula, h' = h + (z' - z) d, with z of the sparse encoder. Against PyTorch: exactness.test.ts.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import '../platform/node.ts';
 import { openModel } from '../models/index.ts';
+import type { Intervention } from '../models/steering/types.ts';
 import type { Model, TokenBatch } from '../models/types.ts';
+import { getPlatform } from '../platform/index.ts';
 import { encode, latentColumn, loadSae } from '../sae/index.ts';
 import type { Sae } from '../sae/types.ts';
 import { type InterventionSpec, steer } from './index.ts';
@@ -32,10 +34,9 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => model.close());
 
-async function rows(specs: readonly InterventionSpec[], promptLengths?: number[]): Promise<Float32Array> {
+async function rows(specs: readonly InterventionSpec[]): Promise<Float32Array> {
   const interventions = await steer(model, specs);
-  const options = promptLengths ? { promptLengths } : {};
-  return (await model.run(batch, { hooks: [HOOK], interventions, ...options })).cache[HOOK]!.data;
+  return (await model.run(batch, { hooks: [HOOK], interventions })).cache[HOOK]!.data;
 }
 
 /** max |a - b| / max |b| */
@@ -48,12 +49,12 @@ function difference(a: Float32Array, b: Float32Array): number {
   return most / size;
 }
 
-/** h + (change(z) - z) d at the tokens where `on` says so. */
-const expected = (change: (z: number, t: number) => number, on: (t: number) => boolean = () => true) =>
+/** h + (change(z) - z) d */
+const expected = (change: (z: number) => number) =>
   h.map((value, i) => {
     const { D } = sae.config;
-    const t = Math.floor(i / D);
-    return on(t) ? value + (change(z[t]!, t) - z[t]!) * sae.W_dec[latent * D + (i % D)]! : value;
+    const at = z[Math.floor(i / D)]!;
+    return value + (change(at) - at) * sae.W_dec[latent * D + (i % D)]!;
   });
 
 describe('one latent', () => {
@@ -85,4 +86,132 @@ test('strength 0 changes not one bit of the session that can be steered, nor the
   const options = { maxNewTokens: 24 };
   const text = await model.generate(PROMPT, { ...options, interventions: [] });
   expect(text).toBe(await model.generate(PROMPT, options));
+});
+
+/** How many sessions the engine is asked for while `body` runs. */
+async function sessionsOpened(body: () => Promise<unknown>): Promise<number> {
+  const create = vi.spyOn(getPlatform().ort.InferenceSession, 'create');
+  try {
+    await body();
+    return create.mock.calls.length;
+  } finally {
+    create.mockRestore();
+  }
+}
+
+test('no change of features, strengths, modes, positions or rules opens a session, nor does going back to a layer', async () => {
+  const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+  const write = async (...specs: InterventionSpec[]): Promise<string> =>
+    await model.generate(PROMPT, { maxNewTokens: 3, interventions: await steer(model, specs) });
+  await write({ sae, latent: 2839, value: 1 }, { sae: early, latent: 3, value: 1 });
+  const opened = await sessionsOpened(async () => {
+    await write({ sae, latent: 2839, mode: 'clamp', value: 60 });
+    await write({ sae, latent: 12, mode: 'scale', value: 0.5, positions: 'generated' });
+    await write(
+      ...Array.from({ length: 64 }, (_, i) => ({
+        sae,
+        latent: i,
+        value: 1,
+        positions: [[-2, null]] as const as [number, null][],
+      })),
+    );
+    await write({ sae: early, latent: 5, mode: 'zero', keepError: false });
+    await write({ sae, latent: 7, mode: 'clamp', value: 9, when: { sae: early, latent: 5, above: 0 } });
+    await write({ vector: sae.W_dec.slice(0, sae.config.D), hook: HOOK, mode: 'zero' });
+    await write();
+  });
+  expect(opened).toBe(0);
+});
+
+test('texts that are written at the same time with different changes are those written alone', async () => {
+  const fresh = await openModel('demo/model', { threads: 1 });
+  const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+  try {
+    const changes = await Promise.all([
+      steer(fresh, []),
+      steer(fresh, [{ sae, latent: 2839, mode: 'clamp', value: 60 }]),
+      steer(fresh, [{ sae: early, latent: 5, value: 30 }]),
+    ]);
+    const write = (on: Model, interventions: Intervention[]) =>
+      on.generate(PROMPT, { maxNewTokens: 8, interventions });
+    // The last one adds a place to the bus while the others are being written.
+    let together: string[] = [];
+    const opened = await sessionsOpened(async () => {
+      together = await Promise.all(changes.map((one) => write(fresh, one)));
+    });
+    expect(opened).toBeLessThanOrEqual(3);
+    const alone = [];
+    for (const one of changes) alone.push(await write(model, one));
+    expect(together).toEqual(alone);
+    expect(new Set(alone).size).toBe(3);
+  } finally {
+    await fresh.close();
+  }
+});
+
+describe('what cannot be is refused', () => {
+  const bare = () => ({ ...sae, config: { ...sae.config, metadata: { ...sae.config.metadata } } });
+  test.each([
+    [
+      'a latent that is not there',
+      { latent: 4096 },
+      /Latent 4096 is not there: the SAE at blocks\.2.* has latents 0 to 4095/,
+    ],
+    [
+      'a strength beyond float32',
+      { latent: 1, value: 1e39 },
+      /add of latent 1 at blocks\.2.*1e\+39 is not a finite number/,
+    ],
+    [
+      'a product beyond float32',
+      { latent: 1, value: 1e30, unit: 'max', max: 1e30 },
+      /is not a finite number/,
+    ],
+    ['an unknown scale', { latent: 1, value: 2, unit: 'max' }, /largest activation is not known/],
+    ['no value', { latent: 1, mode: 'clamp' }, /clamp of latent 1 .* needs a value/],
+    [
+      'another hook',
+      { latent: 1, value: 1, hook: 'blocks.1.mlp.hook_post' },
+      /width 192, but blocks\.1\.mlp\.hook_post of .* width 512/,
+    ],
+    [
+      'a direction without place',
+      { sae: undefined, vector: new Float32Array(192), value: 1 },
+      /needs `hook`/,
+    ],
+    [
+      'no direction',
+      { sae: undefined, vector: new Float32Array(192), hook: HOOK, mode: 'zero' },
+      /has length 0/,
+    ],
+    [
+      'two rules',
+      { latent: 1, mode: 'suppress', when: { latent: 2, above: 1 } },
+      /suppress has a rule of its own/,
+    ],
+  ] as const)('%s', async (_, spec, message) => {
+    await expect(steer(model, [{ sae, ...spec } as InterventionSpec])).rejects.toThrow(message);
+  });
+
+  test('an SAE of another model; both are named', async () => {
+    const other = bare();
+    other.config.metadata.model_hash = 'f'.repeat(64);
+    other.config.metadata.model_name = 'org/other';
+    await expect(steer(model, [{ sae: other, latent: 1, value: 1 }])).rejects.toThrow(
+      /trained on org\/other with hash ffffffffffff.*; .*model has /,
+    );
+  });
+
+  test('a rule that looks at a later layer, and two SAEs in place of one hook', async () => {
+    const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+    const late = await steer(model, [
+      { sae: early, latent: 1, value: 1, when: { sae, latent: 2, above: 0 } },
+    ]);
+    await expect(model.generate(PROMPT, { interventions: late })).rejects.toThrow(/computed later/);
+    const twice = await steer(model, [
+      { sae, mode: 'splice' },
+      { sae: bare(), mode: 'splice' },
+    ]);
+    await expect(model.generate(PROMPT, { interventions: twice })).rejects.toThrow(/replaced twice/);
+  });
 });

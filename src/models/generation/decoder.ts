@@ -11,7 +11,7 @@ import { ropesOf, type TransformerSpec } from '../families/spec.ts';
 import { rotaryRows } from '../feeds.ts';
 import { type RopeSpec, ropeTables } from '../rope.ts';
 import type { Feeds, Purpose, Sessions } from '../sessions.ts';
-import type { SteerRows } from '../steering/types.ts';
+import type { Steered } from '../steering/bus.ts';
 import type { HookInfo } from '../types.ts';
 import { CACHE_INPUTS, cacheNames } from './cached-graph.ts';
 import { createKvCache } from './kv-cache.ts';
@@ -29,10 +29,7 @@ export type DecoderParts = {
   readonly ort: Ort;
   /** The residual that the head reads. */
   readonly last: string;
-  readonly steer: {
-    readonly purpose: Pick<Purpose, 'steer' | 'bus'>;
-    readonly feeds: (rows: SteerRows) => Feeds;
-  };
+  readonly steer: Steered;
   /** Hooks that are returned for every token. */
   readonly hooks: readonly HookInfo[];
 };
@@ -55,10 +52,9 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   const made = Array.from({ length: spec.layers }, (_, layer) => cacheNames(layer)).flatMap(
     ({ keys, values }) => [keys, values],
   );
-  const purpose: Purpose = {
+  const plain: Purpose = {
     outputs: [...new Set([LOGITS, ...made, ...hooks.map(({ name }) => name)])],
     cached: { layers: spec.layers, last },
-    ...steer.purpose,
   };
   let texts = Array.from({ length: rows }, (): number[] => []);
   /** Tokens of each prompt: what was given first. */
@@ -108,6 +104,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
         [sin]: () => new Tensor('float32', tables.sin, dims),
       };
     };
+    const steered = steer({ positions, prompts: promptOf, ids });
     const headRows = Int32Array.from(tokens, (row, b) => b * T + row.length - 1);
     const whole = (...values: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
@@ -122,9 +119,9 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       [CACHE_INPUTS.headRows]: () => new Tensor('int32', headRows, [B]),
       [INPUTS.rotaryRows]: () => rotaryRows(B, T, M, Tensor),
       ...Object.assign({}, ...ropes.map(rope)),
-      ...steer.feeds({ positions, prompts: promptOf, ids }),
+      ...steered.feeds,
     };
-    return { feeds, T, S };
+    return { purpose: { ...plain, ...steered.purpose }, feeds, T, S };
   }
 
   /** Runs rows `first`, `first` + 1, … and puts their keys and values into the cache. Returns what stands behind the `wanted` last tokens of each. */
@@ -135,7 +132,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   ): Promise<Advanced[]> {
     const past = cache.lengths.slice(first, first + tokens.length);
     const slots = cache.slotsOf(first, tokens.length, Math.max(...tokens.map((row) => row.length)));
-    const { feeds, T, S } = inputs(tokens, past, slots, first);
+    const { purpose, feeds, T, S } = inputs(tokens, past, slots, first);
     const values = await sessions.run(purpose, {
       ...feeds,
       ...cache.feeds(first, tokens.length, slots),

@@ -10,13 +10,13 @@ import { createSteerFeeds } from './feeds.ts';
 import { inOrder, planSteering } from './plan.ts';
 import type { Intervention, SteerRows } from './types.ts';
 
-/** What a run needs to be steered. */
-export type Steered = {
+/** What a run of some tokens needs to be steered. Asked at every run: the bus may have grown for somebody else in between. */
+export type Steered = (rows: SteerRows) => {
   readonly purpose: Pick<Purpose, 'bus' | 'steer'>;
-  readonly feeds: (rows: SteerRows) => Feeds;
+  readonly feeds: Feeds;
 };
 
-export const unsteered: Steered = { purpose: {}, feeds: () => ({}) };
+export const unsteered: Steered = () => ({ purpose: {}, feeds: {} });
 
 export function createBus(hooks: readonly HookInfo[], ort: Ort) {
   let sites: readonly SteerSite[] = [];
@@ -27,6 +27,10 @@ export function createBus(hooks: readonly HookInfo[], ort: Ort) {
     const known = new Set(sites.map(keyOf));
     const added = plan.map(({ site }) => site).filter((site) => !known.has(keyOf(site)));
     if (added.length > 0) sites = [...sites, ...added].sort((a, b) => inOrder(hooks, a, b));
-    return { purpose: { bus: sites }, feeds: createSteerFeeds(sites, plan, ort) };
+    let made = { sites, feeds: createSteerFeeds(sites, plan, ort) };
+    return (rows) => {
+      if (made.sites !== sites) made = { sites, feeds: createSteerFeeds(sites, plan, ort) };
+      return { purpose: { bus: sites }, feeds: made.feeds(rows) };
+    };
   };
 }
