@@ -44,7 +44,10 @@ type Slot = {
 export function graphFor(graph: Graph, { outputs, given, steer, bus, cached }: Purpose): Graph {
   const added = steer ? spliceSteering(graph, steer.hook, steer.width) : graph;
   const steered = bus ? spliceBus(added, bus) : added;
-  return cutGraph(cached ? cachedGraph(steered, cached.layers, cached.last) : steered, outputs, given);
+  if (!cached) return cutGraph(steered, outputs, given);
+  // Where the bus reads and writes there is a row for every token, too.
+  const wanted = [...outputs, ...(bus ?? []).flatMap(({ reads, writes }) => [reads, writes])];
+  return cutGraph(cachedGraph(steered, cached.layers, cached.last, wanted), outputs, given);
 }
 
 /** What all sessions of a model have in common. */

@@ -141,9 +141,9 @@ export function attention(
   const scaled = g.mul(g.matMul(stack(named), keys), g.scalar(spec.attention[layer]!.scale));
   const scores = softCap(g, scaled, spec.scoreCap);
   const pattern = g.named(`blocks.${layer}.attn.hook_pattern`, g.softmax(g.add(unstack(scores, 0), bias)));
-  const mixed = unstack(g.matMul(stack(pattern), values), headDim);
+  const mixed = g.named(`blocks.${layer}.attn/mixed`, unstack(g.matMul(stack(pattern), values), headDim));
   const z = g.named(`blocks.${layer}.attn.hook_z`, g.transpose(mixed, [0, 2, 1, 3]));
-  return g.reshape(z, [-1, heads * headDim]);
+  return g.named(`blocks.${layer}.attn/z_rows`, g.reshape(z, [-1, heads * headDim]));
 }
 
 /** An activation function, elementwise. */

@@ -15,12 +15,13 @@ import type { Steered } from '../steering/bus.ts';
 import type { HookInfo } from '../types.ts';
 import { CACHE_INPUTS, cacheNames } from './cached-graph.ts';
 import { createKvCache } from './kv-cache.ts';
+import { blockSizes, QUERY_BLOCKS } from './query-blocks.ts';
 
 /**
  * Prompts run in pieces of so many positions of a row, and so many of all rows together. What lies between two products then stays near the
  * processor, and scores [T,S] of a long prompt are never whole.
  */
-const PIECE = 256;
+const PIECE = 512;
 const TOGETHER = 512;
 
 export type DecoderParts = {
@@ -105,6 +106,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       };
     };
     const steered = steer({ positions, prompts: promptOf, ids });
+    const blocks = blockSizes(T);
     const headRows = Int32Array.from(tokens, (row, b) => b * T + row.length - 1);
     const whole = (...values: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
@@ -116,6 +118,8 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       [MASK_PARTS.queries]: () => new Tensor('int32', queries, [M, 1, T, 1]),
       [MASK_PARTS.keys]: () => new Tensor('int32', keys, [M, 1, 1, S]),
       [CACHE_INPUTS.split]: () => whole(slots, T),
+      [CACHE_INPUTS.inBlocks]: () => new Tensor('bool', [blocks !== undefined], []),
+      [CACHE_INPUTS.blocks]: () => whole(...(blocks ?? new Array<number>(QUERY_BLOCKS).fill(0))),
       [CACHE_INPUTS.headRows]: () => new Tensor('int32', headRows, [B]),
       [INPUTS.rotaryRows]: () => rotaryRows(B, T, M, Tensor),
       ...Object.assign({}, ...ropes.map(rope)),
