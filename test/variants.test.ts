@@ -164,6 +164,32 @@ describe('hook_z', () => {
   });
 });
 
+describe('--token-bias', () => {
+  it('is part of the SAE in its folder, and of its evaluation there', async () => {
+    const folder = newFolder();
+    const config = trainConfigSchema.parse({ ...base, tokenBias: true });
+    const { measured, sae: kept } = await trainSae(config, { folder });
+    const sae = await loadSae(folder);
+    expect(sae.b_token!.length).toBe(258 * 32);
+    expect([...sae.b_token!]).toEqual([...kept!.b_token!]);
+    const again = await evaluateSae(evalConfigSchema.parse({ sae: folder, maxTokens: 500, features: 0 }));
+    const fvu = ({ evaluation }: { evaluation: typeof again.evaluation }) =>
+      evaluation.candidates[0]!.fvu.value!;
+    expect(fvu(again)).toBeCloseTo(fvu(measured!), 6);
+    // Without the biases it is another SAE.
+    const model = await openModel(config.model!);
+    const { cache, batch } = await model.runWithCache('The quick brown fox', 'blocks.0.hook_resid_post');
+    await model.close();
+    const { ids } = batch;
+    const x = cache['blocks.0.hook_resid_post']!.data;
+    const code = await encode(sae, x);
+    expect(() => decode(sae, code)).toThrow(/bias for every token/);
+    const { b_token: _, ...rest } = sae;
+    const out = decode(rest, code).map((v, j) => v + sae.b_token![ids[Math.floor(j / 32)]! * 32 + (j % 32)]!);
+    expect([...decode(sae, code, { ids })].every((v, j) => Math.abs(v - out[j]!) < 1e-5)).toBe(true);
+  });
+});
+
 /** An option, a run with it, and the run of the same kind without it. */
 const options: readonly (readonly [
   flag: string,
@@ -201,6 +227,9 @@ describe('options of some kinds', () => {
     const refused: readonly (readonly [Partial<TrainConfigInput>, RegExp])[] = [
       [{ l0: 20 }, /--l0 is of relu, gated and jumprelu; topk takes --k 20/],
       [{ variant: 'relu', l0: 500 }, /l0 is 500 but there are only 128 latents/],
+      [{ resampleTokens: 1024, auxk: 4 }, /AuxK and resampling are two ways/],
+      [{ resampleTokens: 1024, freeze: 'decoder' }, /--freeze decoder forbids/],
+      [{ resampleTokens: 10_000 }, /nothing would start anew in 4096 tokens/],
       [{ variant: 'relu', auxk: 4 }, /AuxK does nothing for relu/],
       [
         { outputHook: 'blocks.0.hook_mlp_out' },

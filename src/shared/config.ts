@@ -202,6 +202,13 @@ export const trainFields = z.strictObject({
     .describe(
       'A latent that fired on none of this many tokens is dead. Default: min(10 M, 10 % of `tokens`).',
     ),
+  resampleTokens: z
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      'Instead of AuxK: every this many tokens, until the learning rate decays, dead latents start anew on rows that are reconstructed badly (resampling).',
+    ),
   freeze: z
     .enum(['none', 'decoder', 'soft', 'encoder'])
     .default('none')
@@ -221,6 +228,12 @@ export const trainFields = z.strictObject({
     .default(0)
     .describe(
       'Decay of a bias-corrected moving average of the weights, 0 is off; it is what is exported then. The paper takes 0.999.',
+    ),
+  tokenBias: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Give every token of the vocabulary a bias of its own in the reconstruction, so that latents need not repeat the token.',
     ),
   initFrom: z
     .string()

@@ -72,6 +72,19 @@ describe('derived settings', () => {
     expect(defaultAuxk(768, 4)).toBe(0);
   });
 
+  it('refuse what stored activations cannot give: tokens for a bias, a second hook for a transcoder', () => {
+    const stored = { D: 64, hook: 'rows' };
+    const from = (change: object) => ({
+      ...config(change),
+      model: undefined,
+      data: undefined,
+      activations: 'rows',
+    });
+    const derive = (change: object) => deriveSettings(from(change) as ReturnType<typeof config>, stored, 2);
+    expect(() => derive({ tokenBias: true })).toThrow(/--token-bias needs the token of every row/);
+    expect(() => derive({ variant: 'transcoder' })).toThrow(/two hooks of the same tokens; rows are of one/);
+  });
+
   it('refuse K > F, a run shorter than a step, a schedule that does not fit, a context that is too long', () => {
     expect(() => deriveSettings(config({ k: 33, latents: 32 }), gpt2, 2)).toThrow(/33.*32 latents/);
     expect(() => deriveSettings(config({ tokens: 100 }), gpt2, 2)).toThrow(/less than one step/);

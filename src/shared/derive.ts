@@ -48,6 +48,8 @@ export type DerivedSettings = {
   readonly auxk: number;
   readonly deadWindowTokens: number;
   readonly deadSteps: number;
+  /** Dead latents start anew every so many steps; 0: never. */
+  readonly resampleSteps: number;
   readonly checkpointSteps: number;
   /** N of the shuffle buffer; never more rows than the run has. */
   readonly shuffleTokens: number;
@@ -80,6 +82,22 @@ const NO_AUXK: ReadonlySet<Variant> = new Set(['relu', 'gated']);
 
 const TRANSCODERS: ReadonlySet<Variant> = new Set(['transcoder', 'skip-transcoder']);
 
+/** @throws UsageError for what resampling cannot go together with */
+function checkResampling({ auxk = 0, freeze, resampleTokens, deadWindowTokens, tokens }: TrainConfig): void {
+  if (auxk > 0)
+    throw new UsageError(
+      'AuxK and resampling are two ways to revive the same latents. Leave out --auxk or --resample-tokens.',
+    );
+  if (freeze !== 'none')
+    throw new UsageError(
+      `Resampling writes new encoder and decoder rows, which --freeze ${freeze} forbids. Leave out --resample-tokens.`,
+    );
+  if ((deadWindowTokens ?? 0) > tokens || resampleTokens! > tokens)
+    throw new UsageError(
+      `With --resample-tokens ${resampleTokens} nothing would start anew in ${tokens} tokens. Lower it, and --dead-window-tokens.`,
+    );
+}
+
 /** @throws UsageError for options that the variant has no use for */
 function checkVariant(config: TrainConfig, penalised: boolean): void {
   const { variant, latents: F, prefixes } = config;
@@ -90,6 +108,10 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
   };
   if (config.outputHook !== undefined && !TRANSCODERS.has(variant))
     refuse('output-hook', 'transcoder and skip-transcoder');
+  if (config.tokenBias && config.activations !== undefined)
+    throw new UsageError(
+      '--token-bias needs the token of every row and the vocabulary of a model; stored activations do not say both. Give --model and --data.',
+    );
   if (config.multiTopk && variant !== 'topk') refuse('multi-topk', 'topk');
   if (config.l0 !== undefined && !penalised)
     throw new UsageError(
@@ -106,6 +128,7 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
     throw new UsageError(
       `AuxK does nothing for ${variant}: a dead latent of it is never positive. Leave --auxk out, or choose jumprelu or topk.`,
     );
+  if (config.resampleTokens !== undefined) checkResampling(config);
   if (prefixes === undefined) return;
   if (variant !== 'matryoshka') refuse('prefixes', 'matryoshka');
   if (prefixes.at(-1) !== F || prefixes.some((end, g) => g > 0 && end <= prefixes[g - 1]!))
@@ -207,9 +230,12 @@ export function deriveSettings(
     beta1: config.recipe === 'paper' && NO_MOMENTUM.has(config.variant) ? 0 : 0.9,
     l0: penalised ? (config.l0 ?? config.k) : 0,
     sparsityWarmupSteps: steps(config.sparsityWarmupTokens ?? 0.05 * tokens),
-    auxk: config.auxk ?? (NO_AUXK.has(config.variant) ? 0 : defaultAuxk(rows.D, F)),
+    auxk:
+      config.auxk ??
+      (NO_AUXK.has(config.variant) || config.resampleTokens !== undefined ? 0 : defaultAuxk(rows.D, F)),
     deadWindowTokens,
     deadSteps: Math.max(1, steps(deadWindowTokens)),
+    resampleSteps: config.resampleTokens === undefined ? 0 : Math.max(1, steps(config.resampleTokens)),
     checkpointSteps: Math.max(1, steps(config.checkpointEveryTokens ?? tokens / 10)),
     shuffleTokens: Math.min(config.shuffleTokens, tokens),
     workers: Math.min(config.workers ?? cores, config.shards),

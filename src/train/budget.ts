@@ -22,6 +22,8 @@ export function slotSizes(config: TrainerConfig, ranks: number): SlotSizes {
     batchLeast: batch ? 1 : 0,
     prefixPartial: prefixes * config.B * D,
     skipOut: config.B * own * skipRows,
+    liveNorms: 2 * own,
+    tokenPart: config.vocabulary ? config.B * D : 0,
     shardCounts: above ? own : 0,
     shardSums: above ? own : 0,
   };

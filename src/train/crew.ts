@@ -75,9 +75,10 @@ export function crewOnWorkers(config: TrainerConfig, ranks: number): Crew {
   return {
     ranks,
     window: window.byteLength,
-    async step(x, { y }, step, scales) {
+    async step(x, { y, tokens }, step, scales) {
       rows.x.set(x);
       if (y) rows.y.set(y);
+      if (tokens) rows.tokens.set(tokens);
       const [first] = (await askAll({ type: 'step', step, scales })) as StepResult[];
       return first!;
     },

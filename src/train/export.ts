@@ -5,7 +5,7 @@
  *   transcoder   xhat in units of s_y y       W_enc s_x / s_y,   (b_enc - W_enc c) / s_y,   b_dec, theta over s_y
  *                + skip                       W_skip s_x / s_y,   (b_dec - W_skip c) / s_y
  *
- * z scales with x in every variant. c: see variants/transcoder.ts.
+ * b_token as b_dec. z scales with x in every variant. c: see variants/transcoder.ts.
  */
 import { outputWidth } from '../sae/check.ts';
 import type { Sae, SaeConfig } from '../sae/types.ts';
@@ -47,6 +47,9 @@ export async function exportWeights(
   const threshold = thresholdOf((await state.read('control')) as Float64Array) / outputScale;
   const b_enc = await unscaled('b_enc', 'emaBias');
   const b_dec = await unscaled('b_dec', 'emaBDec');
+  const V = config.vocabulary;
+  const b_token = V && ((await state.read('b_token')) as Float32Array).slice(0, V * Dout);
+  if (b_token) scaleInPlace(b_token, 1 / outputScale);
   const W_skip = skip ? (await unscaled('W_skip', 'emaSkip', false)).slice(0, Dout * D) : undefined;
   if (transcodes) {
     const centre = ((await state.read('centre')) as Float32Array).map((v) => v / outputScale);
@@ -62,5 +65,6 @@ export async function exportWeights(
     } as SaeConfig,
     ...{ W_enc, W_dec, b_enc, b_dec, ...own },
     ...(W_skip ? { W_skip } : {}),
+    ...(b_token ? { b_token } : {}),
   };
 }

@@ -27,6 +27,8 @@ export type Layout = {
   readonly entries: number;
   /** Rows of W_skip that go with a shard; 0 without. */
   readonly skipRows: number;
+  /** Tokens whose bias goes with a shard; 0 without. */
+  readonly tokenRows: number;
   /** G, nested prefixes with a reconstruction each; 0 where there is one reconstruction. */
   readonly prefixes: number;
 };
@@ -52,13 +54,14 @@ export function layout(config: TrainerConfig, ranks: number): Layout {
     capacity,
     entries: selection === 'threshold' ? own * capacity : config.B * config.K,
     skipRows: skip ? Math.ceil(outputWidth(config) / config.shards) : 0,
+    tokenRows: Math.ceil((config.vocabulary ?? 0) / config.shards),
     prefixes: prefixesOf(config).length,
   };
 }
 
 /** Weights, Adam moments and moving averages: what a checkpoint holds. Elements of each. */
 function stateArrays(config: TrainerConfig, ranks: number) {
-  const { D, F, own, skipRows } = layout(config, ranks);
+  const { D, F, own, skipRows, tokenRows } = layout(config, ranks);
   const skip = own * skipRows * D;
   return {
     W_enc: F * D,
@@ -79,6 +82,8 @@ function stateArrays(config: TrainerConfig, ranks: number) {
     mSkip: skip,
     vSkip: skip,
     emaSkip: config.ema ? skip : 0,
+    b_token: own * tokenRows * D,
+    tokenSeen: own * tokenRows,
     ...Object.fromEntries(
       Object.keys(variantOf(config).parameters).flatMap((name) =>
         [name, ...momentsOf(name), ...(config.ema ? [averageOf(name)] : [])].map((array) => [array, F]),
@@ -90,6 +95,7 @@ function stateArrays(config: TrainerConfig, ranks: number) {
 const stateNames = [
   ...['W_enc', 'W_dec', 'b_enc', 'mEnc', 'vEnc', 'mDec', 'vDec', 'mBias', 'vBias'],
   ...['W_start', 'emaEnc', 'emaDec', 'emaBias', 'W_skip', 'mSkip', 'vSkip', 'emaSkip'],
+  ...['b_token', 'tokenSeen'],
 ] as const;
 
 /** float32 work space of a step. Entries of a sparse code: (latent, value) by row, (row, value) by latent. */
@@ -104,7 +110,9 @@ function floatArrays(config: TrainerConfig, ranks: number) {
     /** The batch, scaled and centred: s x - b_dec [B,D]. */
     x: B * D,
     /** What is to be reconstructed, where that is not x [B,D]. */
-    target: transcodes ? B * D : 0,
+    target: transcodes || config.vocabulary ? B * D : 0,
+    /** Of each row the bias of its token, where this rank has it; then that of all ranks [B,D]. */
+    tokenPart: config.vocabulary ? B * D : 0,
     /** c of a transcoder [D]. */
     centre: transcodes ? D : 0,
     /** x W_skip^T, shard by shard [S][B,skipRows]; then x^T [D,B], e^T [skipRows,B] and the gradient [skipRows,D] of one shard. */

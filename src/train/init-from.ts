@@ -48,7 +48,7 @@ function checkKind(config: TrainerConfig, { config: found, W_skip, b_token }: Sa
       ? ['an encoder that reads x itself']
       : []),
     ...(W_skip && !skip ? ['a skip connection'] : []),
-    ...(b_token ? ['a token bias'] : []),
+    ...(b_token && !config.vocabulary ? ['a token bias'] : []),
   ];
   const what = `The SAE to start from is ${describeSae(found)}${more.length > 0 ? ` with ${more.join(' and ')}` : ''}`;
   if (
@@ -60,6 +60,11 @@ function checkKind(config: TrainerConfig, { config: found, W_skip, b_token }: Sa
       `${what}; this run trains ${config.variant ?? 'topk'}, ${kindOf(own.architecture).title}${transcodes ? ' from one hook to another' : ''}. Choose the --variant that it is.`,
     );
   if (more.length > 0) throw new Error(`${what}, which training would leave out. Start from one without.`);
+  const V = b_token && b_token.length / outputWidth(config);
+  if (V !== undefined && V !== config.vocabulary)
+    throw new Error(
+      `${what} and a bias for each of ${V} tokens; the model has ${config.vocabulary}. Use the model that it was trained on.`,
+    );
   const prefixes = 'prefixes' in found ? found.prefixes.join(', ') : undefined;
   if ('prefixes' in own && prefixes !== own.prefixes.join(', '))
     throw new Error(
@@ -86,7 +91,10 @@ export function parametersOf(config: TrainerConfig, x: Float32Array, from: Sae, 
     name,
     times(from[name as 'threshold']!, parameter.scales ? outputScale : 1),
   ]);
-  const shared = { W_dec, b_enc, b_dec, ...Object.fromEntries(own) } as Record<string, Float32Array>;
+  const shared: Record<string, Float32Array> = {
+    ...{ W_dec, b_enc, b_dec, ...Object.fromEntries(own) },
+    ...(from.b_token ? { b_token: times(from.b_token, outputScale) } : {}),
+  };
   if (!variantOf(config).transcodes) return { scales, arrays: { W_enc: from.W_enc, ...shared } };
   const centre = Float32Array.from(geometricMedian(x, D), (v) => v * inputScale);
   const W_enc = times(from.W_enc, outputScale / inputScale);

@@ -104,5 +104,5 @@ const inputWide = new Set([
 ]);
 const outputWide = new Set([
   ...['W_dec', 'mDec', 'vDec', 'emaDec', 'W_start'],
-  ...['b_dec', 'mBDec', 'vBDec', 'emaBDec'],
+  ...['b_dec', 'mBDec', 'vBDec', 'emaBDec', 'b_token'],
 ]);

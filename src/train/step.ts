@@ -20,8 +20,10 @@ import { auxBlock } from './constants.ts';
 import { coefficientAt } from './control.ts';
 import type { Group } from './group.ts';
 import { total } from './reconstruct.ts';
+import { resample, resamplesAfter } from './resample.ts';
 import { learningRate } from './schedule.ts';
 import { subtractSkip, updateSkip } from './skip.ts';
+import { subtractTokenBias, updateTokenBias } from './token-bias.ts';
 import type { Beside, StepMetrics, TrainerConfig } from './types.ts';
 import { average, countFirings } from './update.ts';
 import { variantOf } from './variants/index.ts';
@@ -57,11 +59,13 @@ export async function trainStep(
   const { group, comm, config } = context;
   const { B } = config;
   const variant = variantOf(config);
-  const { y } = beside;
+  const { y, tokens } = beside;
   load(group, config.D, raw, scales.inputScale, y ? group.centre : group.b_dec, group.x);
   if (y) load(group, outputWidth(config), y, scales.outputScale, group.b_dec, group.y);
+  else if (tokens) group.y.set(group.x);
   const variance = centredSquares(group, group.y, B);
   if (variant.skip) await subtractSkip(context);
+  if (tokens) subtractTokenBias(context, tokens);
   const competitors = config.auxk > 0 && variant.auxk ? listCompetitors(group, config, step) : undefined;
   const input = { scales, toLoss: scales.mseScale / (B * outputWidth(config)), step, competitors };
   const coefficient = coefficientAt(group, config, step);
@@ -74,8 +78,10 @@ export async function trainStep(
     // biome-ignore format: one thing
     await variant.backward(context, { ...input, competitors: hasAux ? competitors : undefined, auxG: aux.g, forward });
     if (variant.skip) await updateSkip(context, 2 * input.toLoss, step);
+    if (tokens) updateTokenBias(context, tokens);
     if (config.ema) average(group, Object.keys(variant.parameters), Math.fround(config.ema));
     countFirings(group);
+    if (resamplesAfter(step, config)) resample(context, step);
   }
   const { active, dead } = countOverRanks(context);
   return {

@@ -76,7 +76,7 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
       }
       if (config.freeze === 'soft') await crew.scale('W_start', 'W_dec', 1);
     },
-    async train(x, { y } = {}) {
+    async train(x, { y, tokens } = {}) {
       if (!scales) throw new Error('Call initialize(sample) or restore(state) before the first step.');
       if (x.length !== B * D)
         throw new Error(`A step takes ${B} rows of width ${D} (${B * D} numbers); it was given ${x.length}.`);
@@ -86,7 +86,8 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
             ? `A transcoder learns from rows y [${B},${config.Dout}] beside x; it was given ${y ? `${y.length} numbers` : 'none'}.`
             : 'Rows y are for transcoders; this SAE gives back what it reads.',
         );
-      const { finite, ...metrics } = await crew.step(x, { y }, step, scales);
+      checkTokens(config, tokens);
+      const { finite, ...metrics } = await crew.step(x, { y, tokens }, step, scales);
       if (!finite) throw new TrainingDiverged(step, cause(x, D));
       step++;
       return metrics satisfies StepMetrics;
@@ -122,6 +123,15 @@ export async function createTrainer(config: TrainerConfig): Promise<Trainer> {
     },
     close: () => (closed ??= crew.close()),
   };
+}
+
+function checkTokens({ B, vocabulary: V }: TrainerConfig, tokens: Int32Array | undefined): void {
+  if (V === undefined) {
+    if (tokens) throw new Error('Tokens are for SAEs with a token bias; this one has none (vocabulary).');
+  } else if (tokens?.length !== B || tokens.some((id) => id < 0 || id >= V))
+    throw new Error(
+      `A token bias takes the ${B} token ids of a step, each below ${V}; it was given ${tokens ? `${tokens.length}, such as ${tokens.find((id) => id < 0 || id >= V)}` : 'none'}.`,
+    );
 }
 
 /** Why a loss may have stopped being finite, from what the batch shows. */

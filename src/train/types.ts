@@ -41,6 +41,10 @@ export type TrainerConfig = {
   readonly auxkCoefficient: number;
   /** Multi-TopK: the loss gets an eighth of the reconstruction loss with 4K active latents. */
   readonly multiTopk?: boolean;
+  /** Dead latents start anew every so many steps; 0 or undefined: never. See resample.ts. */
+  readonly resampleSteps?: number;
+  /** V: every token has a bias [Dout] of its own; undefined: none has. See token-bias.ts. */
+  readonly vocabulary?: number;
   /** Decay of the moving average of the weights that is exported; 0 or undefined exports the weights themselves. */
   readonly ema?: number;
   /** A latent that has not fired for this many steps is dead. */
@@ -78,6 +82,8 @@ export type StepMetrics = {
 export type Beside = {
   /** [B,Dout], of a transcoder: what it is to give. */
   readonly y?: Float32Array | undefined;
+  /** [B], with a token bias: the token of each row. */
+  readonly tokens?: Int32Array | undefined;
 };
 
 /** One training step at a time; the caller owns the data. */

@@ -23,16 +23,17 @@ export type WorkerRequest =
 
 export type WorkerReply = { readonly result: unknown } | { readonly error: string };
 
-type Sizes = Pick<TrainerConfig, 'B' | 'D' | 'Dout'>;
+type Sizes = Pick<TrainerConfig, 'B' | 'D' | 'Dout' | 'vocabulary'>;
 
 /** Room for the rows of a step, and enough that arrays of small runs do not come in crumbs. */
-export const windowBytes = ({ B, D, Dout = 0 }: Sizes): number =>
-  Math.max(8 * Math.ceil((B * (D + Dout)) / 2), 2 ** 20);
+export const windowBytes = ({ B, D, Dout = 0, vocabulary }: Sizes): number =>
+  Math.max(8 * Math.ceil((B * (D + Dout + (vocabulary ? 1 : 0))) / 2), 2 ** 20);
 
 /** The rows of a step in the window, one array after the other. */
-export const stepRows = (window: SharedArrayBuffer, { B, D, Dout = 0 }: Sizes) => ({
+export const stepRows = (window: SharedArrayBuffer, { B, D, Dout = 0, vocabulary }: Sizes) => ({
   x: new Float32Array(window, 0, B * D),
   y: new Float32Array(window, 4 * B * D, B * Dout),
+  tokens: new Int32Array(window, 4 * B * (D + Dout), vocabulary ? B : 0),
 });
 
 const types = { F32: Float32Array, I32: Int32Array, F64: Float64Array };

@@ -8,17 +8,16 @@ export function startWorker(port: WorkerPort): void {
   const { config, space, rank, window } = port.data as WorkerData;
   const opened = createRank(config, threadComm(space, rank), 1);
   const rows = stepRows(window, config);
+  const beside = {
+    ...(config.Dout === undefined ? {} : { y: rows.y }),
+    ...(config.vocabulary ? { tokens: rows.tokens } : {}),
+  };
 
   async function answer(self: Rank, request: WorkerRequest): Promise<unknown> {
     const view = (name: string, count: number) => viewOf(window, self.describe()[name]!.type, count);
     switch (request.type) {
       case 'step':
-        return await self.step(
-          rows.x,
-          config.Dout === undefined ? {} : { y: rows.y },
-          request.step,
-          request.scales,
-        );
+        return await self.step(rows.x, beside, request.step, request.scales);
       case 'describe':
         return self.describe();
       case 'read':

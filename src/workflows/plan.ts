@@ -120,6 +120,8 @@ function finishPlan(
     deadSteps: settings.deadSteps,
     multiTopk: config.multiTopk,
     ema: config.ema,
+    ...(settings.resampleSteps > 0 ? { resampleSteps: settings.resampleSteps } : {}),
+    ...(config.tokenBias && place.model ? { vocabulary: place.model.V } : {}),
     freeze: config.freeze,
     seed: config.seed,
     shards: config.shards,

@@ -42,9 +42,9 @@ function cfgOf(sae: Sae): Record<string, unknown> {
   const signed = architecture === 'topk' && config.signed;
   const [plain, transcoder, skip] = NAMES[architecture];
   const name = signed ? 'abstopk' : Dout === undefined ? plain : sae.W_skip ? skip : transcoder;
-  if (name === undefined || sae.b_token || (sae.W_skip && Dout === undefined))
+  if (name === undefined || (sae.W_skip && Dout === undefined))
     throw new Error(
-      `SAELens has no place for ${describeSae(config)}${sae.b_token ? ' with token bias' : ''}${sae.W_skip ? ' with a skip connection' : ''}.`,
+      `SAELens has no place for ${describeSae(config)}${sae.W_skip ? ' with a skip connection' : ''}.`,
     );
   const extra =
     architecture === 'batchtopk' || architecture === 'matryoshka'
@@ -97,6 +97,10 @@ export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal
     ...(threshold ? [{ name: 'threshold', shape: [F], data: threshold }] : []),
     { name: 'W_dec', shape: [F, Dout], data: sae.W_dec },
     ...(sae.W_skip ? [{ name: 'W_skip', shape: [Dout, D], data: sae.W_skip }] : []),
+    // SAELens has no place for it, and refuses the file rather than to leave it out.
+    ...(sae.b_token
+      ? [{ name: 'b_token', shape: [sae.b_token.length / Dout, Dout], data: sae.b_token }]
+      : []),
     { name: 'W_enc', shape: [D, F], data: sae.W_enc },
   ];
   for (const { name, data } of tensors) checkFinite(name, data);

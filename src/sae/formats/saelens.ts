@@ -1,7 +1,7 @@
 /**
  * SAELens (sae_lens/saes, sae_lens/loading), cfg.json + sae_weights.safetensors, version 6 and what 3 to 5 wrote.
  *
- *     file   W_enc [D,F]   b_enc [F]   W_dec [F,Dout]   b_dec [Dout]   threshold, b_gate, b_mag, r_mag [F]   W_skip [Dout,D]
+ *     file   W_enc [D,F]   b_enc [F]   W_dec [F,Dout]   b_dec [Dout]   threshold, b_gate, b_mag, r_mag [F]   W_skip [Dout,D]   ours: b_token [V,Dout]
  *     gated has no b_enc; BatchTopK and Matryoshka are saved as jumprelu; topk_threshold and log_threshold stand in training checkpoints
  *
  *     rescale_acts_by_decoder_norm:  z = TopK(pre |W_dec rows|), decoded with W_dec / |W_dec rows|        folded
@@ -115,6 +115,7 @@ async function read(files: SaeFiles): Promise<Plan> {
         ? { tensor: tensors.take('log_threshold'), change: Math.exp }
         : { tensor: tensors.take('threshold') };
   if (kind.skip) slots.W_skip = { tensor: tensors.take('W_skip') };
+  if (tensors.has('b_token')) slots.b_token = { tensor: tensors.take('b_token') };
 
   const shared = {
     D,

@@ -40,7 +40,12 @@ export function diskUse({ trainer, settings, config, D, Dout = 0, model }: Train
       trainerBudget(trainer, rankCount(trainer))['weights and Adam moments']! + vectors + rows + moments,
     checkpoints: Math.floor((settings.totalSteps - 1) / settings.checkpointSteps),
     sae:
-      4 * (F * (D + (Dout || D)) + F + (Dout || D) + (trainer.variant === 'skip-transcoder' ? D * Dout : 0)),
+      4 *
+      (F * (D + (Dout || D)) +
+        F +
+        (Dout || D) +
+        (trainer.variant === 'skip-transcoder' ? D * Dout : 0) +
+        (trainer.vocabulary ?? 0) * (Dout || D)),
     rest: lines * (LINE + (config.tensorboard ? EVENT : 0)) + (model && config.evalTokens > 0 ? CARDS : 0),
   };
 }

@@ -57,10 +57,10 @@ export type MemoryInput = {
 
 export function memoryLines(input: MemoryInput): MemoryLine[] {
   const { trainer, model, shuffleRows, firstBatches } = input;
-  const { D, Dout, F, B } = trainer;
+  const { D, Dout, F, B, vocabulary = 0 } = trainer;
   const ranks = rankCount(trainer);
   const row = 4 * (D + (Dout ?? 0));
-  const sae = 4 * F * (D + (Dout ?? D));
+  const sae = 4 * (F * (D + (Dout ?? D)) + vocabulary * (Dout ?? D));
   const run = model ? model.R * model.T : 0;
   const line = (
     name: string,

@@ -25,7 +25,7 @@ export async function meterRows(
   B: number,
   signal: AbortSignal | undefined,
 ): Promise<RowsMeter> {
-  const xs = await nextRows(rows, B);
+  const { xs } = await nextRows(rows, B);
   const opened = performance.now();
   for (let seen = B; seen < WARM_UP_ROWS && performance.now() - opened < WARM_UP_MS; seen += B) {
     signal?.throwIfAborted();
@@ -36,7 +36,7 @@ export async function meterRows(
   return {
     async next() {
       batches++;
-      return await nextRows(rows, B, xs);
+      return (await nextRows(rows, B, xs)).xs;
     },
     speed() {
       const data = rows.stages.data - before.data;

@@ -44,11 +44,13 @@ export type TimedRows = {
   prepare?(): Promise<void>;
 };
 
-/** What a transcoder is to give does not matter for its speed. */
-function besideOf({ B, Dout }: TrainerConfig): Beside {
-  if (Dout === undefined) return {};
-  const rng = createRng('plan/given');
-  return { y: Float32Array.from({ length: B * Dout }, () => rng.normal()) };
+/** What a transcoder is to give, and which tokens they are, does not matter for the speed. */
+function besideOf({ B, Dout, vocabulary }: TrainerConfig): Beside {
+  const rng = createRng('plan/beside');
+  return {
+    ...(Dout === undefined ? {} : { y: Float32Array.from({ length: B * Dout }, () => rng.normal()) }),
+    ...(vocabulary ? { tokens: Int32Array.from({ length: B }, () => rng.int(vocabulary)) } : {}),
+  };
 }
 
 export async function trainerSpeed(

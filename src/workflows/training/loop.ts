@@ -64,9 +64,9 @@ export async function trainMembers(
   /** Of what it reads, and of what a transcoder gives. */
   const placesOf = (member: Member): number[] =>
     hooksOf(member.plan.settings).map((hook) => hooks.indexOf(hook));
-  const ofMember = (member: Member, xs: readonly Float32Array[]): [x: Float32Array, beside: Beside] => {
+  const ofMember = (member: Member, { xs, tokens }: Batch): [x: Float32Array, beside: Beside] => {
     const [x, y] = placesOf(member).map((k) => xs[k]!);
-    return [x!, { y }];
+    return [x!, { y, ...(member.plan.config.tokenBias ? { tokens } : {}) }];
   };
   const at = checkpoint?.json.stream as StreamPosition | undefined;
   const { rows, filled } = source.open(plan, hooks, { at, signal });
@@ -103,7 +103,7 @@ export async function trainMembers(
     if (checkpoint) await restoreRows(rows, momentsOf, hooks, members);
     let first = checkpoint ? undefined : await firstRows(rows, plan, options);
     for (const member of members) {
-      if (first) await member.begin(...ofMember(member, first.sample));
+      if (first) await member.begin(...ofMember(member, { xs: first.sample }));
       else await member.begin(undefined, {});
     }
     const waiting = first?.batches ?? [];
@@ -117,12 +117,12 @@ export async function trainMembers(
     while (step() < totalSteps) {
       // Rows taken out of the stream are not in its state: train on them before a state is saved.
       if (signal?.aborted && waiting.length === 0) break;
-      const xs = waiting.shift() ?? (await nextRows(rows, B, batch));
+      const next = waiting.shift() ?? (await nextRows(rows, B, batch));
       if (wanted)
         for (const [site, places] of sites)
           await collect(
             moments.get(site)!,
-            places.map((k) => xs[k]!),
+            places.map((k) => next.xs[k]!),
             B,
           );
       // What goes wrong there is told by the next call of `next`.
@@ -131,7 +131,7 @@ export async function trainMembers(
       const progress: TrainProgress[] = [];
       for (const member of active) {
         try {
-          progress.push(await member.step(...ofMember(member, xs), rows));
+          progress.push(await member.step(...ofMember(member, next), rows));
         } catch (error) {
           if (!(error instanceof TrainingDiverged)) throw error;
           diverged.set(member, error);
@@ -221,14 +221,14 @@ async function firstRows(
   rows: TrainingRows,
   { config, settings: { shuffleTokens } }: TrainPlan,
   { onFill }: LoopOptions,
-): Promise<{ sample: readonly Float32Array[]; batches: (readonly Float32Array[])[] }> {
+): Promise<{ sample: readonly Float32Array[]; batches: Batch[] }> {
   const { batchTokens: B } = config;
   const count = firstBatches(config);
   const sample = rows.widths.map((D) => new Float32Array(count * B * D));
   const timer =
     onFill && setInterval(() => onFill(Math.min(rows.tokensSeen, shuffleTokens), shuffleTokens), 300);
   try {
-    const batches: (readonly Float32Array[])[] = [];
+    const batches: Batch[] = [];
     for (let i = 0; i < count; i++) {
       const into = sample.map((x, k) => x.subarray(i * B * rows.widths[k]!, (i + 1) * B * rows.widths[k]!));
       batches.push(await nextRows(rows, B, into));
@@ -239,18 +239,21 @@ async function firstRows(
   }
 }
 
+/** Rows [B,D] of every hook, and the token of each. */
+type Batch = { readonly xs: readonly Float32Array[]; readonly tokens?: Int32Array };
+
 /** The next B rows of every hook; a training stream does not end. */
 export async function nextRows(
   rows: Pick<TrainingRows, 'next'>,
   B: number,
   into?: readonly Float32Array[],
-): Promise<readonly Float32Array[]> {
+): Promise<Batch> {
   const batch = await rows.next(B, into);
   if (batch === undefined)
     throw new Error(
       `The data ended before a batch of ${B} tokens was full. Add text or lower --batch-tokens.`,
     );
-  return batch.xs;
+  return batch;
 }
 
 /** Rows behind the mean and covariance of the controls; wider than PCA goes only the mean is taken. */

@@ -129,6 +129,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
         // What variants without a K say of how many are active; the mean of the last batch.
         ...(last?.coefficient === undefined ? {} : { l0: last.l0, sparsity_coefficient: last.coefficient }),
         ...(config.multiTopk ? { multi_topk: true } : {}),
+        ...(config.tokenBias ? { token_bias: true } : {}),
         ...(config.ema > 0 ? { ema: config.ema } : {}),
       });
       await trainer.close();
