@@ -1,13 +1,22 @@
-// Builds dist/ from src/: the WebAssembly kernels first, then TypeScript. Installs the two compilers when they are missing.
+// Builds dist/ from src/ and web/: the WebAssembly kernels first, then TypeScript, then the app. Installs the compilers when they are missing.
 // `--if-stale` does nothing when dist/ was built from the sources as they are; `--check` also checks types.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, join } from 'node:path';
 import { digest, installCompilers, root, runQuietly, tools, tryRun } from './lib.mjs';
 
 await installCompilers();
 buildKernels();
 const sources = digest(
-  ['src', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'].map((path) => join(root, path)),
+  ['src', 'web', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'].map((path) => join(root, path)),
   (path) => path.endsWith('.test.ts'),
 );
 const stamp = join(root, 'dist', '.built-from');
@@ -45,6 +54,34 @@ function buildKernels() {
   writeFileSync(output, `${header}export const wasmBase64 =\n  '${base64}';\n`);
 }
 
+/** web/ -> dist/web/: one script, one style sheet, no file from elsewhere. */
+function buildApp(folder) {
+  mkdirSync(join(folder, 'assets'), { recursive: true });
+  for (const file of ['index.html', 'theme.js']) copyFileSync(join(root, 'web', file), join(folder, file));
+  const { buildSync } = createRequire(join(tools, 'package.json'))('esbuild');
+  const built = buildSync({
+    entryPoints: { app: join(root, 'web', 'src', 'main.tsx') },
+    outdir: join(folder, 'assets'),
+    entryNames: '[name]-[hash]',
+    metafile: true,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    jsx: 'automatic',
+    define: { 'process.env.NODE_ENV': '"production"' },
+    nodePaths: [join(tools, 'node_modules')],
+    logLevel: 'warning',
+  });
+  // Files are named by their content, so that a browser may keep them; the page says which.
+  const page = join(folder, 'index.html');
+  const html = readFileSync(page, 'utf8').replace(/\/assets\/app\.(js|css)/g, (_, kind) => {
+    const path = Object.keys(built.metafile.outputs).find((name) => name.endsWith(`.${kind}`));
+    return `/assets/${basename(path)}`;
+  });
+  writeFileSync(page, html);
+}
+
 /** TypeScript -> dist/, swapped in whole, so that a program that runs from dist/ meanwhile never sees half a build. */
 function buildPackage() {
   const next = join(root, `dist-${process.pid}.tmp`);
@@ -65,6 +102,7 @@ function buildPackage() {
     console.error('The build failed; dist/ is as it was.');
     process.exit(status);
   }
+  buildApp(join(next, 'web'));
   writeFileSync(join(next, '.built-from'), sources);
   const dist = join(root, 'dist');
   if (existsSync(dist)) renameSync(dist, last);

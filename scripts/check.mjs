@@ -11,11 +11,8 @@ const node = (...args) => tryRun(process.execPath, args) === 0;
 const modules = join(root, 'node_modules');
 const steps = {
   types: () =>
-    node(
-      join(tools, 'node_modules', 'typescript', 'bin', 'tsc'),
-      '-p',
-      join(root, 'tsconfig.json'),
-      '--noEmit',
+    ['tsconfig.json', 'web/tsconfig.json'].every((config) =>
+      node(join(tools, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', join(root, config), '--noEmit'),
     ),
   'lint and format': () =>
     node(

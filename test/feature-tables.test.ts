@@ -102,8 +102,9 @@ describe('feature tables', () => {
       const { values, at } = await tables.activations(latent);
       expect(values).toHaveLength(row.fired);
       if (row.fired === slow.length) {
-        expect([...at].sort((a, b) => a - b)).toEqual(slow.map((f) => f.at).sort((a, b) => a - b));
-        for (const [i, { value }] of slow.entries()) expect(values[i]).toBeCloseTo(value, 4);
+        const inText = slow.toSorted((a, b) => a.at - b.at);
+        expect([...at]).toEqual(inText.map((f) => f.at));
+        for (const [i, { value }] of inText.entries()) expect(values[i]).toBeCloseTo(value, 4);
       }
     }
   });
@@ -160,6 +161,7 @@ describe('feature tables', () => {
     expect(row.raises).toEqual(effects!.raises.map(({ id }) => id));
     for (const [i, { effect }] of effects!.raises.entries()) expect(row.raises_by[i]).toBeCloseTo(effect, 3);
     expect(row.lowers).toEqual(effects!.lowers.map(({ id }) => id));
+    expect(row.lowers_texts).toEqual(effects!.lowers.map(({ token }) => token));
     const { D } = sae.config;
     const unit = (f: number) => {
       const d = sae.W_dec.subarray(f * D, (f + 1) * D);

@@ -2,7 +2,7 @@
  * A label by rule. Always a guess: shown as one, and never written where a person's label goes.
  *
  *     1. one label fits (F1 and precision >= 0.5 on held-out documents): the label
- *     2. otherwise the tokens at which its strongest passages peak, after the register that holds at least 80 % of the firings, if one does
+ *     2. otherwise the readable tokens at which its strongest passages peak, after the register that holds at least 80 % of the firings, if one does
  *
  * Constants are ours. Precision counts by itself because a rare label can reach F1 0.5 while most firings lie elsewhere.
  */
@@ -25,7 +25,8 @@ export function guessLabel(
   strongest: readonly string[],
 ): string {
   if (fits(best)) return best.label;
-  const shown = [...new Set(strongest.map((token) => JSON.stringify(token.trim() || token)))]
+  const readable = strongest.filter((token) => !token.includes('\ufffd'));
+  const shown = [...new Set(readable.map((token) => JSON.stringify(token.trim() || token)))]
     .slice(0, 3)
     .join(', ');
   const register =

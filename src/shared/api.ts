@@ -51,6 +51,8 @@ export const runDetailSchema = runSummarySchema.extend({
   indexed: z.int().nonnegative().describe('Latents with evidence (saekit eval).'),
 });
 
+export type RunDetail = z.output<typeof runDetailSchema>;
+
 /** What a person said of a latent. */
 export const featureNoteSchema = z.strictObject({
   label: z.string().max(500).optional().describe('A name of a few words; empty takes it away.'),
@@ -131,7 +133,13 @@ export const featureSchema = featureEvidenceSchema.extend({
   neighbours: z
     .array(featureNameSchema.extend({ cosine: z.number() }))
     .describe('Latents of the nearest decoder rows, nearest first.'),
+  together: z
+    .array(featureNameSchema.extend({ jaccard: z.number(), tokens: z.int() }))
+    .optional()
+    .describe('Latents that fire on the same tokens.'),
 });
+
+export type Feature = z.output<typeof featureSchema>;
 
 export const featurePageSchema = z.strictObject({
   run: runId,
@@ -139,6 +147,8 @@ export const featurePageSchema = z.strictObject({
   offset: z.int().nonnegative(),
   features: z.array(featureNameSchema),
 });
+
+export type FeaturePage = z.output<typeof featurePageSchema>;
 
 export const featuresQuerySchema = z.strictObject({
   run: runId,
@@ -176,6 +186,8 @@ export const activationAllSchema = z.strictObject({
     ),
 });
 
+export type TextActivations = z.output<typeof activationAllSchema>;
+
 export const activationOneInput = z.strictObject({ run: runId, latent: latentIndex, text, ignoreBos });
 export const activationOneSchema = z.strictObject({
   ...featureNameSchema.shape,
@@ -185,6 +197,8 @@ export const activationOneSchema = z.strictObject({
   maxValueTokenIndex: z.int(),
   cut: z.int(),
 });
+
+export type FeatureOnText = z.output<typeof activationOneSchema>;
 
 export const searchAllInput = z.strictObject({
   text,
@@ -274,6 +288,9 @@ export const steerSchema = z.strictObject({
       'The control: the same with random latents of the same SAEs. Absent where there is no latent to replace.',
     ),
 });
+
+export type SteerRequest = z.input<typeof steerInput>;
+export type Steered = z.output<typeof steerSchema>;
 
 export const listName = z
   .string()

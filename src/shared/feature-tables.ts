@@ -2,7 +2,7 @@
  * Feature tables: what `saekit index` writes, Parquet files that any engine reads and in which a latent is one range of rows.
  *
  *     latents      one row per latent: how often, how strongly, on what, with whom, and what it does to the output
- *     activations  every activation, by latent, largest first           latents.activations_row, fired    say which rows
+ *     activations  every activation, by latent, in text order          latents.activations_row, fired    say which rows
  *     examples     places in the text worth reading, by latent          latents.examples_row, examples
  *     groups       rates by label column, with tested differences       latents.groups_row, groups
  *     tokens       the text itself: row number = `at` everywhere else
@@ -47,6 +47,7 @@ export const TABLES = {
     { name: 'histogram', type: 'int32[]', about: `Activations in ${HISTOGRAM_BINS} equal bins of (0, max].` },
     { name: 'entropy', type: 'float', about: 'Entropy in nats of the peak token over a sample of passages.' },
     { name: 'peak_tokens', type: 'int32[]', about: 'Commonest tokens at the peaks of that sample.' },
+    { name: 'peak_texts', type: 'string[]', about: 'The same as text.' },
     { name: 'peak_shares', type: 'float[]', about: 'Their shares of it.' },
     { name: 'guess', type: 'string', about: 'A label by rule; nobody checked it.' },
     {
@@ -60,11 +61,19 @@ export const TABLES = {
     { name: 'label_precision', type: 'float', nullable: true, about: 'Its precision there.' },
     { name: 'label_recall', type: 'float', nullable: true, about: 'Its recall there.' },
     { name: 'label_threshold', type: 'float', nullable: true, about: 'On above this activation.' },
+    {
+      name: 'label_positives',
+      type: 'int32',
+      nullable: true,
+      about: 'Tokens with that label there.',
+    },
     { name: 'rank', type: 'int32', nullable: true, about: 'Place in the order of interestingness, 0 first.' },
     { name: 'interest', type: 'float', nullable: true, about: 'The score behind that order, 0 to 1.' },
     { name: 'raises', type: 'int32[]', about: 'Tokens whose logits it raises most.' },
+    { name: 'raises_texts', type: 'string[]', about: 'The same as text.' },
     { name: 'raises_by', type: 'float[]', about: 'By how much per unit of activation.' },
     { name: 'lowers', type: 'int32[]', about: 'Tokens whose logits it lowers most.' },
+    { name: 'lowers_texts', type: 'string[]', about: 'The same as text.' },
     { name: 'lowers_by', type: 'float[]', about: 'By how much per unit of activation.' },
     { name: 'neighbours', type: 'int32[]', about: 'Latents with the nearest decoder rows.' },
     { name: 'neighbour_cosines', type: 'float[]', about: 'Cosines of the decoder rows.' },
@@ -79,8 +88,8 @@ export const TABLES = {
   ],
   activations: [
     { name: 'latent', type: 'int32', about: 'Latent.' },
-    { name: 'value', type: 'float', about: 'Activation; within a latent largest first.' },
-    { name: 'at', type: 'int32', about: 'Where: row of tokens.' },
+    { name: 'value', type: 'float', about: 'Activation.' },
+    { name: 'at', type: 'int32', about: 'Where: row of tokens; ascending within a latent.' },
   ],
   examples: [
     { name: 'latent', type: 'int32', about: 'Latent.' },

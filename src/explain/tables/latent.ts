@@ -65,26 +65,3 @@ export async function gatherEntries(
     return { at: at.subarray(a, b), values: values.subarray(a, b) };
   };
 }
-
-const bits = new Uint32Array(1);
-const float = new Float32Array(bits.buffer);
-
-/**
- * Places 0..n in the order of falling values; equal values keep their order. Positive float32 values order as their bits do, so value and
- * place make one exact integer below 2^53 and a native sort does it.
- *
- * @throws RangeError beyond 2^22 entries of one latent's part; larger ones are sorted by comparison
- */
-export function byValue(values: Float32Array): Int32Array {
-  const n = values.length;
-  const PLACES = 2 ** 22;
-  if (n > PLACES)
-    return Int32Array.from(values, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b);
-  const keys = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    float[0] = values[i]!;
-    keys[i] = (0x7fffffff - bits[0]!) * PLACES + i;
-  }
-  keys.sort();
-  return Int32Array.from(keys, (key) => key % PLACES);
-}

@@ -4,8 +4,8 @@ import { QUANTILES } from '../../shared/feature-tables.ts';
 import { type ExampleRow, type FeatureTables, openFeatureTables, type TextRange } from '../../store/index.ts';
 import type { Evidence, TokenTexts } from './source.ts';
 
-/** Tokens of a passage before and after its peak, as on cards. */
-const [BEFORE, AFTER] = [16, 8];
+/** Tokens of a passage before and after its peak: a line of the app, and some to open. */
+const [BEFORE, AFTER] = [24, 14];
 const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
 
 /** A text of at most so many tokens is kept in memory (16 bytes each): a page of a table costs as much as all of it. */

@@ -1,7 +1,7 @@
 /** The app's files when it is built, else one page that says what is here. */
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Hono } from 'hono';
 import { html } from 'hono/html';
 import { getMimeType } from 'hono/utils/mime';
@@ -13,6 +13,9 @@ import { operations } from '../operations/all.ts';
 /** Scripts of this server alone; a model in a worker needs WebAssembly. Texts and labels come from anywhere and stay inert. */
 const POLICY =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'";
+
+/** Pages of the app (web/src/main.tsx). */
+const PAGE = /^\/(|feature\/.+|search(\/.*)?|runs(\/.*)?|steer|lists)$/;
 
 /** Paths from the root of the site -> files. Only what stands in this list is ever read. */
 function filesOf(folder: string): ReadonlyMap<string, string> {
@@ -35,7 +38,7 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
 
   async function fileResponse(path: string): Promise<Response> {
     const type = getMimeType(path) ?? 'application/octet-stream';
-    // Vite names these by their content.
+    // Named by their content.
     const fixed = path.includes('assets');
     return new Response(new Uint8Array(await readFile(path)), {
       headers: {
@@ -59,7 +62,8 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
           c.env,
         );
     }
-    const isPage = !/^\/(api|v1|mcp)(\/|$)/.test(c.req.path) && extname(c.req.path) === '';
+    // Names of runs have points in them: what a page is, its first part says.
+    const isPage = PAGE.test(c.req.path) && !c.req.path.endsWith('.json');
     if (!isPage || (index === undefined && c.req.path !== '/'))
       throw new ApiError(
         `There is nothing at ${c.req.path.slice(0, 200)}. GET /openapi.json lists what there is.`,

@@ -156,21 +156,30 @@ export const featureOperations = [
       return await lab.use([run], signal, async ([open]) => {
         checkLatent(open!, latent);
         const { sae, model, hook, modelName, features: source } = open!;
-        const evidence = await source.about(latent, textsIn(model));
+        const found = await source.about(latent, textsIn(model));
+        const { together, ...evidence } = found ?? {};
         const { label, note, checked } = source.note(latent) ?? {};
-        const effects = async () => {
-          if (evidence || model.info.encoder || sae.config.D !== model.info.D) return {};
-          const [found] = await lab.readers.run(signal, () => logitEffects(model, sae, [latent], { signal }));
-          return { raises: [...found!.raises], lowers: [...found!.lowers] };
+        const outputs = async () => {
+          if (found || model.info.encoder || sae.config.D !== model.info.D) return {};
+          const [effects] = await lab.readers.run(signal, () =>
+            logitEffects(model, sae, [latent], { signal }),
+          );
+          return { raises: [...effects!.raises], lowers: [...effects!.lowers] };
         };
         const near = (await source.neighbours(latent)) ?? neighbours(sae, latent, NEIGHBOURS);
         return {
-          ...(await effects()),
+          ...(await outputs()),
           ...evidence,
-          ...{ run, latent, model: modelName, hook, indexed: evidence !== undefined },
+          ...{ run, latent, model: modelName, hook, indexed: found !== undefined },
           ...(label === undefined ? {} : { label }),
           ...(note === undefined ? {} : { note }),
           ...(checked === undefined ? {} : { checked }),
+          ...(together && {
+            together: together.map((other) => ({
+              ...nameOf({ run, hook }, source, other.latent),
+              ...other,
+            })),
+          }),
           neighbours: near.map(({ latent, cosine }) => ({
             ...nameOf({ run, hook }, source, latent),
             cosine,

@@ -31,6 +31,7 @@ export type LatentRow = {
   readonly histogram: readonly number[];
   readonly entropy: number;
   readonly peak_tokens: readonly number[];
+  readonly peak_texts: readonly string[];
   readonly peak_shares: readonly number[];
   readonly guess: string;
   readonly label: string | null;
@@ -39,11 +40,14 @@ export type LatentRow = {
   readonly label_precision: number | null;
   readonly label_recall: number | null;
   readonly label_threshold: number | null;
+  readonly label_positives: number | null;
   readonly rank: number | null;
   readonly interest: number | null;
   readonly raises: readonly number[];
+  readonly raises_texts: readonly string[];
   readonly raises_by: readonly number[];
   readonly lowers: readonly number[];
+  readonly lowers_texts: readonly string[];
   readonly lowers_by: readonly number[];
   readonly neighbours: readonly number[];
   readonly neighbour_cosines: readonly number[];
@@ -88,8 +92,8 @@ export type FeatureTables = {
   latent(latent: number): Promise<LatentRow>;
   examples(latent: number): Promise<ExampleRow[]>;
   groups(latent: number): Promise<GroupRow[]>;
-  /** The `limit` largest activations, all of them by default. */
-  activations(latent: number, limit?: number): Promise<{ values: Float32Array; at: Int32Array }>;
+  /** All activations of a latent, in text order. */
+  activations(latent: number): Promise<{ values: Float32Array; at: Int32Array }>;
   /** Places [from, to) of the text. */
   text(from: number, to: number): Promise<TextRange>;
   /** Activations of a latent at places [from, to), 0 where it does not fire. */
@@ -229,10 +233,9 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
     }
     return await found;
   };
-  const activations: FeatureTables['activations'] = async (f, limit) => {
-    const { activations_row, fired } = await latent(f);
-    const to = activations_row + Math.min(fired, limit ?? fired);
-    const { value, at } = await (await tables.activations()).read(['value', 'at'], activations_row, to);
+  const activations: FeatureTables['activations'] = async (f) => {
+    const { activations_row: row, fired } = await latent(f);
+    const { value, at } = await (await tables.activations()).read(['value', 'at'], row, row + fired);
     return {
       values: Float32Array.from(value as ArrayLike<number>),
       at: Int32Array.from(at as ArrayLike<number>),

@@ -40,13 +40,12 @@ function elementsOf({ name, type, nullable }: Column): SchemaElement[] {
   ];
 }
 
-/** Numbers that repeat are small as dictionaries; the rest is written as it is. */
-const encodingOf = ({ name, type }: Column): Pick<ColumnSource, 'encoding'> =>
-  type === 'string' || name === 'document'
-    ? {}
-    : name === 'latent'
-      ? { encoding: 'DELTA_BINARY_PACKED' }
-      : { encoding: 'PLAIN' };
+/** Ascending numbers as differences, texts and numbers that repeat as dictionaries, the rest as it is. */
+const encodingOf = ({ name, type }: Column): Pick<ColumnSource, 'encoding'> => {
+  if (type.startsWith('string') || name === 'document') return {};
+  if (name === 'latent' || name === 'at') return { encoding: 'DELTA_BINARY_PACKED' };
+  return { encoding: name === 'value' ? 'BYTE_STREAM_SPLIT' : 'PLAIN' };
+};
 
 /** Begins a table. Nothing has its name before `finish`. */
 export function createTableWriter(path: string, columns: readonly Column[]): TableWriter {

@@ -14,7 +14,6 @@ import {
 import { directionsOf, extremeIds } from '../../explain/logit-effects.ts';
 import {
   benjaminiHochberg,
-  byValue,
   createGroupTest,
   createTogether,
   distribution,
@@ -30,7 +29,7 @@ import {
 import { TABLES, type TableName } from '../../shared/feature-tables.ts';
 import { type Block, type BlockStore, createTableWriter, type TableWriter } from '../../store/index.ts';
 import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
-import { documentLabels } from './labels-of.ts';
+import type { DocumentLabels } from './labels-of.ts';
 import type { Subject } from './subject.ts';
 
 /** Activations in memory at once: 8 bytes each. */
@@ -51,7 +50,7 @@ export type BuildOptions = {
   readonly labeller: Labeller;
   readonly unembed?: Unembed;
   readonly tokenStrings: (ids: readonly number[]) => string[];
-  readonly groups?: readonly string[];
+  readonly labels: DocumentLabels;
   readonly seed: number;
   readonly signal?: AbortSignal;
   /** Latents that are done. */
@@ -83,12 +82,7 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
     const perDocument = new Int32Array(documents.count);
     for (let at = 0; at < text.tokens.ids.length; at++)
       if (text.tokens.measured[at]) perDocument[text.tokens.documents[at]!]!++;
-    const { ids, columns } = await documentLabels(
-      documents,
-      Uint8Array.from(perDocument, (n) => (n > 0 ? 1 : 0)),
-      options.groups,
-      signal,
-    );
+    const { ids, columns } = options.labels;
     const documentTable = open(
       'documents',
       columns.map(({ column }) => column),
@@ -315,8 +309,7 @@ async function writeLatents(
       if (included[latent] === 0) continue;
       signal?.throwIfAborted();
       const entries = entriesOf(latent);
-      const order = byValue(entries.values);
-      const value = Float32Array.from(order, (i) => entries.values[i]!);
+      const falling = entries.values.slice().sort().reverse();
       const shown = examplesOf(latent, entries, tokens, seed);
       const groups = test(entries, tokens.documents);
       const best = index.best(latent);
@@ -330,17 +323,18 @@ async function writeLatents(
       );
       const partners = together(latent);
       const logits = await effects(done);
-      const { histogram, ...moments } = distribution(value);
+      const { histogram, ...moments } = distribution(falling);
       await latents.add({
         latent,
         name: names?.[latent] ?? null,
-        fired: value.length,
-        density: value.length / index.rows,
+        fired: falling.length,
+        density: falling.length / index.rows,
         passages: index.passages(latent),
         ...moments,
         histogram: [...histogram],
-        entropy: value.length > 0 ? index.entropy(latent) : 0,
+        entropy: falling.length > 0 ? index.entropy(latent) : 0,
         peak_tokens: peakTokens.map(({ id }) => id),
+        peak_texts: tokenStrings(peakTokens.map(({ id }) => id)),
         peak_shares: peakTokens.map(({ share }) => share),
         guess: guessLabel({ ...(best ? { best } : {}), registers }, strongest),
         label: best?.label ?? null,
@@ -349,6 +343,7 @@ async function writeLatents(
         label_precision: best?.precision ?? null,
         label_recall: best?.recall ?? null,
         label_threshold: best?.threshold ?? null,
+        label_positives: best?.positives ?? null,
         rank: rankOf.get(latent)?.rank ?? null,
         interest: rankOf.get(latent)?.interest ?? null,
         ...logits,
@@ -366,11 +361,11 @@ async function writeLatents(
       for (const example of shown) await examples.add({ latent, ...example });
       for (const rate of groups) rates.push({ latent, ...rate });
       pending.push({
-        latent: new Int32Array(value.length).fill(latent),
-        value,
-        at: Int32Array.from(order, (i) => entries.at[i]!),
+        latent: new Int32Array(falling.length).fill(latent),
+        value: entries.values,
+        at: entries.at,
       });
-      waiting += value.length;
+      waiting += falling.length;
       if (waiting >= GROUP.activations) await flushActivations();
       onProgress?.(++done, chosen.length);
     }
@@ -415,10 +410,10 @@ function logitTiles(
   signal: AbortSignal | undefined,
 ) {
   const TILE = 64;
-  const none = { raises: [], raises_by: [], lowers: [], lowers_by: [] };
+  const none = { raises: [], raises_texts: [], raises_by: [], lowers: [], lowers_texts: [], lowers_by: [] };
   let tile: { first: number; logits: Float32Array; V: number } | undefined;
   const tokenString = (id: number) => tokenStrings([id])[0]!;
-  return async (i: number): Promise<Record<keyof typeof none, number[]>> => {
+  return async (i: number): Promise<Record<keyof typeof none, readonly (number | string)[]>> => {
     if (!unembed) return none;
     if (!tile || i >= tile.first + TILE) {
       const part = latents.slice(i, i + TILE);
@@ -430,8 +425,10 @@ function logitTiles(
     const [raises, lowers] = ([1, -1] as const).map((sign) => extremeIds(effects, LOGITS, sign, tokenString));
     return {
       raises: raises!,
+      raises_texts: tokenStrings(raises!),
       raises_by: raises!.map((id) => effects[id]!),
       lowers: lowers!,
+      lowers_texts: tokenStrings(lowers!),
       lowers_by: lowers!.map((id) => effects[id]!),
     };
   };

@@ -26,6 +26,7 @@ import { withResources } from '../resources.ts';
 import { openText, tokenizerOf } from '../streams.ts';
 import { buildTables } from './build.ts';
 import { collect } from './collect.ts';
+import { documentLabels } from './labels-of.ts';
 import { directionsOf, latentsOf } from './subject.ts';
 
 export type IndexOptions = HubAccess & {
@@ -82,6 +83,7 @@ export async function indexSae(
         ? await latentsOf(target.sae, config.latents)
         : await directionsOf(config.directions, target.sae.config.D),
     );
+    const labels = await documentLabels(documents, config.groups, signal);
     const tokenizer = tokenizerOf(model);
     const identity = createHash('sha256')
       .update(
@@ -125,7 +127,7 @@ export async function indexSae(
       labeller: await labellerOf(documents, signal ? { signal } : {}),
       ...(model.info.encoder ? {} : { unembed: createUnembed(model) }),
       tokenStrings: (ids) => tokenizer.tokenStrings(ids),
-      ...(config.groups ? { groups: config.groups } : {}),
+      labels,
       ...(signal ? { signal } : {}),
       onProgress: (done, of) => options.onProgress?.('latents', done, of),
     });

@@ -11,14 +11,13 @@ export type DocumentLabels = {
 };
 
 /**
- * Reads the documents 0 to count − 1.
+ * Reads every document once.
  *
  * @param wanted these fields, however many values they have; by default all with 2 to 64 values
  * @throws UsageError for a field that no document has
  */
 export async function documentLabels(
   documents: DocumentSet,
-  read: Uint8Array,
   wanted: readonly string[] | undefined,
   signal?: AbortSignal,
 ): Promise<DocumentLabels> {
@@ -26,7 +25,6 @@ export async function documentLabels(
   const fields = new Map<string, Map<number, string>>();
   for (let d = 0; d < documents.count; d++) {
     signal?.throwIfAborted();
-    if (read[d] === 0) continue;
     const { id, register, meta } = await documents.get(d);
     ids[d] = id;
     for (const [name, value] of Object.entries({

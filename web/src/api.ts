@@ -1,0 +1,74 @@
+/** The server's routes (src/server/operations/), with the types of its schemas. */
+import type {
+  Feature,
+  FeatureList,
+  FeatureOnText,
+  FeaturePage,
+  RunDetail,
+  RunSummary,
+  Steered,
+  SteerRequest,
+  TextActivations,
+} from '../../src/shared/api.ts';
+
+export type * from '../../src/shared/api.ts';
+
+/** What the server answered instead; `message` is written for people. */
+export class Refused extends Error {
+  readonly status: number;
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask<T>(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await fetch(path, {
+    method,
+    ...(signal ? { signal } : {}),
+    ...(body === undefined
+      ? {}
+      : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+  }).catch((error: Error) => {
+    if (error.name === 'AbortError') throw error;
+    throw new Refused('The server does not answer. Is saekit serve still running?', 0);
+  });
+  const answer = (await response.json().catch(() => ({}))) as T & { error?: { message?: string } };
+  if (!response.ok)
+    throw new Refused(
+      answer.error?.message ?? `The server answered with status ${response.status}.`,
+      response.status,
+    );
+  return answer;
+}
+
+const part = encodeURIComponent;
+
+export const api = {
+  runs: (signal?: AbortSignal) => ask<{ runs: RunSummary[] }>('GET', '/api/runs', undefined, signal),
+  run: (run: string, signal?: AbortSignal) =>
+    ask<RunDetail>('GET', `/api/runs/${part(run)}`, undefined, signal),
+  search: (run: string, query: string, offset: number, limit: number, signal?: AbortSignal) =>
+    ask<FeaturePage>(
+      'GET',
+      `/api/features/${part(run)}?${new URLSearchParams({ query, offset: String(offset), limit: String(limit) })}`,
+      undefined,
+      signal,
+    ),
+  feature: (run: string, latent: number, signal?: AbortSignal) =>
+    ask<Feature>('GET', `/api/feature/${part(run)}/${latent}`, undefined, signal),
+  readText: (run: string, text: string, signal?: AbortSignal) =>
+    ask<TextActivations>('POST', '/api/activation/all', { run, text }, signal),
+  readOne: (run: string, latent: number, text: string, signal?: AbortSignal) =>
+    ask<FeatureOnText>('POST', '/api/activation/new', { run, latent, text }, signal),
+  steer: (input: SteerRequest, signal?: AbortSignal) => ask<Steered>('POST', '/api/steer', input, signal),
+  label: (run: string, latent: number, given: { label?: string; note?: string }) =>
+    ask<{ label?: string; note?: string }>('PUT', `/api/label/${part(run)}/${latent}`, given),
+  lists: (signal?: AbortSignal) => ask<{ lists: FeatureList[] }>('GET', '/api/lists', undefined, signal),
+  saveList: (list: Omit<FeatureList, 'updated'>) =>
+    ask<FeatureList>('PUT', `/api/lists/${part(list.name)}`, {
+      description: list.description,
+      features: list.features,
+    }),
+  deleteList: (name: string) => ask<{ deleted: boolean }>('DELETE', `/api/lists/${part(name)}`, undefined),
+};

@@ -1,0 +1,223 @@
+/** One latent: Reads (when it fires) and Writes (what it does), side by side. */
+import { useState } from 'react';
+import { api, type Feature } from '../api.ts';
+import { tint } from '../colour.ts';
+import { Concordance, type Row } from '../parts/concordance.tsx';
+import { Groups } from '../parts/groups.tsx';
+import { Histogram } from '../parts/histogram.tsx';
+import { LabelLine } from '../parts/label-line.tsx';
+import { NameRow } from '../parts/name.tsx';
+import { Status } from '../parts/states.tsx';
+import { Writes } from '../parts/writes.tsx';
+import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
+import { featurePath, figure, grouped, short } from '../words.ts';
+
+const KINDS = [
+  ['spread', 'spread'],
+  ['top', 'top'],
+  ['random', 'random'],
+  ['near_miss', 'near misses'],
+] as const;
+
+export function FeaturePage({ run, latent, latents }: { run: string; latent: number; latents: number }) {
+  const [version, setVersion] = useState(0);
+  const answer = useAnswer(`${run} ${latent} ${version}`, (signal) => api.feature(run, latent, signal));
+  const feature = answer.value?.run === run && answer.value.latent === latent ? answer.value : undefined;
+  const to = (other: number) => go(featurePath({ run, latent: (other + latents) % latents }));
+  useKeys({
+    j: () => to(latent + 1),
+    k: () => to(latent - 1),
+    r: () => to(Math.floor(Math.random() * latents)),
+    s: () => document.getElementById('steer-strength')?.focus(),
+    l: () => document.getElementById('add-to-list')?.click(),
+    c: () => void navigator.clipboard?.writeText(location.href),
+  });
+  return (
+    <main className="feature">
+      <Status answer={answer} what={`Looking up #${latent}`} />
+      {feature && (
+        <>
+          <div className="feature-head">
+            <LabelLine feature={feature} onChange={() => setVersion(version + 1)} />
+            <nav className="step" aria-label="Latents">
+              <button type="button" onClick={() => to(latent - 1)} title="previous (k)">
+                ←
+              </button>
+              <button type="button" onClick={() => to(latent + 1)} title="next (j)">
+                →
+              </button>
+              <button type="button" onClick={() => to(Math.floor(Math.random() * latents))} title="any (r)">
+                random
+              </button>
+            </nav>
+          </div>
+          <div className="two">
+            <Reads feature={feature} />
+            <Writes key={`${run} ${latent}`} feature={feature} />
+          </div>
+          <Below feature={feature} />
+        </>
+      )}
+    </main>
+  );
+}
+
+/** The default is over the whole range: one passage per tenth of the peaks, strongest first, and two near misses. */
+function passages(examples: readonly Row[], kind: (typeof KINDS)[number][0]): Row[] {
+  const of = (wanted: Row['kind']) => examples.filter((example) => example.kind === wanted);
+  if (kind === 'spread')
+    return [...of('spread').sort((a, b) => b.value - a.value), ...of('near_miss').slice(0, 2)];
+  return of(kind).sort((a, b) => b.value - a.value);
+}
+
+function Reads({ feature }: { feature: Feature }) {
+  const { run, latent } = feature;
+  const [kind, setKind] = useState<(typeof KINDS)[number][0]>('spread');
+  const maximum = feature.maximum ?? 1;
+  const rows = passages(feature.examples ?? [], kind);
+  return (
+    <section className="reads" aria-label="Reads">
+      <h2>
+        Reads <span className="fine">when it fires</span>
+      </h2>
+      {feature.histogram && feature.maximum !== undefined && (
+        <Histogram bins={feature.histogram} maximum={feature.maximum} />
+      )}
+      <div className="chips small" role="group" aria-label="Which passages">
+        {KINDS.map(([name, text]) => (
+          <button
+            key={name}
+            type="button"
+            className={kind === name ? 'on' : ''}
+            aria-pressed={kind === name}
+            onClick={() => setKind(name)}
+          >
+            {text}
+          </button>
+        ))}
+      </div>
+      {rows.length > 0 && <Concordance rows={rows} latent={latent} maximum={maximum} />}
+      {rows.length === 0 && (
+        <p className="fine">
+          {feature.indexed
+            ? 'It never fired on the indexed text in this way.'
+            : 'No passages are known: this run has no index yet. Make one with'}{' '}
+          {!feature.indexed && <code>saekit index {run}</code>}
+        </p>
+      )}
+      <Yours feature={feature} />
+    </section>
+  );
+}
+
+/** A text of one's own, coloured as it is typed and kept in the link. */
+function Yours({ feature: { run, latent, maximum } }: { feature: Feature }) {
+  const { searchParams } = usePlace();
+  const text = searchParams.get('text') ?? '';
+  const answer = useAnswer(
+    text === '' ? undefined : `${run} ${latent} ${text}`,
+    (signal) => api.readOne(run, latent, text, signal),
+    { delay: 30 },
+  );
+  const { value: read } = answer;
+  return (
+    <div className="yours">
+      <label>
+        <span className="fine">+ yours</span>
+        <textarea
+          rows={2}
+          value={text}
+          placeholder="Type a text to see where it fires"
+          spellCheck={false}
+          onChange={(event) => setParams({ text: event.target.value })}
+        />
+      </label>
+      {text !== '' && read && (
+        <p className={`reading${answer.waiting ? ' old' : ''}`}>
+          {read.tokens.map((token, t) => (
+            <span
+              key={t}
+              className="tok"
+              style={tint(latent, read.values[t]!, maximum ?? read.maxValue)}
+              title={read.values[t]! > 0 ? short(read.values[t]!) : undefined}
+            >
+              {t === 0 && token.startsWith('<') ? '' : token}
+            </span>
+          ))}
+        </p>
+      )}
+      <Status answer={answer} what="Reading" />
+    </div>
+  );
+}
+
+function Below({ feature }: { feature: Feature }) {
+  const { groups = [], neighbours, together = [], run, latent, registers = [] } = feature;
+  return (
+    <div className="below">
+      {groups.length > 0 && (
+        <section>
+          <h2>Where</h2>
+          <Groups groups={groups} />
+        </section>
+      )}
+      {groups.length === 0 && registers.length > 0 && (
+        <section>
+          <h2>Where</h2>
+          <p>
+            {registers
+              .slice(0, 6)
+              .map(({ name, share }) => `${name} ${(100 * share).toFixed(0)} %`)
+              .join(', ')}
+          </p>
+        </section>
+      )}
+      <section>
+        <h2>
+          Neighbours <span className="fine">cosine of what they write</span>
+        </h2>
+        {neighbours.map((other) => (
+          <NameRow key={other.latent} feature={other} extra={figure(other.cosine, 2)} />
+        ))}
+      </section>
+      {together.length > 0 && (
+        <section>
+          <h2>
+            Fires together <span className="fine">shared tokens / tokens of either</span>
+          </h2>
+          {together.map((other) => (
+            <NameRow key={other.latent} feature={other} extra={figure(other.jaccard, 2)} />
+          ))}
+        </section>
+      )}
+      <section>
+        <h2>Provenance</h2>
+        <dl className="facts-list">
+          <dt>run</dt>
+          <dd>{run}</dd>
+          <dt>hook</dt>
+          <dd>{feature.hook}</dd>
+          {feature.histogram && (
+            <>
+              <dt>fired</dt>
+              <dd>
+                {grouped(feature.histogram.reduce((sum, n) => sum + n, 0))} tokens,{' '}
+                {grouped(feature.passages ?? 0)} passages
+              </dd>
+            </>
+          )}
+          {feature.checked && (
+            <>
+              <dt>label</dt>
+              <dd>{feature.checked}</dd>
+            </>
+          )}
+          <dt>data</dt>
+          <dd>
+            <a href={`/feature/${encodeURIComponent(run)}/${latent}.json`}>JSON</a>
+          </dd>
+        </dl>
+      </section>
+    </div>
+  );
+}

@@ -1,0 +1,236 @@
+/** The text lab: what the model notices in a text. Every token wears the colour of the latent that is most surprising there. */
+import { useMemo, useRef, useState } from 'react';
+import { api, type RunSummary, type TextActivations } from '../api.ts';
+import { hue, tint } from '../colour.ts';
+import { Link } from '../parts/link.tsx';
+import { Origin } from '../parts/name.tsx';
+import { Status } from '../parts/states.tsx';
+import { Strip } from '../parts/strip.tsx';
+import { SAMPLES } from '../samples.ts';
+import { setParams, useAnswer, usePlace } from '../use.ts';
+import { featurePath, figure, grouped, rarity, short, titleOf, visible } from '../words.ts';
+
+/** Latents that have a card and a colour; further ones are a search away. */
+const CARDS = 24;
+
+type InText = TextActivations['features'][number];
+type Active = { readonly feature: InText; readonly value: number; readonly surprise: number };
+
+/** How remarkable an activation is: its share of the latent's maximum, times how rare the latent is in nats. */
+const surpriseOf = ({ maximum, density }: InText, value: number): number =>
+  maximum && density ? Math.min(1, value / maximum) * -Math.log(density) : value / 1e6;
+
+/**
+ * The latents that the text is about, chosen one by one: the next is the one with the largest sum, over the tokens, of its surprise divided by
+ * 1 + the latents chosen that fire there already. So a whole stretch counts more than a single word, and no stretch takes all the places.
+ * And of every token those among them, most surprising first.
+ */
+function readTokens({ values, features }: TextActivations): { cards: InText[]; tokens: Active[][] } {
+  const byLatent = new Map(features.map((feature) => [feature.latent, feature]));
+  const all = values.map((active) =>
+    active.flatMap(({ latent, value }): Active[] => {
+      const feature = byLatent.get(latent);
+      return feature ? [{ feature, value, surprise: surpriseOf(feature, value) }] : [];
+    }),
+  );
+  const covered = new Array<number>(values.length).fill(0);
+  const cards = new Set<InText>();
+  while (cards.size < Math.min(CARDS, features.length)) {
+    const gain = new Map<InText, number>();
+    for (const [t, active] of all.entries())
+      for (const { feature, surprise } of active)
+        if (!cards.has(feature)) gain.set(feature, (gain.get(feature) ?? 0) + surprise / (1 + covered[t]!));
+    const [best] = [...gain].reduce((a, b) => (b[1] > a[1] ? b : a));
+    cards.add(best);
+    for (const [t, active] of all.entries())
+      if (active.some(({ feature }) => feature === best)) covered[t]!++;
+  }
+  const tokens = all.map((active) =>
+    active.filter(({ feature }) => cards.has(feature)).sort((a, b) => b.surprise - a.surprise),
+  );
+  return { cards: [...cards], tokens };
+}
+
+/** Tokens with their places in the text; special tokens stand for no characters of it. */
+function placed(tokens: readonly string[], text: string): { text: string; t: number }[] {
+  const found: { text: string; t: number }[] = [];
+  let at = 0;
+  for (const [t, token] of tokens.entries()) {
+    if (token === '' || !text.startsWith(token, at)) continue;
+    found.push({ text: token, t });
+    at += token.length;
+  }
+  if (at < text.length) found.push({ text: text.slice(at), t: -1 });
+  return found;
+}
+
+export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary[] }) {
+  const place = usePlace();
+  const text = place.searchParams.get('text') ?? SAMPLES[0]!.text;
+  const answer = useAnswer(`${run.run}\n${text}`, (signal) => api.readText(run.run, text, signal), {
+    delay: 40,
+  });
+  const [hovered, setHovered] = useState<number>();
+  const [chosen, setChosen] = useState<number>();
+  const { value: read } = answer;
+  const { tokens, cards } = useMemo(
+    () => (read ? readTokens(read) : { tokens: undefined, cards: [] }),
+    [read],
+  );
+  const field = useRef<HTMLTextAreaElement>(null);
+  // What was read belongs to the text before the last key: colours move with the characters that are the same.
+  const shown = useMemo(() => (read ? placed(read.tokens, text) : [{ text, t: -1 }]), [read, text]);
+  const strength = (t: number, latent: number): number =>
+    read?.values[t]?.find((active) => active.latent === latent)?.value ?? 0;
+
+  const styleOf = (t: number) => {
+    if (t < 0 || !tokens) return undefined;
+    if (chosen !== undefined) {
+      const feature = cards.find(({ latent }) => latent === chosen);
+      const value = strength(t, chosen);
+      return feature && value > 0 ? tint(chosen, value, feature.maximum ?? feature.inText) : undefined;
+    }
+    const [first] = tokens[t] ?? [];
+    return first
+      ? tint(first.feature.latent, first.value, first.feature.maximum ?? first.feature.inText)
+      : undefined;
+  };
+  const under = (x: number, y: number): number | undefined => {
+    for (const element of document.elementsFromPoint(x, y)) {
+      const t = element instanceof HTMLElement ? element.dataset.t : undefined;
+      if (t !== undefined) return Number(t);
+    }
+    return undefined;
+  };
+
+  return (
+    <main className="home">
+      <h1>What does this model notice?</h1>
+      <p className="lead">
+        {run.model?.endsWith('demo/model')
+          ? 'This small model has read speeches, code, recipes, games and two dozen languages. Below is what it notices.'
+          : `${run.model ?? 'The model'}, read by ${grouped(run.latents ?? 0)} latents at ${run.hook ?? 'its hook'}.`}{' '}
+        Change the text; point at a word.
+      </p>
+      <div className="chips" role="group" aria-label="Texts to begin with">
+        {SAMPLES.map((sample) => (
+          <button
+            key={sample.name}
+            type="button"
+            className={sample.text === text ? 'on' : ''}
+            onClick={() => setParams({ text: sample.text })}
+          >
+            {sample.name}
+          </button>
+        ))}
+      </div>
+      <div className="lab">
+        <section className="text" aria-label="Text">
+          <div className="editor">
+            <div className="backdrop" aria-hidden="true">
+              {shown.map(({ text: token, t }, i) => (
+                <span
+                  key={i}
+                  data-t={t < 0 ? undefined : t}
+                  className={`tok${t >= 0 && t === hovered ? ' hovered' : ''}`}
+                  style={styleOf(t)}
+                >
+                  {token}
+                </span>
+              ))}
+              {'\n'}
+            </div>
+            <textarea
+              ref={field}
+              value={text}
+              spellCheck={false}
+              aria-label="Text that the model reads"
+              onChange={(event) => setParams({ text: event.target.value })}
+              onMouseMove={(event) => setHovered(under(event.clientX, event.clientY))}
+              onMouseLeave={() => setHovered(undefined)}
+            />
+          </div>
+          <Status answer={answer} what="The model is reading" />
+          {read && read.cut > 0 && (
+            <p className="fine">{read.cut} tokens at the end did not fit into the model's context.</p>
+          )}
+          <TokenDetail
+            t={hovered}
+            token={hovered === undefined ? undefined : read?.tokens[hovered]}
+            active={hovered === undefined ? undefined : tokens?.[hovered]}
+          />
+        </section>
+        <section className="cards" aria-label="Latents of this text, those that it is most about first">
+          {cards.map((feature) => (
+            <Link
+              key={feature.latent}
+              href={featurePath(feature, { text })}
+              className={`card${hovered !== undefined && strength(hovered, feature.latent) > 0 ? ' lit' : ''}`}
+              style={hue(feature.latent)}
+              onMouseEnter={() => setChosen(feature.latent)}
+              onMouseLeave={() => setChosen(undefined)}
+              onFocus={() => setChosen(feature.latent)}
+              onBlur={() => setChosen(undefined)}
+            >
+              <span className="line">
+                <span className="dot" aria-hidden="true" />
+                <span className="title">{titleOf(feature)}</span>
+                <Origin {...feature} />
+              </span>
+              <Strip
+                values={read!.tokens.map((_, t) => strength(t, feature.latent))}
+                maximum={feature.maximum ?? feature.inText}
+              />
+              <span className="line fine">
+                <span>#{feature.latent}</span>
+                <span>
+                  on {visible(read!.tokens[feature.position] ?? '')} {short(feature.inText)}
+                  {feature.maximum ? ` of ${short(feature.maximum)}` : ''}
+                </span>
+                <span>{rarity(feature.density)}</span>
+              </span>
+            </Link>
+          ))}
+          {read && cards.length === 0 && (
+            <p className="fine">No latent fires in this text. Type something.</p>
+          )}
+        </section>
+      </div>
+      <footer className="foot">
+        {run.finished && <>Trained on {run.finished.slice(0, 10)}. </>}
+        {grouped(run.latents ?? 0)} latents, L0 {figure(run.l0, 0)}, FVU {figure(run.fvu)}, ΔCE{' '}
+        {figure(run.deltaCe)} nats.{' '}
+        {runs.length > 1 ? (
+          <Link href="/runs">{runs.length} runs</Link>
+        ) : (
+          <Link href={`/runs/${encodeURIComponent(run.run)}`}>More about this run</Link>
+        )}
+      </footer>
+    </main>
+  );
+}
+
+function TokenDetail({
+  t,
+  token,
+  active,
+}: {
+  t: number | undefined;
+  token: string | undefined;
+  active: Active[] | undefined;
+}) {
+  if (t === undefined || token === undefined || !active)
+    return <p className="detail fine">Point at a word to see its latents.</p>;
+  return (
+    <div className="detail" aria-live="polite">
+      <code>{visible(token)}</code>
+      {active.slice(0, 5).map(({ feature, value }) => (
+        <span key={feature.latent} className="fact-chip" style={hue(feature.latent)}>
+          <span className="dot" aria-hidden="true" /> {titleOf(feature)} {short(value)}
+          {feature.maximum ? ` (${Math.round((100 * value) / feature.maximum)} % of its maximum)` : ''}
+        </span>
+      ))}
+      {active.length === 0 && <span className="fine">nothing fires here</span>}
+    </div>
+  );
+}

@@ -1,0 +1,134 @@
+/** Several latents at once: a preset, a prompt, and the three texts side by side. */
+import { useState } from 'react';
+import { api } from '../api.ts';
+import { hue } from '../colour.ts';
+import { Link } from '../parts/link.tsx';
+import { Nothing, Status } from '../parts/states.tsx';
+import { go, setParams, useAnswer, usePlace } from '../use.ts';
+import { featurePath } from '../words.ts';
+
+/** "RUN:7:add:8" per latent in the link. */
+type Edit = { run: string; latent: number; mode: 'add' | 'clamp'; value: number };
+const asText = (edits: readonly Edit[]): string =>
+  edits.map((e) => [encodeURIComponent(e.run), e.latent, e.mode, e.value].join(':')).join(',');
+const asEdits = (text: string): Edit[] =>
+  text.split(',').flatMap((part) => {
+    const [run, latent, mode, value] = part.split(':');
+    if (!run || !/^\d+$/.test(latent ?? '')) return [];
+    return [
+      {
+        run: decodeURIComponent(run),
+        latent: Number(latent),
+        mode: mode === 'clamp' ? ('clamp' as const) : ('add' as const),
+        value: Number(value) || 0,
+      },
+    ];
+  });
+
+export function SteerPage({ run }: { run: string }) {
+  const { searchParams } = usePlace();
+  const edits = asEdits(searchParams.get('edits') ?? '');
+  const [prompt, setPrompt] = useState(searchParams.get('prompt') ?? 'The meeting will be held');
+  const [seed, setSeed] = useState(1);
+  const change = (next: readonly Edit[]) => setParams({ edits: asText(next) });
+  const answer = useAnswer(
+    edits.length === 0 || prompt === '' ? undefined : JSON.stringify([edits, prompt, seed]),
+    (signal) => api.steer({ prompt, features: edits, seed, maxTokens: 64, temperature: 0.7 }, signal),
+    { delay: 200 },
+  );
+  return (
+    <main className="steering">
+      <h1>Steer</h1>
+      <p className="lead">
+        Turn latents up or down together. The random text is the control: other latents of the same SAEs, as
+        strong.
+      </p>
+      <form
+        className="inline"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const latent = Number(String(new FormData(event.currentTarget).get('latent')).replace('#', ''));
+          if (Number.isInteger(latent) && latent >= 0)
+            change([...edits, { run, latent, mode: 'add', value: 8 }]);
+          event.currentTarget.reset();
+        }}
+      >
+        <label>
+          Add latent{' '}
+          <input name="latent" inputMode="numeric" placeholder="#1234" pattern="#?[0-9]+" required />
+        </label>
+        <button type="submit">add</button>
+      </form>
+      {edits.map((edit, i) => (
+        <div key={i} className="edit-row" style={hue(edit.latent)}>
+          <span className="dot" aria-hidden="true" />
+          <Link href={featurePath(edit)}>#{edit.latent}</Link>
+          <span className="fine">{edit.run}</span>
+          <select
+            aria-label={`How to change #${edit.latent}`}
+            value={edit.mode}
+            onChange={(event) => change(edits.with(i, { ...edit, mode: event.target.value as Edit['mode'] }))}
+          >
+            <option value="add">add</option>
+            <option value="clamp">clamp</option>
+          </select>
+          <input
+            type="range"
+            aria-label={`Strength of #${edit.latent}`}
+            min={-60}
+            max={60}
+            step={1}
+            value={edit.value}
+            onChange={(event) => change(edits.with(i, { ...edit, value: Number(event.target.value) }))}
+          />
+          <output>{edit.value}</output>
+          <button
+            type="button"
+            aria-label={`Take #${edit.latent} away`}
+            onClick={() => change(edits.filter((_, j) => j !== i))}
+          >
+            ×
+          </button>
+        </div>
+      ))}
+      {edits.length === 0 ? (
+        <Nothing title="No latent chosen">
+          <p>
+            Add one by its number, take a <Link href="/lists">list</Link> as a preset, or{' '}
+            <button type="button" onClick={() => go('/search')}>
+              search
+            </button>
+            .
+          </p>
+        </Nothing>
+      ) : (
+        <>
+          <label className="prompt-field">
+            <span>Prompt</span>
+            <input value={prompt} onChange={(event) => setPrompt(event.target.value)} spellCheck={false} />
+          </label>
+          <button type="button" onClick={() => setSeed(seed + 1)}>
+            draw again
+          </button>
+          <Status answer={answer} what="The model is writing" />
+          <div className={`samples${answer.waiting ? ' old' : ''}`}>
+            {(
+              [
+                ['without', answer.value?.DEFAULT],
+                ['with', answer.value?.STEERED],
+                ['random', answer.value?.RANDOM],
+              ] as const
+            ).map(([name, text]) =>
+              text === undefined ? null : (
+                <div key={name} className={`sample ${name}`}>
+                  <span className="which">{name}</span>
+                  <p>{text}</p>
+                </div>
+              ),
+            )}
+          </div>
+        </>
+      )}
+    </main>
+  );
+}

@@ -1,0 +1,34 @@
+/** Waiting, failing, and having nothing are pages too: what is missing, and what to do. */
+import type { ReactNode } from 'react';
+import type { Answer } from '../use.ts';
+
+export function Waiting({ what }: { what: string }) {
+  return (
+    <p className="waiting" role="status">
+      {what} …
+    </p>
+  );
+}
+
+export function Problem({ children }: { children: ReactNode }) {
+  return (
+    <div className="problem" role="alert">
+      <strong>That did not work.</strong> {children}
+    </div>
+  );
+}
+
+export function Nothing({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="nothing">
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** What an answer has to say while it is not there. */
+export function Status({ answer, what }: { answer: Answer<unknown>; what: string }) {
+  if (answer.error !== undefined) return <Problem>{answer.error}</Problem>;
+  return answer.slow ? <Waiting what={what} /> : null;
+}

@@ -1,0 +1,148 @@
+/** What a latent does to the output: the tokens it raises and lowers, and texts with it turned up or down. */
+import { useEffect, useRef, useState } from 'react';
+import { api, type Feature } from '../api.ts';
+import { setParams, useAnswer, usePlace } from '../use.ts';
+import { short, visible } from '../words.ts';
+import { Status } from './states.tsx';
+
+function Effects({
+  title,
+  effects,
+  most,
+}: {
+  title: string;
+  effects: NonNullable<Feature['raises']>;
+  most: number;
+}) {
+  return (
+    <div className={`effects ${title}`}>
+      <h3>{title}</h3>
+      <ul>
+        {effects.slice(0, 8).map(({ token, id, effect }) => (
+          <li key={id} title={`logit ${effect > 0 ? '+' : ''}${effect.toFixed(3)} per unit of activation`}>
+            <span
+              className="bar"
+              style={{ width: `${most > 0 ? (100 * Math.abs(effect)) / most : 0}%` }}
+              aria-hidden="true"
+            />
+            <code>{visible(token)}</code>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+const DEFAULT_PROMPT = 'The meeting will be held';
+/** The slider is in units of the largest activation; beyond it texts mostly break. */
+const [LEAST, MOST, STEP] = [-6, 6, 0.5];
+const USUAL = 3.5;
+
+export function Writes({ feature }: { feature: Feature }) {
+  const { searchParams } = usePlace();
+  const [strength, setStrength] = useState(Number(searchParams.get('strength') ?? USUAL));
+  const [prompt, setPrompt] = useState(searchParams.get('prompt') ?? DEFAULT_PROMPT);
+  const [mode, setMode] = useState<'add' | 'clamp'>(searchParams.get('mode') === 'clamp' ? 'clamp' : 'add');
+  const [seed, setSeed] = useState(1);
+  const slider = useRef<HTMLInputElement>(null);
+  const unit = feature.maximum ?? 10;
+  const value = strength * unit;
+  const { run, latent } = feature;
+  const key = JSON.stringify([run, latent, value, prompt, mode, seed]);
+  const answer = useAnswer(
+    prompt === '' ? undefined : key,
+    (signal) =>
+      api.steer(
+        { prompt, features: [{ run, latent, mode, value }], seed, maxTokens: 48, temperature: 0.7 },
+        signal,
+      ),
+    { delay: 150 },
+  );
+  useEffect(() => {
+    const named = (name: string, given: string, usual: string) => ({
+      [name]: given === usual ? undefined : given,
+    });
+    setParams({
+      ...named('strength', String(strength), String(USUAL)),
+      ...named('prompt', prompt, DEFAULT_PROMPT),
+      ...named('mode', mode, 'add'),
+    });
+  }, [strength, prompt, mode]);
+  const { raises = [], lowers = [] } = feature;
+  const most = Math.max(0, ...[...raises, ...lowers].map(({ effect }) => Math.abs(effect)));
+  const written = (text: string | undefined) =>
+    text === undefined ? '' : text.startsWith(prompt) ? text.slice(prompt.length) : text;
+  const line = (name: string, about: string, text: string | undefined) =>
+    text === undefined ? null : (
+      <div className={`sample ${name}`}>
+        <span className="which" title={about}>
+          {name}
+        </span>
+        <p>
+          <span className="prompt">{prompt}</span>
+          {written(text)}
+        </p>
+      </div>
+    );
+  return (
+    <section className="writes" aria-label="Writes">
+      <h2>
+        Writes <span className="fine">what it does to the output</span>
+      </h2>
+      {raises.length > 0 ? (
+        <div className="effect-lists">
+          <Effects title="raises" effects={raises} most={most} />
+          <Effects title="lowers" effects={lowers} most={most} />
+        </div>
+      ) : (
+        <p className="fine">This model has no output tokens to raise or lower.</p>
+      )}
+      <div className="steer">
+        <label className="slider">
+          <span>
+            Strength{' '}
+            <output>
+              {strength > 0 ? '+' : ''}
+              {strength} ×
+            </output>{' '}
+            <span className="fine">its largest activation ({short(unit)})</span>
+          </span>
+          <input
+            ref={slider}
+            id="steer-strength"
+            type="range"
+            min={LEAST}
+            max={MOST}
+            step={STEP}
+            value={strength}
+            onChange={(event) => setStrength(Number(event.target.value))}
+          />
+        </label>
+        <div className="modes" role="radiogroup" aria-label="How">
+          {(['add', 'clamp'] as const).map((name) => (
+            <label key={name}>
+              <input type="radio" name="mode" checked={mode === name} onChange={() => setMode(name)} /> {name}
+            </label>
+          ))}
+          <button type="button" onClick={() => setSeed(seed + 1)}>
+            draw again
+          </button>
+        </div>
+        <label className="prompt-field">
+          <span>Prompt</span>
+          <input value={prompt} onChange={(event) => setPrompt(event.target.value)} spellCheck={false} />
+        </label>
+        <Status answer={answer} what="The model is writing" />
+        <div className={`samples${answer.waiting ? ' old' : ''}`} aria-live="polite">
+          {line('without', 'The same prompt and seed, nothing changed.', answer.value?.DEFAULT)}
+          {line('with', 'With this latent.', answer.value?.STEERED)}
+          {line(
+            'random',
+            'The control: another latent of this SAE in its place, as strong.',
+            answer.value?.RANDOM,
+          )}
+        </div>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,112 @@
+/** Three hooks: the place in the site, an answer of the server, keys. */
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { Refused } from './api.ts';
+
+const listeners = new Set<() => void>();
+window.addEventListener('popstate', () => {
+  for (const listener of listeners) listener();
+});
+
+/** Goes to a path of the site without loading it anew. */
+export function go(path: string, { replace = false } = {}): void {
+  history[replace ? 'replaceState' : 'pushState'](null, '', path);
+  for (const listener of listeners) listener();
+}
+
+export function usePlace(): URL {
+  const href = useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => location.href,
+  );
+  return new URL(href);
+}
+
+/** Changes search parameters in place: what is shown can be copied as a link. */
+export function setParams(params: Readonly<Record<string, string | undefined>>): void {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(params))
+    if (value === undefined || value === '') url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  go(url.pathname + url.search, { replace: true });
+}
+
+export type Answer<T> = {
+  /** The latest that came, also while the next one is awaited. */
+  readonly value: T | undefined;
+  readonly error: string | undefined;
+  /** Waiting for longer than a blink: say so. */
+  readonly slow: boolean;
+  readonly waiting: boolean;
+};
+
+/** Asks when `key` changes, `delay` ms after the last change; what is no longer wanted is stopped. undefined asks nothing. */
+export function useAnswer<T>(
+  key: string | undefined,
+  ask: (signal: AbortSignal) => Promise<T>,
+  { delay = 0, keep = true } = {},
+): Answer<T> {
+  const [state, setState] = useState<{ key?: string; value?: T; error?: string }>({});
+  const [slow, setSlow] = useState(false);
+  const latest = useRef(ask);
+  latest.current = ask;
+  useEffect(() => {
+    if (key === undefined) return;
+    const controller = new AbortController();
+    const blink = setTimeout(() => setSlow(true), 300 + delay);
+    const start = setTimeout(async () => {
+      try {
+        const value = await latest.current(controller.signal);
+        if (!controller.signal.aborted) setState({ key, value });
+      } catch (error) {
+        if (controller.signal.aborted) return;
+        setState((before) => ({
+          key,
+          ...(before.value === undefined ? {} : { value: before.value }),
+          error: error instanceof Refused ? error.message : String(error),
+        }));
+      } finally {
+        clearTimeout(blink);
+        if (!controller.signal.aborted) setSlow(false);
+      }
+    }, delay);
+    return () => {
+      controller.abort();
+      clearTimeout(start);
+      clearTimeout(blink);
+      setSlow(false);
+    };
+  }, [key, delay]);
+  const waiting = key !== undefined && state.key !== key;
+  return {
+    value: keep || !waiting ? state.value : undefined,
+    error: waiting ? undefined : state.error,
+    slow: slow && waiting,
+    waiting,
+  };
+}
+
+/** Single keys, when nothing is being typed. */
+export function useKeys(keys: Readonly<Record<string, () => void>>): void {
+  const latest = useRef(keys);
+  latest.current = keys;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { target, key, ctrlKey, metaKey, altKey } = event;
+      if (ctrlKey || metaKey || altKey) return;
+      if (
+        target instanceof HTMLElement &&
+        target.closest('input:not([type=range]), textarea, select, [contenteditable]')
+      )
+        return;
+      const action = latest.current[key];
+      if (!action) return;
+      event.preventDefault();
+      action();
+    };
+    window.addEventListener('keydown', press);
+    return () => window.removeEventListener('keydown', press);
+  }, []);
+}
