@@ -12,7 +12,7 @@
  * registers of the claim, named here before they were measured; the others are measured and shown, too. Kept in results/visible-<date>.json and as
  * the table of docs/visible.md.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import '../src/platform/node.ts';
@@ -29,8 +29,8 @@ import {
 
 /** Six formats and six scripts with a deterministic checker, of those that the model itself can write. */
 const TWELVE = [
-  ...['dna', 'html', 'hex', 'python', 'arithmetic', 'urls'],
   ...['russian', 'greek', 'japanese', 'hebrew', 'korean', 'hindi'],
+  ...['dna', 'html', 'hex', 'python', 'arithmetic', 'urls'],
 ];
 const OTHERS = ['dates', 'recipes', 'reviews', 'http-logs'];
 
@@ -51,6 +51,14 @@ const settings = {
   ...{ samples: Number(flags.samples), controls: Number(flags.controls) },
   ...{ temperature: Number(flags.temperature), tokens: 64, mode },
 } satisfies VisibleSettings;
+type Figures = {
+  readonly settings: VisibleSettings;
+  readonly turned: number;
+  readonly of: number;
+  readonly results: readonly RegisterResult[];
+};
+const date = new Date().toISOString().slice(0, 10);
+const kept = flags.only === undefined && flags.samples === '100';
 const hooks = ['blocks.2.hook_resid_post', 'blocks.0.hook_resid_post'];
 
 const model = await openModel(demo('model'), { threads: 1 });
@@ -63,8 +71,8 @@ for (const hook of hooks) {
 }
 const unsteered = await writeTexts(model, {}, settings.samples, settings, 'measured');
 const wanted = flags.only?.split(',') ?? [...TWELVE, ...OTHERS];
-const results: RegisterResult[] = [];
-for (const register of wanted) {
+const results = readKept();
+for (const register of wanted.filter((name) => !results.some((known) => known.register === name))) {
   const result = await measureRegister(model, saes, documents, register, unsteered, settings);
   results.push({ ...result, ofTheTwelve: TWELVE.includes(register) });
   keep();
@@ -81,18 +89,29 @@ function turnedOf(): number {
   return results.filter(({ ofTheTwelve, turns }) => ofTheTwelve && turns).length;
 }
 
-/** After every register, so that a run that is stopped leaves what it has. */
-function keep(): void {
-  if (flags.only !== undefined || flags.samples !== '100') return;
-  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
-  const date = new Date().toISOString().slice(0, 10);
-  const file = new URL(`./results/visible-${date}.json`, import.meta.url);
-  const figures = { settings, turned: turnedOf(), of: TWELVE.length, results };
-  writeFileSync(file, `${JSON.stringify(figures, null, 1)}\n`);
-  writeFileSync(new URL('../docs/visible.md', import.meta.url), page(date));
+/** What a run of this day and these settings that was stopped has found: the same command goes on. */
+function readKept(): RegisterResult[] {
+  if (!kept || !existsSync(file())) return [];
+  const earlier = JSON.parse(readFileSync(file(), 'utf8')) as Figures;
+  return JSON.stringify(earlier.settings) === JSON.stringify(settings) ? [...earlier.results] : [];
 }
 
-function page(date: string): string {
+/** After every register. */
+function keep(): void {
+  if (!kept) return;
+  mkdirSync(new URL('./', file()), { recursive: true });
+  const place = ({ register }: RegisterResult) => [...TWELVE, ...OTHERS].indexOf(register);
+  results.sort((a, b) => place(a) - place(b));
+  const figures: Figures = { settings, turned: turnedOf(), of: TWELVE.length, results };
+  writeFileSync(file(), `${JSON.stringify(figures, null, 1)}\n`);
+  writeFileSync(new URL('../docs/visible.md', import.meta.url), page());
+}
+
+function file(): URL {
+  return new URL(`./results/visible-${date}.json`, import.meta.url);
+}
+
+function page(): string {
   const row = ({ register, best, byActivation, unsteered: none, matched, turns }: RegisterResult): string => {
     const share = ({ passes, of }: { passes: number; of: number }) => `${Math.round((100 * passes) / of)} %`;
     const text = best.text.replace(/\s+/g, ' ').replaceAll('|', '\\|').replaceAll('`', "'").slice(0, 60);

@@ -152,8 +152,10 @@ export async function measureRegister(
     keep: number,
   ) => {
     const tried: Tried[] = [];
+    // Two settings that never fail are enough to go on with.
+    const enough = () => tried.filter((one) => share(one) === 1).length >= 2;
     for (const one of from)
-      for (const strength of STRENGTHS) tried.push(await tryOut({ ...one, strength }, FEW));
+      for (const strength of STRENGTHS) if (!enough()) tried.push(await tryOut({ ...one, strength }, FEW));
     const finer: Tried[] = [];
     for (const one of tried.sort((a, b) => share(b) - share(a)).slice(0, keep))
       for (const factor of [1, ...NEAR])

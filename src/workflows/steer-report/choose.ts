@@ -109,14 +109,20 @@ async function directEffects(
 ): Promise<Float64Array> {
   const unembed = createUnembed(model);
   const mean = weights.reduce((a, b) => a + b, 0) / weights.length;
-  const effects = new Float64Array(F);
-  for (let from = 0; from < F; from += TILE) {
-    const rows = Math.min(TILE, F - from);
-    const logits = await unembed(W_dec.subarray(from * D, (from + rows) * D), rows, signal ? { signal } : {});
+  // Linear in the direction, so that the unit directions say all:  Σ_v (W_U d)_v c_v = d . u,  u_i = Σ_v (W_U e_i)_v c_v
+  const u = new Float64Array(D);
+  for (let from = 0; from < D; from += TILE) {
+    const rows = Math.min(TILE, D - from);
+    const unit = Float32Array.from({ length: rows * D }, (_, i) =>
+      i % D === from + Math.floor(i / D) ? 1 : 0,
+    );
+    const logits = await unembed(unit, rows, signal ? { signal } : {});
     const V = logits.length / rows;
     for (let r = 0; r < rows; r++)
-      for (let v = 0; v < V; v++) effects[from + r]! += logits[r * V + v]! * (weights[v]! - mean);
+      for (let v = 0; v < V; v++) u[from + r]! += logits[r * V + v]! * (weights[v]! - mean);
   }
+  const effects = new Float64Array(F);
+  for (let f = 0; f < F; f++) for (let d = 0; d < D; d++) effects[f]! += W_dec[f * D + d]! * u[d]!;
   return effects;
 }
 

@@ -86,7 +86,10 @@ export async function createMeasure(
         own.n++;
       }
     }
-    return { target: sums.map(({ target, n }) => target / n), kl: sums.map(({ kl, n }) => kl / n) };
+    return {
+      target: sums.map(({ target, n }) => target / n), // Rounding alone takes it below 0.
+      kl: sums.map(({ kl, n }) => Math.max(0, kl / n)),
+    };
   }
 
   async function losses(texts: readonly { promptIds: readonly number[]; ids: readonly number[] }[]) {
