@@ -1,5 +1,6 @@
 /** The operations as tools of the Model Context Protocol: over HTTP at /mcp, or over standard input and output. */
 import { McpServer } from '@modelcontextprotocol/server';
+import type { Closing } from './closing.ts';
 import { answerTo } from './errors.ts';
 import type { Lab } from './lab.ts';
 import { operations } from './operations/all.ts';
@@ -13,7 +14,7 @@ const readOnly = ({ name }: Operation): boolean =>
   !['label_feature', 'save_list', 'delete_list'].includes(name);
 
 /** One server, for one connection or request. */
-export function createMcp(lab: Lab, version: string, closing: AbortSignal): McpServer {
+export function createMcp(lab: Lab, version: string, closing: Closing): McpServer {
   const server = new McpServer({ name: 'saekit', version }, { instructions: INSTRUCTIONS });
   for (const one of operations)
     server.registerTool(
@@ -30,7 +31,7 @@ export function createMcp(lab: Lab, version: string, closing: AbortSignal): McpS
       },
       async (input: Record<string, unknown>, context) => {
         try {
-          const output = await one.run(lab, input, AbortSignal.any([closing, context.mcpReq.signal]));
+          const output = await closing.run([context.mcpReq.signal], (signal) => one.run(lab, input, signal));
           return {
             structuredContent: output,
             content: [{ type: 'text' as const, text: JSON.stringify(output) }],

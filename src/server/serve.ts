@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { createAdaptorServer } from '@hono/node-server';
 import { UsageError } from '../shared/errors.ts';
 import type { ServeConfig } from '../shared/serve.ts';
+import { createClosing } from './closing.ts';
 import { createApp } from './http/app.ts';
 import { isLoopback } from './http/security.ts';
 import { createLab, type Lab } from './lab.ts';
@@ -51,9 +52,9 @@ export async function serve(
 ): Promise<RunningServer> {
   checkFolders(folders);
   const lab = createLab(folders, config, listsFile(folders, config));
-  const closing = new AbortController();
+  const closing = createClosing();
   const token = isLoopback(config.host) ? undefined : (given ?? randomBytes(18).toString('base64url'));
-  const app = createApp({ lab, version, token, web, closing: closing.signal, onError });
+  const app = createApp({ lab, version, token, web, closing, onError });
   const server = createAdaptorServer({
     fetch: app.fetch,
     serverOptions: { requestTimeout: 1000 * ARRIVAL_S, headersTimeout: 1000 * ARRIVAL_S },
@@ -86,7 +87,7 @@ export async function serve(
     token,
     lab,
     async close() {
-      closing.abort();
+      closing.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await lab.close();
       server.closeAllConnections();

@@ -1,6 +1,7 @@
 /** MCP over standard input and output. */
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
 import type { ServeConfig } from '../shared/serve.ts';
+import { createClosing } from './closing.ts';
 import { createLab } from './lab.ts';
 import { createMcp } from './mcp.ts';
 import { checkFolders } from './runs.ts';
@@ -20,8 +21,8 @@ export function serveMcp(
 ): ServedMcp {
   checkFolders(folders);
   const lab = createLab(folders, config, listsFile(folders, config));
-  const closing = new AbortController();
-  const handle = serveStdio(() => createMcp(lab, version, closing.signal), {
+  const closing = createClosing();
+  const handle = serveStdio(() => createMcp(lab, version, closing), {
     transport: new StdioServerTransport(),
     onerror: onError,
   });
@@ -32,7 +33,7 @@ export function serveMcp(
   return {
     ended,
     async close() {
-      closing.abort();
+      closing.close();
       await handle.close();
       await lab.close();
     },

@@ -2,6 +2,7 @@
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import type { Closing } from '../closing.ts';
 import { ApiError, answerTo } from '../errors.ts';
 import type { Lab } from '../lab.ts';
 import { createMcp } from '../mcp.ts';
@@ -20,8 +21,7 @@ export type AppParts = {
   readonly token: string | undefined;
   /** Where the built app lies, if it does. */
   readonly web: string;
-  /** Raised when the server stops: what is being written ends. */
-  readonly closing: AbortSignal;
+  readonly closing: Closing;
   /** Gets errors that are nobody's request. */
   readonly onError: (error: unknown) => void;
 };
@@ -53,13 +53,14 @@ export function createApp({ lab, version, token, web, closing, onError }: AppPar
       const inBody = method === 'post' || method === 'put';
       const texts = { ...(inBody ? {} : c.req.query()), ...c.req.param() };
       const given = { ...(inBody ? await readBody(c) : {}), ...fromText(input, texts) };
-      const output = await run(lab, check(input, given), AbortSignal.any([c.req.raw.signal, closing]));
+      const checked = check(input, given);
+      const output = await closing.run([c.req.raw.signal], (signal) => run(lab, checked, signal));
       return c.json(output);
     };
     app.on(method.toUpperCase(), path.replace(/\{(\w+)\}/g, ':$1'), handle);
   }
   addEventRoutes(app, lab, closing);
-  addOpenAiRoutes(app, lab, closing);
+  addOpenAiRoutes(app, { lab, closing, onError });
 
   const description = openApi(version);
   app.get('/openapi.json', (c) => c.json(description));

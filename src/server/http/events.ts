@@ -3,7 +3,8 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context, Hono } from 'hono';
-import { streamSSE } from 'hono/streaming';
+import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
+import type { Closing } from '../closing.ts';
 import { answerTo, badRequest } from '../errors.ts';
 import type { Lab } from '../lab.ts';
 
@@ -40,7 +41,7 @@ function createTail(path: string) {
   };
 }
 
-export function addEventRoutes(app: Hono, lab: Lab, closing: AbortSignal): void {
+export function addEventRoutes(app: Hono, lab: Lab, closing: Closing): void {
   let readers = 0;
   app.get('/api/runs/:run/events', async (c: Context) => {
     const run = c.req.param('run')!;
@@ -55,7 +56,10 @@ export function addEventRoutes(app: Hono, lab: Lab, closing: AbortSignal): void 
       readers++;
       const gone = new AbortController();
       stream.onAbort(() => gone.abort());
-      const signal = AbortSignal.any([closing, gone.signal]);
+      await closing.run([gone.signal], (signal) => send(stream, signal)).finally(() => readers--);
+    });
+
+    async function send(stream: SSEStreamingApi, signal: AbortSignal): Promise<void> {
       const next = createTail(join(folder, 'metrics.jsonl'));
       let status = '';
       let beat = Date.now();
@@ -67,8 +71,7 @@ export function addEventRoutes(app: Hono, lab: Lab, closing: AbortSignal): void 
             const { step } = JSON.parse(line) as { step: number };
             if (step > after) await stream.writeSSE({ event: 'metrics', id: String(step), data: line });
           }
-          const summary = await lab.summary(run);
-          const { status: state, live, step } = summary;
+          const { status: state, live, step } = await lab.summary(run);
           const now = JSON.stringify({ status: state, live, step });
           if (now !== status) {
             await stream.writeSSE({ event: 'status', data: now });
@@ -84,9 +87,7 @@ export function addEventRoutes(app: Hono, lab: Lab, closing: AbortSignal): void 
         // The run was taken away, or a line is no JSON.
         if (!signal.aborted)
           await stream.writeSSE({ event: 'error', data: JSON.stringify(answerTo(error).body) });
-      } finally {
-        readers--;
       }
-    });
+    }
   });
 }

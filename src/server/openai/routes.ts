@@ -10,11 +10,12 @@ import {
   chatRequestSchema,
   completionRequestSchema,
 } from '../../shared/openai.ts';
+import type { Closing } from '../closing.ts';
 import { answerTo, unknown } from '../errors.ts';
 import { check, readBody } from '../http/input.ts';
 import type { Lab } from '../lab.ts';
 import { checkMaxTokens, promptIds } from '../prompts.ts';
-import { type Job, type Piece, type Written, withJob } from './write.ts';
+import { type Job, type Piece, type Result, type Written, withJob } from './write.ts';
 
 /** What differs between the two kinds. */
 type Kind<R> = {
@@ -81,106 +82,112 @@ function completionKind(lab: Lab): Kind<CompletionRequest> {
   };
 }
 
-/** One request: waits for its turn, then writes. Errors before the first piece are plain answers; after it, an event. */
-async function answer<R extends ChatRequest | CompletionRequest>(
-  c: Context,
-  lab: Lab,
-  kind: Kind<R>,
-  request: R,
-  closing: AbortSignal,
-): Promise<Response> {
-  const gone = new AbortController();
-  const signal = AbortSignal.any([c.req.raw.signal, closing, gone.signal]);
+type Parts = {
+  readonly lab: Lab;
+  readonly closing: Closing;
+  readonly onError: (error: unknown) => void;
+};
+
+/** What a request is answered with, whole or in pieces. */
+function createAnswer<R extends ChatRequest | CompletionRequest>(kind: Kind<R>, request: R) {
   const head = {
     id: `${kind.id}-${randomBytes(12).toString('hex')}`,
     created: Math.floor(Date.now() / 1000),
     model: request.model,
     system_fingerprint: 'saekit',
   };
-  const choice = (index: number, rest: Record<string, unknown>, finish: Written['finish'] | null) => ({
+  const choice = (index: number, rest: object, finish: Written['finish'] | null) => ({
     index,
     ...rest,
     finish_reason: finish,
     logprobs: null,
   });
-  const withRequest = <T>(use: (job: Job) => Promise<T>): Promise<T> => {
-    let prompts: readonly TokenBatch[] = [];
-    return withJob(
-      lab,
-      request,
-      {
-        prompts: (model) => (prompts = kind.prompts(request, model)),
-        max: (model) => kind.max(request, model, prompts),
-      },
-      signal,
-      use,
-    );
-  };
-
-  if (!request.stream) {
-    const { choices, usage } = await withRequest((job) => lab.writers.run(signal, () => job.write()));
-    return c.json({
+  const withFeatures = (features: object | undefined) => (features ? { features } : {});
+  const chunk = (choices: readonly object[], more = {}) => ({
+    ...head,
+    object: kind.chunk,
+    choices,
+    ...more,
+  });
+  const begun = new Set<number>();
+  return {
+    whole: ({ choices, usage }: Result) => ({
       ...head,
       object: kind.object,
       choices: choices.map(({ text, finish, features }, index) =>
-        choice(index, { ...kind.whole(text), ...(features ? { features } : {}) }, finish),
+        choice(index, { ...kind.whole(text), ...withFeatures(features) }, finish),
       ),
       usage,
-    });
-  }
-
-  // The answer begins when the request is known to be good and its turn has come; the work goes on while it is read.
-  return await new Promise<Response>((resolve, reject) => {
-    const work = withRequest((job) =>
-      lab.writers.run(
-        signal,
-        () =>
-          new Promise<void>((written, failed) => {
-            resolve(
-              streamSSE(c, async (stream) => {
-                stream.onAbort(() => gone.abort());
-                const send = (value: unknown): Promise<void> =>
-                  stream.writeSSE({ data: typeof value === 'string' ? value : JSON.stringify(value) });
-                const chunk = (choices: readonly unknown[], more = {}) =>
-                  send({ ...head, object: kind.chunk, choices, ...more });
-                const begun = new Set<number>();
-                // Pieces go out in order; a reader that is slow is waited for at the end, and a text has an end.
-                let last: Promise<void> = Promise.resolve();
-                const onPiece = ({ row, text, alarms }: Piece): void => {
-                  const rest = {
-                    ...kind.piece(text, !begun.has(row)),
-                    ...(alarms.length > 0 ? { features: { alarms } } : {}),
-                  };
-                  begun.add(row);
-                  last = last.then(() => chunk([choice(row, rest, null)]));
-                };
-                try {
-                  const { choices, usage } = await job.write(onPiece);
-                  await last;
-                  for (const [index, { finish, features }] of choices.entries())
-                    await chunk([
-                      choice(index, { ...kind.piece('', false), ...(features ? { features } : {}) }, finish),
-                    ]);
-                  if (request.stream_options?.include_usage) await chunk([], { usage });
-                  await send('[DONE]');
-                  written();
-                } catch (error) {
-                  await last.catch(() => {});
-                  await send(answerTo(error).body).catch(() => {});
-                  failed(error);
-                }
-              }),
-            );
-          }),
+    }),
+    piece({ row, text, alarms }: Piece) {
+      const first = !begun.has(row);
+      begun.add(row);
+      const features = alarms.length > 0 ? { alarms } : undefined;
+      return chunk([choice(row, { ...kind.piece(text, first), ...withFeatures(features) }, null)]);
+    },
+    /** What comes after the last piece. */
+    end: ({ choices, usage }: Result) => [
+      ...choices.map(({ finish, features }, index) =>
+        chunk([choice(index, { ...kind.piece('', false), ...withFeatures(features) }, finish)]),
       ),
-    );
-    // After the answer has begun this changes nothing.
-    work.catch(reject);
+      ...(request.stream_options?.include_usage ? [chunk([], { usage })] : []),
+    ],
+  };
+}
+
+/** One request: waits for its turn, then writes. Errors before the first piece are plain answers; after it, an event. */
+async function respond<R extends ChatRequest | CompletionRequest>(
+  c: Context,
+  { lab, closing, onError }: Parts,
+  kind: Kind<R>,
+  request: R,
+): Promise<Response> {
+  const gone = new AbortController();
+  const answer = createAnswer(kind, request);
+  /** In the line of the writers, with all that the request needs. */
+  const inTurn = <T>(use: (job: Job) => Promise<T>): Promise<T> =>
+    closing.run([c.req.raw.signal, gone.signal], (signal) => {
+      let prompts: readonly TokenBatch[] = [];
+      const parts = {
+        prompts: (model: Model) => (prompts = kind.prompts(request, model)),
+        max: (model: Model) => kind.max(request, model, prompts),
+      };
+      return withJob(lab, request, parts, signal, (job) => lab.writers.run(signal, () => use(job)));
+    });
+  if (!request.stream) return c.json(answer.whole(await inTurn((job) => job.write())));
+
+  /** Writes into a stream; the next in line begins when all is written, also if this reader is slow. */
+  const stream = (job: Job, written: (work: Promise<unknown>) => void): Response =>
+    streamSSE(c, async (sse) => {
+      sse.onAbort(() => gone.abort());
+      let last: Promise<void> = Promise.resolve();
+      const send = (value: object | string): void => {
+        const data = typeof value === 'string' ? value : JSON.stringify(value);
+        last = last.then(() => sse.writeSSE({ data }));
+      };
+      const work = job.write((piece) => send(answer.piece(piece)));
+      written(work);
+      try {
+        for (const value of answer.end(await work)) send(value);
+        send('[DONE]');
+      } catch (error) {
+        const { status, body } = answerTo(error);
+        if (status === 500) onError(error);
+        send(body);
+      }
+      await last;
+    });
+  // The answer begins when the request is known to be good and its turn has come.
+  return await new Promise<Response>((resolve, reject) => {
+    inTurn(
+      (job) => new Promise<unknown>((written) => resolve(stream(job, written))),
+      // After the answer has begun this changes nothing.
+    ).catch(reject);
   });
 }
 
-/** @param closing raised when the server stops */
-export function addOpenAiRoutes(app: Hono, lab: Lab, closing: AbortSignal): void {
+export function addOpenAiRoutes(app: Hono, parts: Parts): void {
+  const { lab } = parts;
   const [chat, completion] = [chatKind(lab), completionKind(lab)];
   const model = (id: string) => ({ id, object: 'model', created: 0, owned_by: 'saekit' });
   app.get('/v1/models', async (c) => c.json({ object: 'list', data: (await lab.models()).map(model) }));
@@ -192,10 +199,10 @@ export function addOpenAiRoutes(app: Hono, lab: Lab, closing: AbortSignal): void
   });
   app.post(
     '/v1/chat/completions',
-    async (c) => await answer(c, lab, chat, check(chatRequestSchema, await readBody(c)), closing),
+    async (c) => await respond(c, parts, chat, check(chatRequestSchema, await readBody(c))),
   );
   app.post(
     '/v1/completions',
-    async (c) => await answer(c, lab, completion, check(completionRequestSchema, await readBody(c)), closing),
+    async (c) => await respond(c, parts, completion, check(completionRequestSchema, await readBody(c))),
   );
 }
