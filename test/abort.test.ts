@@ -31,6 +31,7 @@ const SYNCHRONOUS = [
     'describeSae',
     'selfTestText',
     'editLatent',
+    'directionOf',
     'encodeVector',
     'randomised',
     'expandGrid',
@@ -277,6 +278,22 @@ const cases: Record<string, Case> = {
   'inspect, a model': (signal) => library.inspect(modelPath, { signal }),
   'inspect, an SAE': (signal) => library.inspect(saePath, { signal }),
   'inspect, a corpus': (signal) => library.inspect(corpusPath, { signal }),
+  createVector: (signal) =>
+    library.createVector(model, { hook: HOOK, positive: ['the river'], negative: ['a stone'], signal }),
+  writeVector: (signal) => {
+    const [positive, negative] = ['plus.txt', 'minus.txt'].map((name) => {
+      writeFileSync(join(work, name), `the ${name}\n`);
+      return join(work, name);
+    }) as [string, string];
+    mkdirSync(out(), { recursive: true });
+    return library.writeVector(model, {
+      hook: HOOK,
+      positive,
+      negative,
+      out: join(out(), 'v.safetensors'),
+      signal,
+    });
+  },
   openInterventions: (signal) =>
     library.openInterventions([library.interventionSchema.parse({ sae: saePath, latent: 3, value: 1 })], {
       signal,

@@ -38,10 +38,12 @@ describe('package', () => {
         "createTokenizer",
         "createTrainer",
         "createUnembed",
+        "createVector",
         "decode",
         "dense",
         "describeOnnx",
         "describeSae",
+        "directionOf",
         "editLatent",
         "encode",
         "encodeTexts",
@@ -117,8 +119,10 @@ describe('package', () => {
         "trainConfigSchema",
         "trainGrid",
         "trainSae",
+        "vectorMethods",
         "verifyActivations",
         "writeText",
+        "writeVector",
       ]
     `);
   });

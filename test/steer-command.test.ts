@@ -1,10 +1,44 @@
 // `saekit generate --steer` with the bundled model and SAEs.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saekit } from './fixtures/command-line.ts';
 
 const SAE = 'demo/saes/blocks.2.hook_resid_post';
 const generate = (...args: string[]) =>
   saekit(['generate', '--prompt', 'The meeting will be held', '--max-tokens', '12', ...args]);
+
+describe('vector', () => {
+  it('writes a direction from two files of texts, which generate steers with', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'saekit-vector-'));
+    try {
+      const [plus, minus, out] = ['plus.jsonl', 'minus.txt', 'v.safetensors'].map((name) =>
+        join(work, name),
+      ) as [string, string, string];
+      writeFileSync(
+        plus,
+        '{"text": "Το βιβλίο είναι πάνω στο τραπέζι."}\n{"text": "Δεν ξέρω τι να κάνω."}\n',
+      );
+      writeFileSync(minus, 'The book is on the table.\nI do not know what to do.\n');
+      const sets = ['--positive', plus, '--negative', minus];
+      const args = ['--model', 'demo/model', '--hook', 'blocks.2.hook_resid_post', ...sets, '--out', out];
+      const made = await saekit(['vector', ...args, '--method', 'probe', '--json']);
+      expect(made.status, made.stderr).toBe(0);
+      expect(JSON.parse(made.stdout)).toMatchObject({ method: 'probe', positive: '2', negative: '2' });
+      const again = await saekit(['vector', ...args]);
+      expect([again.status, again.stderr]).toEqual([
+        2,
+        expect.stringMatching(/is there already. Give a new name/),
+      ]);
+      const model = ['--model', 'demo/model', '--temperature', '0'];
+      const { stdout } = await generate(...model, '--steer', `${out}=2`, '--json');
+      expect((JSON.parse(stdout) as { with: string }).with).toMatch(/\p{Script=Greek}{3}/u);
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+  }, 60_000);
+});
 
 describe('generate --steer', () => {
   it('writes the text without, with and with random directions', async () => {

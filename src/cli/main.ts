@@ -20,6 +20,7 @@ import { addServeCommand } from './commands/serve.ts';
 import { addSteerReportCommand } from './commands/steer-report.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { addTrainCommand } from './commands/train.ts';
+import { addVectorCommand } from './commands/vector.ts';
 import { describeFailure } from './errors.ts';
 
 const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -48,6 +49,7 @@ addModelsCommand(program);
 addConvertCommand(program);
 addSaesCommand(program);
 addGenerateCommand(program);
+addVectorCommand(program);
 addExportCommand(program);
 addServeCommand(program, version);
 addMcpCommand(program, version);

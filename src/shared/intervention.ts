@@ -3,7 +3,8 @@
  *
  *     z' = z + v            add            z' = max(z, v)   at-least      z' = 0 where z > t    suppress
  *     z' = v                clamp          z' = min(z, v)   at-most       z' = z of another text    patch
- *     z' = v z              scale          z' = 0           zero          x' = decode(encode(x))   splice
+ *     z' = v z              scale          z' = 0           zero          z' = mean z of another text   mean
+ *                                                                         x' = decode(encode(x))   splice
  *
  *     h' = h + sum_j (z_j' - z_j) d_j  (times the token's std where the SAE normalises its input)
  *
@@ -21,6 +22,7 @@ export const steeringModes = [
   'zero',
   'suppress',
   'patch',
+  'mean',
   'splice',
 ] as const;
 
@@ -49,7 +51,7 @@ export const interventionSchema = z.strictObject({
     .int()
     .nonnegative()
     .optional()
-    .describe('Latent of the SAE; none with `splice` and with a whole hook patched.'),
+    .describe('Latent of the SAE; none with `splice`, and with `patch` or `mean` of a whole hook.'),
   vector: z
     .string()
     .optional()
@@ -64,7 +66,7 @@ export const interventionSchema = z.strictObject({
     .enum(steeringModes)
     .default('add')
     .describe(
-      'What becomes of the activation z: add z + value, clamp value, at-least max(z, value), at-most min(z, value), scale z times value, zero 0, suppress `value` (default 0) where z is above `above`, patch z in `text`; splice: the SAE in place of the activations.',
+      'What becomes of the activation z: add z + value, clamp value, at-least max(z, value), at-most min(z, value), scale z times value, zero 0, suppress `value` (default 0) where z is above `above`, patch z in `text`, mean its mean over the tokens of `text`; splice: the SAE in place of the activations.',
     ),
   value: z.number().optional(),
   unit: z
@@ -75,7 +77,9 @@ export const interventionSchema = z.strictObject({
   text: z
     .string()
     .optional()
-    .describe('Of patch: the text of the other run; position t gets what stood at its position t.'),
+    .describe(
+      'Of patch and mean: the text of the other run. patch gives position t what stood at its position t.',
+    ),
   positions: positionsSchema
     .default('all')
     .describe(

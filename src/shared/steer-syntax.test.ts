@@ -37,6 +37,7 @@ describe('one line', () => {
       { ...one, mode: 'add', value: 8, positions: 'prompt', when: { sae: 'runs/b', latent: 3, below: -1 } },
     ],
     ['runs/a:12=patch:look at me = you', { ...one, mode: 'patch', text: 'look at me = you' }],
+    ['runs/a:12=mean:other', { ...one, mode: 'mean', text: 'other' }],
     ['runs/a:12=patch:"x if 3>2" at 0:4', { ...one, mode: 'patch', text: 'x if 3>2', positions: [[0, 4]] }],
   ] as const)('%s', (text, expected) => {
     expect(parseIntervention(text)).toEqual(interventionSchema.parse(expected));

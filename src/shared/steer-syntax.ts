@@ -4,7 +4,7 @@
  *     WHAT=CHANGE[ at POSITIONS][ if [SAE:]LATENT>NUMBER]
  *
  *     WHAT       SAE:LATENT, SAE alone (splice), or FILE.safetensors with a direction of one's own
- *     CHANGE     8 or add:8, clamp:8, at-least:8, at-most:8, scale:0.5, zero, suppress or suppress:0.5 (where above 0.5), patch:TEXT, splice;
+ *     CHANGE     8 or add:8, clamp:8, at-least:8, at-most:8, scale:0.5, zero, suppress or suppress:0.5 (where above 0.5), patch:TEXT, mean:TEXT, splice;
  *                a number with `max` behind it is in units of the latent's largest activation: clamp:1.5max
  *     POSITIONS  all, prompt, generated, or ranges FROM:TO, … of tokens; negative ones count back from the end of the prompt: -1: is its last on
  */
@@ -77,8 +77,8 @@ function parseChange(
     throw fail(
       `there is no change ${JSON.stringify(name)}; there are ${steeringModes.join(', ')}.${didYouMean(name, steeringModes)}`,
     );
-  if (mode === 'patch') {
-    if (argument === '') throw fail('patch needs the text of the other run: patch:TEXT.');
+  if (mode === 'patch' || mode === 'mean') {
+    if (argument === '') throw fail(`${mode} needs the text of the other run: ${mode}:TEXT.`);
     return { mode, text: argument.replace(/^"(.*)"$/s, '$1') };
   }
   if (mode === 'zero' || mode === 'splice') {

@@ -74,6 +74,33 @@ describe('one latent', () => {
   });
 });
 
+test('a latent at its mean over another text; a whole hook at its mean, and as it was there', async () => {
+  const text = '12 * 3 = 36 ACGTACGT';
+  const { D } = sae.config;
+  const { cache, batch: there } = await model.runWithCache(text, HOOK);
+  const other = cache[HOOK]!.data;
+  const mean = (values: (t: number) => number): number => {
+    let sum = 0;
+    // BOS stands first and is left out.
+    for (let t = 1; t < there.T; t++) sum += values(t);
+    return sum / (there.T - 1);
+  };
+  const zs = latentColumn(await encode(sae, other), latent);
+  const found = await rows([{ sae, latent, mode: 'mean', text, specials: false }]);
+  const one = expected(() => mean((t) => zs[t]!));
+  expect(difference(found.subarray(D), one.subarray(D))).toBeLessThan(1e-6);
+  expect(found.subarray(0, D)).toEqual(h.subarray(0, D));
+
+  const whole = await rows([{ hook: HOOK, mode: 'mean', text }]);
+  const row = Float32Array.from({ length: D }, (_, d) => mean((t) => other[t * D + d]!));
+  for (let t = 1; t < batch.T; t++)
+    expect(difference(whole.subarray(t * D, (t + 1) * D), row)).toBeLessThan(1e-6);
+  const patched = await rows([{ hook: HOOK, mode: 'patch', text, positions: [[2, 5]] }]);
+  const both = h.slice();
+  both.set(other.subarray(2 * D, 5 * D), 2 * D);
+  expect(patched).toEqual(both);
+});
+
 test('strength 0 changes not one bit of the session that can be steered, nor the greedy text', async () => {
   const none = await model.run(batch, { logits: true, interventions: [] });
   const zero = await model.run(batch, {

@@ -32,6 +32,8 @@ export type InterventionSpec = Omit<InterventionConfigInput, 'sae' | 'vector' | 
 
 type Steerable = Fitting & Pick<Model, 'tokenizer' | 'runWithCache'>;
 
+const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
+
 /** Modes that cannot do without a value. */
 const valued: readonly SteeringMode[] = ['add', 'clamp', 'at-least', 'at-most', 'scale'];
 
@@ -59,7 +61,8 @@ async function intervention(
   options: { readonly signal?: AbortSignal },
 ): Promise<Intervention> {
   const { sae, latent, mode = 'add', positions = 'all', specials = false, keepError = true } = spec;
-  if ((sae === undefined) === (spec.vector === undefined) && !(mode === 'patch' && sae === undefined))
+  const fromOther = mode === 'patch' || mode === 'mean';
+  if ((sae === undefined) === (spec.vector === undefined) && !(fromOther && sae === undefined))
     throw new Error(
       'An intervention takes an SAE or a direction of your own: give one of `sae` and `vector`.',
     );
@@ -70,12 +73,19 @@ async function intervention(
     ...(spec.when ? { when: condition(model, spec, spec.when, reads) } : {}),
     ...(sae ? { code: latentCode(sae) } : {}),
   };
-  const reconstruct = keepError ? {} : { replace: 'reconstruction' as const };
+  if (spec.when && (mode === 'splice' || (latent === undefined && !spec.vector)))
+    throw new Error(
+      `A rule goes with the change of a latent or direction, not with ${mode} of a whole hook.`,
+    );
+  const reconstruct = keepError || !sae ? {} : { replace: 'reconstruction' as const };
   if (mode === 'splice') return { ...common, replace: 'reconstruction' };
   if (latent === undefined && spec.vector === undefined) {
-    if (mode !== 'patch') throw new Error(`${mode} needs \`latent\`: which of the SAE's.`);
+    if (!fromOther) throw new Error(`${mode} needs \`latent\`: which of the SAE's.`);
     const { code: _, ...whole } = common;
-    return { ...whole, replace: await otherRun(model, spec, writes, options) };
+    return {
+      ...whole,
+      replace: await otherRows(model, spec, writes, rowWidth(findHook(model.hooks, writes)), options),
+    };
   }
   const what = sae ? `latent ${latent} at ${writes}` : `the direction at ${writes}`;
   if (sae) checkLatent(sae, latent!);
@@ -89,7 +99,7 @@ async function intervention(
     ...reconstruct,
     ...(latent === undefined ? {} : { latent }),
     direction,
-    change: mode === 'patch' ? await patched(model, spec, reads, options) : changeOf(spec, what),
+    change: fromOther ? await otherLatent(model, spec, reads, options) : changeOf(spec, what),
   };
   if (mode === 'suppress' && spec.when)
     throw new Error('suppress has a rule of its own, `above`; with another rule use zero or clamp.');
@@ -122,7 +132,9 @@ function placeOf(
     return { reads, writes: reads };
   }
   const reads = placeSae(model, sae, placement);
-  const writes = hook ?? reads.replace(/^(.*blocks\.\d+)\..*$/, '$1.hook_mlp_out');
+  const { hook_name_out: given } = sae.config.metadata;
+  const mlp = reads.replace(/^(.*blocks\.\d+)\..*$/, '$1.hook_mlp_out');
+  const writes = hook ?? (typeof given === 'string' ? given : mlp);
   const width = rowWidth(findHook(model.hooks, writes));
   if (width !== Dout)
     throw new Error(`The transcoder at ${reads} writes width ${Dout}, but ${writes} has width ${width}.`);
@@ -157,7 +169,6 @@ function changeOf({ mode = 'add', value, unit: inUnits, max }: InterventionSpec,
       `${what}: its largest activation is not known, so a value in units of it means nothing. Give \`max\`.`,
     );
   const v = finite((value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1), `${mode} of ${what}`);
-  const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
   if (mode === 'add') return { ...free, scale: 1, shift: v };
   if (mode === 'scale') return { ...free, scale: v, shift: 0 };
   if (mode === 'at-least') return { ...free, scale: 1, shift: 0, least: v };
@@ -186,33 +197,52 @@ function unit(vector: Float32Array, what: string): Float32Array {
   return vector.map((value) => value / length);
 }
 
-/** The activations [T,D] at a hook in the run of another text. */
+/** What stood at a hook in the run of another text, [T,D]; of `mean` the mean over its tokens, [1,D]. */
 async function otherRun(
-  model: Pick<Model, 'runWithCache'>,
-  { text }: InterventionSpec,
+  model: Pick<Model, 'runWithCache' | 'tokenizer'>,
+  { text, mode, specials = false }: InterventionSpec,
   hook: string,
   options: { readonly signal?: AbortSignal },
-): Promise<Float32Array> {
+): Promise<{ data: Float32Array; used: readonly number[] }> {
   if (text === undefined)
-    throw new Error('patch needs `text`: the text of the run that the activations come from.');
-  const { cache } = await model.runWithCache(text, hook, options);
-  return cache[hook]!.data;
+    throw new Error(`${mode} needs \`text\`: the text of the run that the activations come from.`);
+  const { cache, batch } = await model.runWithCache(text, hook, options);
+  const used = [...batch.ids.keys()].filter(
+    (t) => specials || !model.tokenizer?.specialIds.has(batch.ids[t]!),
+  );
+  return { data: cache[hook]!.data, used };
 }
 
-/** z of the other run at every position of it. */
-async function patched(
-  model: Pick<Model, 'runWithCache'>,
+/** z of the other run, at every position of it or its mean. */
+async function otherLatent(
+  model: Pick<Model, 'runWithCache' | 'tokenizer'>,
   spec: InterventionSpec,
   reads: string,
   options: { readonly signal?: AbortSignal },
 ): Promise<Change> {
-  const data = await otherRun(model, spec, reads, options);
-  const { sae, latent, vector } = spec;
-  const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
-  if (sae) return { ...free, scale: 0, shift: latentColumn(await encode(sae, data, options), latent!) };
-  const u = unit(vector!, 'the direction');
-  const shift = Float32Array.from({ length: data.length / u.length }, (_, t) =>
-    u.reduce((sum, value, d) => sum + value * data[t * u.length + d]!, 0),
-  );
-  return { ...free, scale: 0, shift };
+  const { data, used } = await otherRun(model, spec, reads, options);
+  const { sae, latent, vector, mode } = spec;
+  const u = sae ? undefined : unit(vector!, 'the direction');
+  const z = u
+    ? Float32Array.from({ length: data.length / u.length }, (_, t) =>
+        u.reduce((sum, value, d) => sum + value * data[t * u.length + d]!, 0),
+      )
+    : latentColumn(await encode(sae!, data, options), latent!);
+  const mean = used.reduce((sum, t) => sum + z[t]!, 0) / used.length;
+  return { ...free, scale: 0, shift: mode === 'mean' ? mean : z };
+}
+
+/** Rows of the other run in place of a hook's own. */
+async function otherRows(
+  model: Pick<Model, 'runWithCache' | 'tokenizer'>,
+  spec: InterventionSpec,
+  hook: string,
+  width: number,
+  options: { readonly signal?: AbortSignal },
+): Promise<Float32Array> {
+  const { data, used } = await otherRun(model, spec, hook, options);
+  if (spec.mode !== 'mean') return data;
+  const mean = new Float32Array(width);
+  for (const t of used) for (let d = 0; d < width; d++) mean[d]! += data[t * width + d]! / used.length;
+  return mean;
 }

@@ -42,3 +42,4 @@ export {
 } from './train-grid.ts';
 export { resumeTraining, type TrainOptions, type TrainResult, trainSae } from './train-sae.ts';
 export type { Snippet, TrainPlan, TrainProgress } from './types.ts';
+export { type WriteVectorOptions, writeVector } from './vector.ts';
