@@ -81,6 +81,7 @@ const changesWeights: { readonly [name in keyof TrainConfigInput]?: () => Partia
   freeze: () => ({ freeze: 'decoder' }),
   multiTopk: () => ({ multiTopk: true }),
   ema: () => ({ ema: 0.9 }),
+  signed: () => ({ signed: true }),
   tokenBias: () => ({ tokenBias: true }),
   initFrom: () => ({ initFrom: plain.folder }),
   excludeSpecial: () => ({ excludeSpecial: false }),

@@ -246,6 +246,7 @@ describe('options of some kinds', () => {
       ],
       [{ variant: 'relu', bandwidth: 0.1 }, /--bandwidth is of jumprelu; this is relu/],
       [{ variant: 'jumprelu', penaltyPower: 0.5 }, /--penalty-power is of relu and gated/],
+      [{ variant: 'batch-topk', signed: true }, /--signed is of topk; this is batch-topk/],
       [{ variant: 'gated', multiTopk: true }, /--multi-topk is of topk; this is gated/],
       [{ prefixes: [16, 128] }, /--prefixes is of matryoshka; this is topk/],
       [

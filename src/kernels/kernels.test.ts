@@ -495,3 +495,23 @@ it('movingAverage equals the weighted sum of everything it was shown', () => {
   );
   expect(distance(mean, expected)).toBeLessThan(1e-6);
 });
+
+describe('signs in the last bit', () => {
+  it('order values by magnitude, keep the sign, change at most the last bit, and leave 0 alone', () => {
+    const { arena, kernels } = setup();
+    const rng = createRng(17);
+    const given = Float32Array.from({ length: 501 }, () => rng.normal() * 10 ** (8 * rng.uniform() - 4));
+    given.set([0, -0, 1, -1]);
+    const values = arena.f32(given.length);
+    values.set(given);
+    kernels.foldSign(at(values), values.length);
+    for (const [j, folded] of values.entries())
+      expect(Math.abs(folded - Math.abs(given[j]!))).toBeLessThanOrEqual(Math.abs(given[j]!) * 2 ** -23);
+    expect([...values.subarray(0, 2)]).toEqual([0, 0]);
+    kernels.unfoldSign(at(values), values.length);
+    for (const [j, back] of values.entries()) {
+      expect(Math.sign(back)).toBe(Math.sign(given[j]!) + 0);
+      expect(Math.abs(back - given[j]!)).toBeLessThanOrEqual(Math.abs(given[j]!) * 2 ** -23);
+    }
+  });
+});

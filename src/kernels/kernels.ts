@@ -14,6 +14,7 @@ export type Kernels = {
     | 'auxPrepare'
     | 'countAbove'
     | 'auxCollect'
+    | 'foldSign'
     | 'gatherColumns'
     | 'selectAbove'
     | 'selectTile'
@@ -35,6 +36,7 @@ export type Kernels = {
     | 'keepAbove'
     | 'orderByRow'
     | 'powerSum'
+    | 'unfoldSign'
     | 'movingAverage'
     | 'updateLatents']: Kernel;
 };

@@ -229,6 +229,10 @@ export const trainFields = z.strictObject({
     .describe(
       'Decay of a bias-corrected moving average of the weights, 0 is off; it is what is exported then. The paper takes 0.999.',
     ),
+  signed: z
+    .boolean()
+    .default(false)
+    .describe('Of topk: the K largest magnitudes of a token are active, with their signs (AbsTopK).'),
   tokenBias: z
     .boolean()
     .default(false)

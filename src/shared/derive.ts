@@ -108,6 +108,7 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
   };
   if (config.outputHook !== undefined && !TRANSCODERS.has(variant))
     refuse('output-hook', 'transcoder and skip-transcoder');
+  if (config.signed && variant !== 'topk') refuse('signed', 'topk');
   if (config.tokenBias && config.activations !== undefined)
     throw new UsageError(
       '--token-bias needs the token of every row and the vocabulary of a model; stored activations do not say both. Give --model and --data.',

@@ -31,6 +31,7 @@ export const gridSchema = z.strictObject({
   freeze: list(shape.freeze.unwrap()),
   multiTopk: list(shape.multiTopk.unwrap()),
   ema: list(shape.ema.unwrap()),
+  signed: list(shape.signed.unwrap()),
   tokenBias: list(shape.tokenBias.unwrap()),
   seed: list(shape.seed.unwrap()),
 });

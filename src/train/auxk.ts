@@ -86,6 +86,8 @@ export function selectAux(group: Group, comm: Comm, config: TrainerConfig, { col
       group.auxRowStart[b * own + s + 1] = entries;
     }
   }
+  // Of signed codes the largest magnitudes were taken, as they stand in the tiles.
+  if (config.signed) kernels.unfoldSign(at(group.auxRowValue), entries);
   // biome-ignore format: grouped as in the kernel
   kernels.transposeEntries(
     at(group.auxRowStart), at(group.auxRowLatent), at(group.auxRowValue), B, own, group.F,

@@ -42,7 +42,7 @@ function checkKind(config: TrainerConfig, { config: found, W_skip, b_token }: Sa
   const { settings, transcodes = false, skip = false } = variantOf(config);
   const own = settings(config, 0);
   const more = [
-    ...('signed' in found && found.signed ? ['signed codes'] : []),
+    ...('signed' in found && found.signed && !config.signed ? ['signed codes'] : []),
     ...(found.inputNorm === undefined ? [] : ['normalised input']),
     ...(found.Dout === undefined && found.subtractDecoderBias === false
       ? ['an encoder that reads x itself']
@@ -60,6 +60,8 @@ function checkKind(config: TrainerConfig, { config: found, W_skip, b_token }: Sa
       `${what}; this run trains ${config.variant ?? 'topk'}, ${kindOf(own.architecture).title}${transcodes ? ' from one hook to another' : ''}. Choose the --variant that it is.`,
     );
   if (more.length > 0) throw new Error(`${what}, which training would leave out. Start from one without.`);
+  if (config.signed && !('signed' in found && found.signed))
+    throw new Error(`${what} without signed codes, which this run has. Leave out --signed.`);
   const V = b_token && b_token.length / outputWidth(config);
   if (V !== undefined && V !== config.vocabulary)
     throw new Error(

@@ -62,7 +62,7 @@ export async function randomStart(
   sample: Float32Array,
   take: (rows: Float32Array, first: number) => Promise<void>,
 ): Promise<RandomStart> {
-  const { D, F, K, seed } = config;
+  const { D, F, K, seed, signed } = config;
   const scales = scalesOf(sample, D);
   const b_dec = Float32Array.from(geometricMedian(sample, D), (v) => v * scales.inputScale);
   const rng = createRng(`probe/${seed}`);
@@ -80,10 +80,12 @@ export async function randomStart(
     const rows = tile.subarray(0, n * D);
     for (let i = 0; i < n; i++) fillDirection(rows.subarray(i * D, (i + 1) * D), first + i, seed);
     await product.run(u, rows, new Float32Array(n), pre.subarray(0, probes * n), D);
+    if (signed) kernels.foldSign(at(pre), probes * n);
     kernels.selectTile(at(pre), probes, n, first, at(values), at(latents), K);
     await take(rows, first);
   }
   await product.close();
+  if (signed) kernels.unfoldSign(at(values), probes * K);
   // Every direction that was chosen is made once more, whichever rows chose it.
   const entries = Array.from(values.keys()).filter((j) => values[j] !== 0);
   entries.sort((i, j) => latents[i]! - latents[j]!);

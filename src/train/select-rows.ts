@@ -1,4 +1,4 @@
-/** TopK: the K largest pre-activations of every row, exactly, over all ranks. */
+/** TopK: the K largest pre-activations of every row, exactly, over all ranks; signed: the K largest magnitudes. */
 import { pointer as at } from '../kernels/arena.ts';
 import type { Competitors } from './auxk.ts';
 import { entriesByLatent } from './lists.ts';
@@ -17,6 +17,7 @@ export async function selectRows(context: StepContext, competitors: Competitors 
   mine.fill(0);
   group.heapLatent.fill(0);
   await eachOwnTile(context, competitors, ({ s, row, rows }) => {
+    if (config.signed) kernels.foldSign(at(group.pre), rows * shardLatents);
     const [values, latents] = [at(mine) + row * listed * 4, at(group.heapLatent) + row * listed * 4];
     kernels.selectTile(at(group.pre), rows, shardLatents, s * shardLatents, values, latents, listed);
   });
@@ -27,6 +28,7 @@ export async function selectRows(context: StepContext, competitors: Competitors 
     at(group.heapValues), comm.size, B, listed, K, group.rank, at(group.heapLatent), own, shardLatents, at(group.heads),
     at(group.rowStart), at(group.rowLatent), at(group.rowValue),
   );
+  if (config.signed) kernels.unfoldSign(at(group.rowValue), group.rowStart[B * own]!);
   entriesByLatent(group, B);
   if (!config.multiTopk) return;
   // biome-ignore format: grouped as in the kernel
@@ -34,6 +36,7 @@ export async function selectRows(context: StepContext, competitors: Competitors 
     at(group.heapValues), comm.size, B, listed, listed, group.rank, at(group.heapLatent), own, shardLatents, at(group.heads),
     at(group.wideRowStart), at(group.wideRowLatent), at(group.wideRowValue),
   );
+  if (config.signed) kernels.unfoldSign(at(group.wideRowValue), group.wideRowStart[B * own]!);
   // biome-ignore format: grouped as in the kernel
   kernels.transposeEntries(
     at(group.wideRowStart), at(group.wideRowLatent), at(group.wideRowValue), B, own, group.F, at(group.wideLatentStart),

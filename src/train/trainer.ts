@@ -156,6 +156,8 @@ function check(config: TrainerConfig): void {
     throw new Error(
       `K = ${K} active latents are asked for, but there are only F = ${F}. Use a K of at most ${F}.`,
     );
+  if (config.signed && (config.variant ?? 'topk') !== 'topk')
+    throw new Error(`Signed codes are of topk; this is ${config.variant}.`);
   if (!Number.isInteger(Math.log2(shards)))
     throw new Error(`The number of shards must be a power of two, got ${shards}.`);
   if (F % shards !== 0)

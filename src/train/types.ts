@@ -41,6 +41,8 @@ export type TrainerConfig = {
   readonly auxkCoefficient: number;
   /** Multi-TopK: the loss gets an eighth of the reconstruction loss with 4K active latents. */
   readonly multiTopk?: boolean;
+  /** Of topk: the K largest magnitudes of each row are active, with their signs. */
+  readonly signed?: boolean;
   /** Dead latents start anew every so many steps; 0 or undefined: never. See resample.ts. */
   readonly resampleSteps?: number;
   /** V: every token has a bias [Dout] of its own; undefined: none has. See token-bias.ts. */

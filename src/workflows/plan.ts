@@ -119,6 +119,7 @@ function finishPlan(
     auxkCoefficient: config.auxkCoefficient,
     deadSteps: settings.deadSteps,
     multiTopk: config.multiTopk,
+    ...(config.signed ? { signed: true } : {}),
     ema: config.ema,
     ...(settings.resampleSteps > 0 ? { resampleSteps: settings.resampleSteps } : {}),
     ...(config.tokenBias && place.model ? { vocabulary: place.model.V } : {}),

@@ -59,10 +59,11 @@ export function originLines(
   ];
 }
 
-const extras = ({ freeze, multiTopk, ema, tokenBias, initFrom }: TrainPlan['config']): string[] => [
+const extras = ({ freeze, multiTopk, ema, signed, tokenBias, initFrom }: TrainPlan['config']): string[] => [
   ...(freeze === 'none' ? [] : [`frozen: ${freeze}`]),
   ...(multiTopk ? ['Multi-TopK'] : []),
   ...(ema > 0 ? [`average of weights ${ema}`] : []),
+  ...(signed ? ['signed codes'] : []),
   ...(tokenBias ? ['a bias for every token'] : []),
   ...(initFrom === undefined ? [] : [`from ${initFrom}`]),
 ];

@@ -10,7 +10,7 @@
 // reference.ts says the same in plain loops and is what the tests compare with.
 
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
-export { auxCollect, auxPrepare, countAbove, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries } from './select';
+export { auxCollect, auxPrepare, countAbove, foldSign, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries, unfoldSign } from './select';
 export { decodeRows } from './decode';
 export { collectBatch, countBins, countBits, entriesByPrefix, entriesByRow, keepAbove } from './batch';
 export { collectAbove, excess, gatedMagnitudes, orderByRow, powerSum } from './threshold';

@@ -295,3 +295,25 @@ export function auxCollect(
   }
   return at;
 }
+
+/**
+ * n floats v become |v| with the sign in the last bit of the fraction, so that the largest magnitudes are the largest values; 0 stays 0.
+ * A magnitude changes by at most one in its last place.
+ */
+export function foldSign(values: usize, n: u32): void {
+  const end = values + (<usize>n << 2);
+  for (let p = values; p < end; p += 4) {
+    const bits = load<u32>(p);
+    const magnitude = bits & 0x7ffffffe;
+    store<u32>(p, magnitude == 0 ? 0 : magnitude | (bits >>> 31));
+  }
+}
+
+/** The other way round. */
+export function unfoldSign(values: usize, n: u32): void {
+  const end = values + (<usize>n << 2);
+  for (let p = values; p < end; p += 4) {
+    const bits = load<u32>(p);
+    store<u32>(p, (bits & 0x7ffffffe) | (bits << 31));
+  }
+}

@@ -1,5 +1,5 @@
 /** The gradients of every variant against float64 finite differences of its loss, written out densely and slowly here. */
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../../platform/node.ts';
 import { expectGradients, type Params } from '../../../test/support/finite-differences.ts';
 import { topK } from '../../kernels/reference.ts';
@@ -113,6 +113,16 @@ const losses: Record<string, Case> = {
       return toLoss * squared(z, params, x);
     },
   },
+  'topk, signed': {
+    config: { signed: true },
+    loss: () => (params, x) => {
+      const pre = preOf(params, x);
+      const z = new Float64Array(B * F);
+      for (const { row, latent } of topK(pre.map(Math.abs), B, F, 5))
+        z[row * F + latent] = pre[row * F + latent]!;
+      return toLoss * squared(z, params, x);
+    },
+  },
   'batch-topk': {
     config: { variant: 'batch-topk' },
     loss: () => (params, x) => toLoss * squared(batchTop(preOf(params, x), 5), params, x),
@@ -185,4 +195,64 @@ describe('gradients', () => {
       const scalars = [0, inputScale, mseScale];
       await expectGradients({ ...base, ...config }, { params, scalars }, x, (moved) => value(moved, rows));
     });
+});
+
+describe('AuxK of signed codes', () => {
+  it('takes the largest magnitudes of dead latents with their signs', async () => {
+    const { x, params } = problem([], 0);
+    // The last eight latents are too weak to be active, so they are dead.
+    const weak = F - 8;
+    params.W_enc!.subarray(weak * D).forEach((w, j) => void (params.W_enc![weak * D + j] = 0.02 * w));
+    params.b_enc!.fill(0, weak);
+    const [kAux, alpha] = [3, 0.5];
+    const rows = Float64Array.from(x);
+    const at = Object.fromEntries(
+      Object.entries(params).map(([key, values]) => [key, Float64Array.from(values)]),
+    ) as Params;
+    const code = (pre: Float64Array, K: number, allowed: (latent: number) => boolean) => {
+      const z = new Float64Array(B * F);
+      const magnitudes = pre.map((v, j) => (allowed(j % F) ? Math.abs(v) : 0));
+      for (const { row, latent } of topK(magnitudes, B, F, K)) z[row * F + latent] = pre[row * F + latent]!;
+      return z;
+    };
+    const error = (z: Float64Array, { W_dec, b_dec }: Params) =>
+      rows.map((v, j) => {
+        const [b, d] = [Math.floor(j / D), j % D];
+        let e = v - b_dec![d]!;
+        for (let i = 0; i < F; i++) e -= z[b * F + i]! * W_dec![i * D + d]!;
+        return e;
+      });
+    const main = code(preOf(at, rows), 5, () => true);
+    expect(main.every((z, j) => z === 0 || j % F < weak)).toBe(true);
+    const e = error(main, at);
+    const mean = Float64Array.from({ length: D }, (_, d) =>
+      e.reduce((sum, v, j) => (j % D === d ? sum + v / B : sum), 0),
+    );
+    const variance = e.reduce((sum, v, j) => sum + (v - mean[j % D]!) ** 2, 0);
+    let negative = 0;
+    const value = (p: Params): number => {
+      const pre = preOf(p, rows);
+      const aux = code(pre, kAux, (latent) => latent >= weak);
+      negative = aux.filter((z) => z < 0).length;
+      let squares = 0;
+      for (let j = 0; j < e.length; j++) {
+        const [b, d] = [Math.floor(j / D), j % D];
+        let left = e[j]! - (p.b_dec![d]! - at.b_dec![d]!);
+        for (let i = weak; i < F; i++) left -= aux[b * F + i]! * p.W_dec![i * D + d]!;
+        squares += left ** 2;
+      }
+      return (
+        toLoss *
+          squared(
+            code(pre, 5, () => true),
+            p,
+            rows,
+          ) +
+        (alpha * squares) / variance
+      );
+    };
+    const config = { ...base, signed: true, auxk: kAux, auxkCoefficient: alpha, deadSteps: 1 };
+    await expectGradients(config, { params, scalars: [0, inputScale, mseScale] }, x, value);
+    expect(negative).toBeGreaterThan(B);
+  });
 });

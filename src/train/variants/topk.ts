@@ -2,10 +2,10 @@
  * TopK (Gao et al. 2024, sec. 2.3).
  *
  *   pre  = (x - b_dec) W_enc^T + b_enc
- *   z    = ReLU(TopK(pre))                               the K largest of each row
+ *   z    = ReLU(TopK(pre))                               the K largest of each row;  signed: pre of the K largest |pre|, to one bit
  *   e    = x - b_dec - z W_dec
  *   L    = mseScale mean(e^2)  + mseScale mean(e_4K^2) / 8     with Multi-TopK: e_4K as e, with 4K active latents
- *   dL/dz = -g e . w_dec,  dL/dpre = dL/dz where z > 0          g = 2 mseScale / (B D)
+ *   dL/dz = -g e . w_dec,  dL/dpre = dL/dz where z is not 0     g = 2 mseScale / (B D)
  */
 import { multiTopkWeight } from '../constants.ts';
 import { reconstruct } from '../reconstruct.ts';
@@ -19,7 +19,7 @@ export const topk: Variant = {
   parameters: {},
   penalised: false,
   auxk: true,
-  settings: ({ K }) => ({ architecture: 'topk', K }),
+  settings: ({ K, signed }) => ({ architecture: 'topk', K, ...(signed ? { signed } : {}) }),
   async forward(context, { toLoss, competitors }) {
     await selectRows(context, competitors);
     const squaredError = reconstruct(context);

@@ -35,6 +35,7 @@ async function train(
 }
 
 const variants: Record<string, Partial<TrainerConfig>> = {
+  'topk with signed codes': { signed: true, multiTopk: true },
   'batch-topk': { variant: 'batch-topk' },
   matryoshka: { variant: 'matryoshka', prefixes: [5, 20, 64] },
   relu: { variant: 'relu', sparsity, auxk: 0 },
@@ -176,7 +177,8 @@ describe('the exported SAE', () => {
       // BatchTopK's running threshold is not the one of this very batch.
       const near = config.variant === 'batch-topk' || config.variant === 'matryoshka' ? 0.1 : 1e-4;
       expect(Math.abs(found / fvu - 1)).toBeLessThan(near);
-      const active = code.values.reduce((n, z) => (z > 0 ? n + 1 : n), 0) / config.B;
+      const active = code.values.reduce((n, z) => (z !== 0 ? n + 1 : n), 0) / config.B;
+      expect(code.values.some((z) => z < 0)).toBe(config.signed === true);
       expect(Math.abs(active / l0 - 1)).toBeLessThan(near);
     });
 });
