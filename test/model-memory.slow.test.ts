@@ -1,4 +1,4 @@
-// Loading a model: F32, F16 and BF16 peak below 1.3 x the float32 weights; mapped F32 weights take next to no memory of the process.
+// Loading a model: F32, F16 and BF16 peak below 1.3 x the float32 weights (and half-precision ones a half-precision embedding that is the head, too); mapped F32 weights take next to no memory of the process.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -18,9 +18,11 @@ import { buildOnce, saekit } from './fixtures/command-line.ts';
 import { root } from './repository.ts';
 
 const half = { F16: float32ToFloat16, BF16: float32ToBfloat16 };
-const shape = { layers: 4, D: 768, heads: 12, kvHeads: 12, mlp: 2048, V: 8192 };
-/** 4 layers of 4 D^2 + 3 D mlp, and the embedding, which is the head, too. */
-const float32 = 4 * (shape.layers * (4 * 768 ** 2 + 3 * 768 * 2048) + 2 * shape.V * 768);
+const shape = { layers: 4, D: 768, heads: 12, kvHeads: 12, mlp: 2048, V: 16384 };
+/** 4 layers of 4 D^2 + 3 D mlp, and the embedding, which is the head, too: a third of all, and held once. */
+const float32 = 4 * (shape.layers * (4 * 768 ** 2 + 3 * 768 * 2048) + shape.V * 768);
+/** Half-precision files: the embedding as it is stored, to look rows up, and as float32, to multiply with. */
+const held = { F32: float32, F16: float32 + 2 * shape.V * 768, BF16: float32 + 2 * shape.V * 768 };
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
@@ -50,8 +52,8 @@ function load(name: string, how: 'mapped' | 'copied'): Loaded {
 }
 
 describe.skipIf(process.platform !== 'linux')('loading', () => {
-  it.each(['F32', 'F16', 'BF16'])(
-    '%s peaks below 1.3 x the float32 weights',
+  it.each(['F32', 'F16', 'BF16'] as const)(
+    '%s peaks below 1.3 x the weights as they are held',
     { timeout: 120_000 },
     (dtype) => {
       const { all } = load(dtype, 'copied');
@@ -59,7 +61,7 @@ describe.skipIf(process.platform !== 'linux')('loading', () => {
         `${dtype}: ${(all / float32).toFixed(2)} x the float32 weights (${Math.round(float32 / 1e6)} MB)`,
       );
       expect(all).toBeGreaterThan(0.7 * float32);
-      expect(all).toBeLessThan(1.3 * float32);
+      expect(all).toBeLessThan(1.3 * held[dtype]);
     },
   );
 

@@ -87,12 +87,14 @@ const encodeValueInfo = (name: Value, { type, dims }: ValueInfo) => ({
  *
  * @param outputs values to return; element type float32 unless `outputTypes` says otherwise, shapes are left to the engine where it has none
  * @param files how each weight file is called in the graph, by index: the `location` that the engine looks up
+ * @param kept initialisers that are declared as inputs with a default too: those the engine leaves as they lie, in no layout of its own
  */
 export function encodeModel(
   graph: Graph,
   outputs: readonly Value[],
   files: readonly string[] = [],
   outputTypes: ReadonlyMap<Value, ValueInfo['type'] | ValueInfo> = new Map(),
+  kept: readonly Value[] = [],
 ): Uint8Array {
   const domains = new Set([
     ...(graph.dialect?.opsets.keys() ?? []),
@@ -110,7 +112,10 @@ export function encodeModel(
     graph: {
       name: 'saekit',
       node: graph.nodes.map(encodeNode),
-      input: [...graph.inputs].map(([name, info]) => encodeValueInfo(name, info)),
+      input: [
+        ...graph.inputs,
+        ...kept.map((name): [Value, ValueInfo] => [name, graph.initializers.get(name)!]),
+      ].map(([name, info]) => encodeValueInfo(name, info)),
       output: outputs.map((name) => {
         // What a file of others computes has the type that the engine finds.
         const type = outputTypes.get(name) ?? (graph.dialect ? undefined : 'float32');
