@@ -7,6 +7,7 @@ const others = {
   '--quality': 'quality.ts',
   '--activations': 'activation-dtypes.ts',
   '--controller': 'controller.ts',
+  '--tables': 'tables.ts',
   '--variants': 'variants.ts',
   '--calibration': 'calibration.ts',
   '--visible': 'visible.ts',
