@@ -4,8 +4,7 @@ import { UsageError } from '../shared/errors.ts';
 import { didYouMean } from '../shared/nearest.ts';
 
 type Details = {
-  readonly status: 400 | 401 | 403 | 404 | 408 | 413 | 415 | 499 | 500 | 503;
-  readonly type?: string;
+  readonly status: 400 | 401 | 403 | 404 | 413 | 415 | 499 | 500 | 503;
   readonly param?: string | undefined;
   readonly code?: string;
   /** Seconds. */
@@ -85,7 +84,7 @@ export type Answer = {
 
 /** @param error whatever was thrown; what is not meant for the caller becomes a plain 500 */
 export function answerTo(error: unknown): Answer {
-  const { status, type, param, code, retryAfter }: Details =
+  const { status, param, code, retryAfter }: Details =
     error instanceof ApiError
       ? error.details
       : error instanceof UsageError || error instanceof RangeError
@@ -101,7 +100,7 @@ export function answerTo(error: unknown): Answer {
     body: {
       error: {
         message,
-        type: type ?? (status >= 500 ? 'server_error' : 'invalid_request_error'),
+        type: status >= 500 ? 'server_error' : 'invalid_request_error',
         param: param ?? null,
         code: code ?? null,
       },
