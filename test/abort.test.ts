@@ -194,6 +194,7 @@ const cases: Record<string, Case> = {
   },
   loadSae: (signal) => library.loadSae(saePath, { signal }),
   selfTest: (signal) => library.selfTest(sae, { x: activations(2000), signal }),
+  testOnText: (signal) => library.testOnText(sae, saePath, { model, hook: HOOK, data: [corpusPath], signal }),
   convertSae: (signal) =>
     library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
   exportModel: (signal) => library.exportModel(out(), { model: modelPath, signal }),
@@ -270,9 +271,12 @@ const cases: Record<string, Case> = {
     library.findTarget({ sae: saePath, model: modelPath, data: [corpusPath] }, { signal }),
   evaluateSae: (signal) => {
     const config = { sae: saePath, model: modelPath, data: [corpusPath], maxTokens: 500, ceTokens: 200 };
-    return library.evaluateSae(library.evalConfigSchema.parse({ ...config, klTokens: 50, features: 2 }), {
-      signal,
-    });
+    return library.evaluateSae(
+      library.evalConfigSchema.parse({ ...config, klTokens: 50, features: 2, allowWrong: true }),
+      {
+        signal,
+      },
+    );
   },
   listModels: (signal) => library.listModels({ signal }),
   'inspect, a model': (signal) => library.inspect(modelPath, { signal }),

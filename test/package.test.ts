@@ -114,6 +114,7 @@ describe('package', () => {
         "steerReportConfigSchema",
         "steeredModel",
         "steeredSamples",
+        "testOnText",
         "tokenize",
         "tokenizeConfigSchema",
         "trainConfigSchema",

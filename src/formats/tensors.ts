@@ -114,7 +114,10 @@ export async function readMatrix(
   return out;
 }
 
-/** Rows [from, from + count) of such a matrix. One short read when they are contiguous in the file, else one read per column. */
+/**
+ * Rows [from, from + count) of such a matrix. One short read when they are contiguous in the file, else one read per column, for which a
+ * file that is far away is brought here, once.
+ */
 export async function readRows(
   tensor: NamedTensor,
   [rows, columns]: readonly [number, number],
@@ -124,8 +127,9 @@ export async function readRows(
 ): Promise<Float32Array> {
   if (isContiguous(tensor, transposed)) return await readElements(tensor, from * columns, count * columns);
   const out = new Float32Array(count * columns);
+  const here = { ...tensor, source: (await tensor.source.local?.()) ?? tensor.source };
   for (let c = 0; c < columns; c++) {
-    const piece = await readElements(tensor, c * rows + from, count);
+    const piece = await readElements(here, c * rows + from, count);
     for (let i = 0; i < count; i++) out[i * columns + c] = piece[i]!;
   }
   return out;

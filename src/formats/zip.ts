@@ -50,7 +50,11 @@ const big = (view: DataView, at: number): number => Number(view.getBigUint64(at,
 
 /** A range of a source as a source of its own. */
 function within(source: ByteSource, start: number, byteLength: number): ByteSource {
-  return { byteLength, slice: (from, to) => source.slice(start + from, start + to) };
+  return {
+    byteLength,
+    slice: (from, to) => source.slice(start + from, start + to),
+    ...(source.local ? { local: async () => within(await source.local!(), start, byteLength) } : {}),
+  };
 }
 
 /** Where the central directory lies. */

@@ -6,7 +6,7 @@ export { HubError, HubMissing, HubUnreachable } from './errors.ts';
 export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolder } from './local.ts';
 export { openHubModel } from './model.ts';
 export { type Change, type ExistingRepo, type Pushed, type PushFile, pageOf, pushFiles } from './push.ts';
-export { type HubSaeId, openHubSae, parseSaeId } from './sae.ts';
+export { type HubSaeId, openHubSae, openHubSaeByRange, parseSaeId } from './sae.ts';
 export {
   type RegisteredSae,
   readRegistry,

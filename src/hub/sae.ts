@@ -2,8 +2,11 @@
  * `org/name[@revision][/path]` -> an SAE of the hub in the cache: the files of one folder of the repository that an SAE of any known format
  * is made of, or one file that is named and the configs beside it.
  */
+import { isThere, repoCache } from './cache.ts';
+import { connectHub } from './connect.ts';
 import { HubError, HubNoRevision } from './errors.ts';
-import { openSnapshot, type Selection } from './snapshot.ts';
+import { openRemote, type RemoteFile } from './range.ts';
+import { bringFiles, listRepo, openSnapshot, resolveCommit, type Selection } from './snapshot.ts';
 import type { HubAccess, HubFile, HubId, Snapshot } from './types.ts';
 
 /** One of these makes a folder an SAE (sae/formats). */
@@ -97,4 +100,32 @@ export async function openHubSae(id: HubSaeId, access?: HubAccess): Promise<Snap
       throw second instanceof HubNoRevision ? error : second;
     });
   }
+}
+
+/** The files of an SAE, none of them brought yet. */
+export type RangedSae = Pick<Snapshot, 'commit' | 'files'> & {
+  isHere(path: string): Promise<boolean>;
+  /** Brings a file into the cache and gives its place. */
+  bring(path: string): Promise<string>;
+  /** Reads a file where it is. */
+  remote(path: string): RemoteFile;
+};
+
+/** As `openHubSae`, but nothing is downloaded before it is asked for. @throws HubError also when only the cache is at hand */
+export async function openHubSaeByRange(id: HubSaeId, access: HubAccess = {}): Promise<RangedSae> {
+  const hub = connectHub(access);
+  const commit = await resolveCommit(hub, id);
+  const selection = selectionOf(id);
+  const files = await selection.choose(await listRepo(hub, id, commit, selection), async () => '');
+  const repo = repoCache(hub.cache, id);
+  const fileAt = (path: string): HubFile => files.find((file) => file.path === path)!;
+  return {
+    ...{ commit, files },
+    isHere: (path) => isThere(repo.file(commit, path)),
+    async bring(path) {
+      await bringFiles(hub, id, commit, [fileAt(path)]);
+      return repo.file(commit, path);
+    },
+    remote: (path) => openRemote(hub, id, commit, fileAt(path)),
+  };
 }

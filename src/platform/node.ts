@@ -11,12 +11,14 @@ import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import {
   type HubAccess,
+  HubError,
   HubMissing,
   type HubSaeId,
   HubUnreachable,
   modelArgument,
   openHubModel,
   openHubSae,
+  openHubSaeByRange,
   parseSaeId,
   resolveSaeName,
 } from '../hub/index.ts';
@@ -73,7 +75,7 @@ export async function openFile(path: string): Promise<ByteSource> {
 export async function openFolder(
   path: string,
   access?: HubAccess,
-  kind: 'model' | 'sae' = 'model',
+  kind: 'model' | 'sae' | 'sae by range' = 'model',
 ): Promise<ByteFolder> {
   let id: HubSaeId;
   if (kind === 'model') {
@@ -95,7 +97,9 @@ export async function openFolder(
     id = named;
   }
   try {
-    const found = await (kind === 'sae' ? openHubSae : openHubModel)(id, access);
+    const ranged = kind === 'sae by range' ? await rangedFolder(id, access) : undefined;
+    if (ranged) return ranged;
+    const found = await (kind === 'model' ? openHubModel : openHubSae)(id, access);
     const { path: snapshot, commit, files } = found;
     const origin = { commit, files: Object.fromEntries(files.map((file) => [file.path, file.hash])) };
     return found.id.path === undefined
@@ -106,6 +110,44 @@ export async function openFolder(
       error.message = `${path}: no such folder. ${error.message}`;
     throw error;
   }
+}
+
+/** Files up to this size are brought, not read by range. */
+const SMALL_BYTES = 2 ** 20;
+
+/** An SAE whose weights stay on the hub; undefined when the hub is not reached, or knows the name only as a branch. */
+async function rangedFolder(id: HubSaeId, access?: HubAccess): Promise<ByteFolder | undefined> {
+  const sae = await openHubSaeByRange(id, access).catch((error: unknown) => {
+    if (error instanceof HubError) return undefined;
+    throw error;
+  });
+  if (!sae) return undefined;
+  const { path: place = '' } = id;
+  const sizes = new Map(sae.files.map((file) => [file.path, file.size]));
+  const isFile = sizes.has(place);
+  const folder = isFile ? dirname(place).replace(/^\.$/, '') : place;
+  const full = (file: string): string => (folder === '' ? file : `${folder}/${file}`);
+  return {
+    name: folder === '' ? id.name : `${id.name}/${folder}`,
+    origin: {
+      commit: sae.commit,
+      files: Object.fromEntries(sae.files.map((file) => [file.path, file.hash])),
+    },
+    ...(isFile ? { file: basename(place) } : {}),
+    has: async (file) => sizes.has(full(file)),
+    async open(file) {
+      const path = full(file);
+      const size = sizes.get(path);
+      if (size === undefined) throw new Error(`${id.name}: no file ${path}`);
+      if (size <= SMALL_BYTES || (await sae.isHere(path))) return await openFile(await sae.bring(path));
+      let here: Promise<ByteSource> | undefined;
+      return {
+        ...sae.remote(path),
+        local: () => (here ??= sae.bring(path).then(openFile)),
+        close: async () => await (await here)?.close?.(),
+      };
+    },
+  };
 }
 
 /** A folder of a snapshot, or a file of it. */

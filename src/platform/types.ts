@@ -13,6 +13,8 @@ export type ByteSource = {
    * being handed a copy. Absent in the browser.
    */
   readonly realPath?: string;
+  /** Of a file that is read by range from far away: the whole of it, brought here once. For reads that would be many and short. */
+  local?(): Promise<ByteSource>;
   /** Gives the file handle back. Sources in memory have nothing to give back. */
   close?(): Promise<void>;
 };
@@ -98,9 +100,13 @@ export type Platform = {
   spawnWorker(name: string, data: unknown): WorkerHandle;
   /**
    * Opens a folder by path or, downloaded when needed, by the hub's `org/name[@revision]` (Node), or by URL prefix (browser). What is
-   * downloaded is what a model, or an SAE, is made of.
+   * downloaded is what a model, or an SAE, is made of; `sae by range`: its weights only as far as they are read.
    */
-  openFolder(location: string, access?: HubAccess, kind?: 'model' | 'sae'): Promise<ByteFolder>;
+  openFolder(
+    location: string,
+    access?: HubAccess,
+    kind?: 'model' | 'sae' | 'sae by range',
+  ): Promise<ByteFolder>;
   /**
    * The folder that a GGUF file becomes, kept in the user's cache from the first time on: by path, by `ollama:NAME[:TAG]`, or by name in
    * llama.cpp's cache. Undefined for a location that means no GGUF file. Node only.

@@ -12,6 +12,7 @@ export {
   type SelfTestOptions,
   selfTest,
   selfTestText,
+  untested,
 } from './self-test.ts';
 export type { InputNorm, Sae, SaeConfig, SparseCode } from './types.ts';
 export { type Architecture, variantOf, variants } from './variants/registry.ts';

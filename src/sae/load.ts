@@ -6,6 +6,7 @@ import type { ByteFolder, ByteSource } from '../platform/types.ts';
 import { checkSae, outputWidth } from './check.ts';
 import { checkPlan, type Format, loadPlan, type Plan, type SaeFiles } from './formats/format.ts';
 import { type FormatName, formatOf, formats } from './formats/registry.ts';
+import { refuseWrong, selfTest } from './self-test.ts';
 import type { Sae, SaeConfig } from './types.ts';
 
 /** No cfg.json comes near this. */
@@ -19,12 +20,20 @@ export type OpenedSae = {
   close(): Promise<void>;
 };
 
-/** Opens an SAE without reading its weights: headers and configs only, checked against each other. Close it. */
-export async function openSae(location: string | ByteFolder, access: HubAccess = {}): Promise<OpenedSae> {
+/**
+ * Opens an SAE without reading its weights: headers and configs only, checked against each other. Close it. With `byRange` the weights of
+ * one on the hub are not downloaded either: `readLatent` then takes what it needs of a file of any size.
+ */
+export async function openSae(
+  location: string | ByteFolder,
+  { byRange = false, ...access }: HubAccess & { readonly byRange?: boolean } = {},
+): Promise<OpenedSae> {
   const { signal } = access;
   signal?.throwIfAborted();
   const folder =
-    typeof location === 'string' ? await getPlatform().openFolder(location, access, 'sae') : location;
+    typeof location === 'string'
+      ? await getPlatform().openFolder(location, access, byRange ? 'sae by range' : 'sae')
+      : location;
   // The last bytes of a download may have come before anybody looked at the signal.
   signal?.throwIfAborted();
   const open: ByteSource[] = [];
@@ -91,12 +100,14 @@ export async function readSaeConfig(location: string): Promise<SaeConfig> {
 }
 
 /**
- * Loads an SAE of any known format; float16, bfloat16 and float64 weights become float32.
+ * Loads an SAE of any known format; float16, bfloat16 and float64 weights become float32. Its weights and a probe batch are looked at
+ * (self-test.ts); whether it fits its hook only activations tell: until `selfTest` has seen some, it is unverified.
  *
  * @param location a folder, a file, `org/name[@revision][/path]` of the hub (Node), a URL prefix (browser), or an opened folder
  * @param access a signal that stops loading, and whom to tell of a download
  * @throws on an unknown format or setting, missing or surplus tensors, wrong or transposed shapes, a square SAE whose layout cannot be
- *   known, NaN, a pickle that asks for more than weights need; the message says what was found and what was expected
+ *   known, NaN, a pickle that asks for more than weights need, weights that the self-test says are wrong; the message says what was found
+ *   and what was expected
  */
 export async function loadSae(location: string | ByteFolder, access: HubAccess = {}): Promise<Sae> {
   const opened = await openSae(location, access);
@@ -107,22 +118,30 @@ export async function loadSae(location: string | ByteFolder, access: HubAccess =
     } catch (error) {
       throw new Error(`${opened.where}: ${(error as Error).message}`);
     }
+    refuseWrong(sae, await selfTest(sae, access.signal ? { signal: access.signal } : {}), opened.where);
     return sae;
   } finally {
     await opened.close();
   }
 }
 
+const SIDES: readonly (keyof LatentRows)[] = ['W_enc', 'W_dec'];
+
 /** One latent of an SAE: its rows of W_enc [D] and W_dec [Dout] as they are in the file, before factors are folded. */
 export type LatentRows = { readonly W_enc: Float32Array; readonly W_dec: Float32Array };
 
 /**
  * Reads one latent of a file of any size. Where a matrix is latent-major in the file its row is one short read (4 D bytes); else the row is
- * read number by number, D reads of 4 bytes. docs/saes.md says which it is for each format.
+ * read number by number, D reads of 4 bytes, for which a file on the hub is downloaded, once. docs/saes.md says which it is for each format.
  *
+ * @param sides what to read: one of the two may be a read of kilobytes, and the other a download of gigabytes
  * @throws for a latent that is not there
  */
-export async function readLatent({ plan }: OpenedSae, latent: number): Promise<LatentRows> {
+export async function readLatent<Side extends keyof LatentRows = keyof LatentRows>(
+  { plan }: OpenedSae,
+  latent: number,
+  sides: readonly Side[] = SIDES as readonly Side[],
+): Promise<Pick<LatentRows, Side>> {
   const { config, arrays } = plan;
   const { D, F } = config;
   if (!(Number.isInteger(latent) && latent >= 0 && latent < F))
@@ -134,5 +153,7 @@ export async function readLatent({ plan }: OpenedSae, latent: number): Promise<L
     const read = await readRows(tensor, [F, width], transposed, latent, 1);
     return change ? read.map(change) : read;
   };
-  return { W_enc: await row('W_enc', D), W_dec: await row('W_dec', outputWidth(config)) };
+  const rows: Partial<Record<keyof LatentRows, Float32Array>> = {};
+  for (const side of sides) rows[side] = await row(side, side === 'W_enc' ? D : outputWidth(config));
+  return rows as Pick<LatentRows, Side>;
 }

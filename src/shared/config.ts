@@ -401,6 +401,10 @@ export const evalConfigSchema = z.strictObject({
     .default(24)
     .describe('Feature cards to make of the most interesting latents, 0 for none.'),
   seed: z.int().nonnegative().default(0).describe('Seeds the order of documents and the bootstrap.'),
+  allowWrong: z
+    .boolean()
+    .default(false)
+    .describe('Measure an SAE that the self-test says is not of this hook, model or scale.'),
 });
 export type EvalConfigInput = z.input<typeof evalConfigSchema>;
 export type EvalConfig = z.output<typeof evalConfigSchema>;

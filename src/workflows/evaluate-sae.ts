@@ -10,7 +10,7 @@ import { createActivationStreams } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
-import { loadSae, type Sae } from '../sae/index.ts';
+import { loadSae, refuseWrong, type Sae, type SelfTest, selfTestText } from '../sae/index.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
@@ -19,6 +19,7 @@ import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
+import { type TestRows, testOnRows } from './self-test.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
 import { openSource, resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
 
@@ -84,12 +85,17 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       }),
     );
     options.onTarget?.(target, model, corpus, memory);
+    const tested: SelfTest[] = [];
+    const moments = await trainingMoments(model, corpus, target, contextLength, {
+      signal: options.signal,
+      onRows: async (rows) => void tested.push(await requireRight(config, target.sae, rows, options.signal)),
+    });
     const measured = await measureSae({
       ...target,
       model,
       heldout: corpus.heldout,
       contextLength,
-      moments: await trainingMoments(model, corpus, target, contextLength, options.signal),
+      moments,
       ...(frozen ? { frozen } : {}),
       maxTokens: config.maxTokens,
       ceTokens: config.ceTokens,
@@ -99,10 +105,40 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     });
-    const results = resultsFolder(config.sae);
-    await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), measured);
-    return measured;
+    return await saved(config.sae, measured, tested);
   });
+}
+
+/**
+ * The self-test on the first rows, before the long part. What was recorded is compared where the text is the run's own.
+ *
+ * @throws with the reasons when the SAE is wrong, unless the config allows it
+ */
+async function requireRight(
+  { sae: location, data, heldout, allowWrong }: EvalConfig,
+  sae: Sae,
+  rows: TestRows,
+  signal: AbortSignal | undefined,
+): Promise<SelfTest> {
+  const compare = data === undefined && heldout === undefined;
+  const test = await testOnRows(sae, location, rows, { compare, signal });
+  if (allowWrong) return test;
+  try {
+    refuseWrong(sae, test, location);
+  } catch (error) {
+    throw new Error(`${(error as Error).message} To measure it all the same: --allow-wrong.`);
+  }
+  return test;
+}
+
+/** Writes what was measured, with what the self-test says of the SAE. */
+async function saved(sae: string, measured: Measured, [test]: readonly SelfTest[]): Promise<Measured> {
+  const note = test ? [`Self-test of the SAE on rows of this hook: ${selfTestText(test)}.`] : [];
+  const { evaluation } = measured;
+  const noted = { ...measured, evaluation: { ...evaluation, notes: [...evaluation.notes, ...note] } };
+  const results = resultsFolder(sae);
+  await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), noted);
+  return noted;
 }
 
 /** The config of a run on stored activations, unless a model or a text is named to measure on instead. */
@@ -128,9 +164,11 @@ async function evaluateStored(
     const { rows } = source.open(plan, [plan.settings.hook], { signal: options.signal });
     own(rows);
     const moments = createMoments(plan.D, { covariance: plan.D <= WIDEST_PCA });
+    const tested: SelfTest[] = [];
     for (;;) {
       const batch = moments.n < MOMENT_ROWS ? await rows.next(2048) : undefined;
       if (batch === undefined || rows.epochs > 0) break;
+      if (moments.n === 0) tested.push(await requireRight(config, sae, { x: batch.xs[0]! }, options.signal));
       await moments.add(batch.xs[0]!, 2048);
     }
     const measured = await source.measure(
@@ -147,9 +185,7 @@ async function evaluateStored(
       throw new UsageError(
         `The run held out no rows, so there is nothing to measure ${config.sae} on. Give --model and --data.`,
       );
-    const results = resultsFolder(config.sae);
-    await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), measured);
-    return measured;
+    return await saved(config.sae, measured, tested);
   });
 }
 
@@ -223,7 +259,7 @@ async function trainingMoments(
   corpus: Corpus,
   target: EvalTarget,
   contextLength: number,
-  signal: AbortSignal | undefined,
+  { signal, onRows }: { readonly signal: AbortSignal | undefined; onRows(first: TestRows): Promise<void> },
 ): Promise<Moments> {
   const { excludeSpecial, excludeFirst } = target;
   const stream = createActivationStreams({
@@ -250,6 +286,8 @@ async function trainingMoments(
       signal?.throwIfAborted();
       const rows = await stream.next(chunk);
       if (rows === undefined) break;
+      const [x, y] = rows.xs;
+      if (moments.n === 0) await onRows({ x: x!, y });
       await moments.add(sideBySide(rows.xs, chunk), chunk);
     }
   } finally {

@@ -20,6 +20,7 @@ export {
 export { type ListedModel, listModels, type ModelList } from './models.ts';
 export { planTraining } from './plan.ts';
 export { type PushPlan, type PushRunOptions, planPush, pushPlanned } from './push.ts';
+export { testOnText } from './self-test.ts';
 export {
   findSteering,
   type SteeredSamples,

@@ -43,6 +43,8 @@ export type RunInspection = {
   readonly checkpoints: readonly number[];
   readonly evaluation: EvalResult | undefined;
   readonly cards: FeatureCards | undefined;
+  /** Of a finished one: what its weights say, and the self-test. */
+  readonly sae?: Pick<SaeInspection, 'config' | 'statistics' | 'test'>;
 };
 
 export type Inspection =
@@ -99,9 +101,9 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
     throw new UsageError(
       `${path}: there are no checksums to compare with; only folders of saekit harvest have them. Leave --verify out.`,
     );
-  if (options.activations !== undefined && found.kind !== 'sae')
+  if (options.activations !== undefined && found.kind !== 'sae' && !(found.kind === 'run' && found.sae))
     throw new UsageError(
-      `${path} is no SAE, so there is nothing to measure on activations. Leave --activations out.`,
+      `${path} is no finished SAE, so there is nothing to measure on activations. Leave --activations out.`,
     );
   return found;
 }
@@ -127,7 +129,12 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
       () => false,
     );
   if (info?.isDirectory()) {
-    if (await has('run.json')) return await inspectRun(path);
+    if (await has('run.json')) {
+      const run = await inspectRun(path);
+      if (run.run.status !== 'finished' || !looksLikeSae(path, true)) return run;
+      const { config, statistics, test } = await inspectSae(path, options);
+      return { ...run, sae: { config, statistics, test } };
+    }
     if (await has(GRID_FILE)) {
       const grid = await readGrid(path);
       const members = grid.members.map(({ folder }) => join(path, folder));

@@ -1,13 +1,20 @@
-/** The self-test of an SAE on stored activations. */
+/** The self-test of an SAE on stored activations, on rows that are at hand, and on text. */
 
-import { type Sae, type SelfTest, selfTest } from '../sae/index.ts';
+import { openCorpus, packRows } from '../data/index.ts';
+import { createActivationStream } from '../harvest/index.ts';
+import type { Model } from '../models/types.ts';
+import { type Sae, type SelfTest, selfTest, untested } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type ActivationSource, openActivations } from '../store/index.ts';
+import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { recordedNumbers } from './recorded.ts';
+import { tokenizerOf } from './streams.ts';
 
 /** Rows that are looked at, in blocks spread over the whole. */
 const ROWS = 4096;
 const BLOCK = 256;
+/** Of fewer, L0 and FVU vary more than the self-test allows for. */
+const LEAST_ROWS = 500;
 
 /** What the numbers are measured on, and compared with. */
 export type TestOn = {
@@ -35,6 +42,65 @@ export async function testOn(sae: Sae, location: string, { activations, signal }
     return await selfTest(sae, { ...options, x, ...(ids ? { ids } : {}) });
   } finally {
     await source.close();
+  }
+}
+
+/** x [B,D], and of a transcoder y [B,Dout], what it should give. */
+export type TestRows = { readonly x: Float32Array; readonly y?: Float32Array | undefined };
+
+/**
+ * On rows x [B,D] of the hook that the SAE reads. Numbers that were recorded beside the SAE are compared only with `compare`: of the same
+ * kind of text.
+ */
+export async function testOnRows(
+  sae: Sae,
+  location: string,
+  { x, y }: TestRows,
+  { compare, signal }: { readonly compare: boolean; readonly signal?: AbortSignal | undefined },
+): Promise<SelfTest> {
+  const enough = x.length >= LEAST_ROWS * sae.config.D;
+  const recorded = compare && enough ? await recordedNumbers(location) : {};
+  const options = { ...(recorded ? { recorded } : {}), ...(signal ? { signal } : {}) };
+  // A bias for every token needs their ids, a transcoder what it should write.
+  const measurable = sae.b_token === undefined && (sae.config.Dout === undefined || y !== undefined);
+  return await selfTest(sae, measurable ? { ...options, x, ...(y ? { y } : {}) } : options);
+}
+
+/** On text that the model reads. */
+export async function testOnText(
+  sae: Sae,
+  location: string,
+  {
+    model,
+    hook,
+    data,
+    signal,
+  }: {
+    readonly model: Model;
+    readonly hook: string;
+    readonly data: readonly string[];
+    readonly signal?: AbortSignal;
+  },
+): Promise<SelfTest> {
+  const stop = signal ? { signal } : {};
+  const corpus = await openCorpus({ data, ...stop });
+  const stream = createActivationStream({
+    ...{ model, hook, shuffleTokens: 0, excludeSpecial: true, batchSequences: MODEL_BATCH_SEQUENCES },
+    rows: packRows({
+      documents: corpus.train.count > 0 ? corpus.train : corpus.heldout,
+      tokenizer: tokenizerOf(model),
+      contextLength: Math.min(model.info.contextLength, 256),
+      bosTokenId: model.info.bosTokenId,
+      seed: 'self-test',
+      endless: false,
+    }),
+  });
+  try {
+    const rows = await stream.next(ROWS);
+    return rows ? await testOnRows(sae, location, rows, { compare: true, ...stop }) : untested;
+  } finally {
+    await stream.close();
+    await corpus.close();
   }
 }
 

@@ -2,11 +2,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { loadSae, type Sae } from '../sae/index.ts';
+import { loadSae, outputWidth, refuseWrong, type Sae, selfTestText } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { Provenance } from '../shared/run.ts';
 import { checkStart } from '../train/index.ts';
+import { type TestRows, testOnRows } from './self-test.ts';
 import type { TrainPlan } from './types.ts';
+
+const TEST_ROWS = 4096;
 
 export type Start = {
   readonly sae?: Sae | undefined;
@@ -27,4 +30,25 @@ export async function openStart({ config: { initFrom }, trainer }: TrainPlan): P
   for (const name of ['cfg.json', 'sae_weights.safetensors'])
     for await (const chunk of createReadStream(join(initFrom, name))) sha256.update(chunk as Buffer);
   return { sae, initialSae: { path: initFrom, sha256: sha256.digest('hex') } };
+}
+
+/**
+ * The self-test of the SAE on the first rows of the hook: what was recorded of it may be of other text, and is not compared.
+ *
+ * @returns what to say of it
+ * @throws UsageError with the reasons when it is wrong
+ */
+export async function testStart({ sae, initialSae }: Start, { x, y }: TestRows): Promise<string | undefined> {
+  if (!sae || !initialSae) return undefined;
+  const some = {
+    x: x.subarray(0, TEST_ROWS * sae.config.D),
+    y: y?.subarray(0, TEST_ROWS * outputWidth(sae.config)),
+  };
+  const test = await testOnRows(sae, initialSae.path, some, { compare: false });
+  try {
+    refuseWrong(sae, test, initialSae.path);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  return `The SAE to start from, ${initialSae.path}, is ${selfTestText(test)}.`;
 }

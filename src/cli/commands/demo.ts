@@ -4,10 +4,17 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import { openModel } from '../../models/index.ts';
-import { loadSae } from '../../sae/index.ts';
+import { loadSae, selfTestText } from '../../sae/index.ts';
 import { type TrainConfigInput, trainConfigSchema } from '../../shared/config.ts';
 import type { FeatureCard } from '../../shared/feature.ts';
-import { estimateTraining, findSteering, type Inspection, inspect, trainSae } from '../../workflows/index.ts';
+import {
+  estimateTraining,
+  findSteering,
+  type Inspection,
+  inspect,
+  testOnText,
+  trainSae,
+} from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { parseNumber } from '../flags.ts';
 import { invocation } from '../invocation.ts';
@@ -117,6 +124,8 @@ async function showSteering(
   const model = await openModel(join(demoFolder, 'model'));
   const prompt = 'The meeting will be held';
   try {
+    const data = [join(demoFolder, 'corpus', 'heldout.jsonl.gz')];
+    const selfTest = selfTestText(await testOnText(sae, folder, { model, hook, data, signal }));
     const sampling = { prompt, hook, maxNewTokens: 48, temperature: 0.7, topP: 0.95, seed: 1, signal };
     const found = await findSteering(model, sae, cards, sampling);
     if (found === undefined) return;
@@ -124,7 +133,7 @@ async function showSteering(
     print(
       `\n${style.format('bold', `What the model writes when #${card.latent} is turned up`)} ${style.format('dim', `(${card.label ?? card.guess})`)}\n`,
     );
-    print(samplesText(samples, { prompt, latent: card.latent, strength }, style));
+    print(samplesText(samples, { prompt, latent: card.latent, strength, selfTest }, style));
     if (!passes)
       print(style.format('dim', '           By the rules of the checkers this is not yet such a text.'));
   } finally {

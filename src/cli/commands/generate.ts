@@ -3,6 +3,7 @@ import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { openModel } from '../../models/index.ts';
 import type { Model } from '../../models/types.ts';
+import { selfTestText, untested } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type GenerateConfig, generateConfigSchema } from '../../shared/generate.ts';
 import {
@@ -125,8 +126,8 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
     const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
     print(
       json
-        ? JSON.stringify({ ...config, prompt, hook, ...samples })
-        : samplesText(samples, { prompt, latent, strength }, style),
+        ? JSON.stringify({ ...config, prompt, hook, ...samples, selfTest: untested })
+        : samplesText(samples, { prompt, latent, strength, selfTest: selfTestText(untested) }, style),
     );
   } finally {
     await model.close();

@@ -69,7 +69,7 @@ describe('samples', () => {
   it('stand one under another, prompt included, and let no control character through', () => {
     const text = samplesText(
       { without: ' in the\nhouse', steered: ' on 14\x1b[2J March', random: '' },
-      { prompt: 'It is', latent: 3, strength: 8 },
+      { prompt: 'It is', latent: 3, strength: 8, selfTest: 'unverified: nothing was measured' },
       createStyle({}, {}),
     );
     expect(text.split('\n')).toEqual([
@@ -77,6 +77,7 @@ describe('samples', () => {
       '  with     It is on 14·[2J March',
       '  random   It is',
       '           #3 added at strength 8; random: a random direction as long',
+      '           SAE unverified: nothing was measured',
     ]);
   });
 });

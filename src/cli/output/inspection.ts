@@ -1,4 +1,5 @@
 import { formatEvalTable } from '../../eval/index.ts';
+import { describeSae } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import type { Run } from '../../shared/run.ts';
 import type { Inspection } from '../../workflows/index.ts';
@@ -9,7 +10,7 @@ import { gridInspectionText } from './grid-view.ts';
 import { activationsText, harvestText } from './inspection-activations.ts';
 import { bytes, grouped, short, stored } from './numbers.ts';
 import { onnxText } from './onnx.ts';
-import { saeText } from './sae.ts';
+import { saeRows, saeText } from './sae.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
@@ -72,7 +73,11 @@ function runText(path: string, found: Inspection & { kind: 'run' }, style: Style
     ],
     ...originRows(run),
     ['hook', String(resolved.hook)],
-    ['SAE', `TopK, F ${grouped(config.latents)}, K ${config.k}, ${grouped(config.tokens)} tokens`],
+    [
+      'SAE',
+      `${found.sae ? describeSae(found.sae.config) : `${config.variant}, F ${grouped(config.latents)}`}, ${grouped(config.tokens)} tokens`,
+    ],
+    ...(found.sae ? saeRows(found.sae) : []),
     ['text', provenance.data.map((file) => file.path).join(', ')],
     ['FVU', figure('fvu', 4)],
     ['L0', figure('l0', 1)],

@@ -11,7 +11,14 @@ export function samplesText(
     prompt,
     latent,
     strength,
-  }: { readonly prompt: string; readonly latent: number; readonly strength: number },
+    selfTest,
+  }: {
+    readonly prompt: string;
+    readonly latent: number;
+    readonly strength: number;
+    /** What is known of the SAE. */
+    readonly selfTest: string;
+  },
   style: Style,
 ): string {
   const columns = Math.min(style.columns, 110) - INDENT.length - 1;
@@ -30,7 +37,7 @@ export function samplesText(
     row('random', random),
     style.format(
       'dim',
-      `${INDENT}#${latent} added at strength ${strength}; random: a random direction as long`,
+      `${INDENT}#${latent} added at strength ${strength}; random: a random direction as long\n${INDENT}SAE ${selfTest}`,
     ),
   ].join('\n');
 }

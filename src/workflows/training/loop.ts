@@ -30,6 +30,8 @@ const SNIPPET_MS = 2500;
 
 export type LoopOptions = {
   readonly signal?: AbortSignal | undefined;
+  /** What a person should know. */
+  readonly onNote?: ((text: string) => void) | undefined;
   /** While the shuffle buffer fills, in rows. */
   readonly onFill?: ((done: number, total: number) => void) | undefined;
   /** After every batch, of every SAE. */
@@ -103,8 +105,10 @@ export async function trainMembers(
     if (checkpoint) await restoreRows(rows, momentsOf, hooks, members);
     let first = checkpoint ? undefined : await firstRows(rows, plan, options);
     for (const member of members) {
-      if (first) await member.begin(...ofMember(member, { xs: first.sample }));
-      else await member.begin(undefined, {});
+      const said = await (first
+        ? member.begin(...ofMember(member, { xs: first.sample }))
+        : member.begin(undefined, {}));
+      if (said !== undefined) options.onNote?.(said);
     }
     const waiting = first?.batches ?? [];
     // Let go of the sample: the batches, which are views of it, go one by one.

@@ -10,7 +10,7 @@ import { type LogTarget, openLog } from '../log.ts';
 import { createPace, progressOf } from '../progress.ts';
 import { environment } from '../provenance.ts';
 import type { Own } from '../resources.ts';
-import type { Start } from '../start.ts';
+import { type Start, testStart } from '../start.ts';
 import type { TrainPlan, TrainProgress } from '../types.ts';
 import type { Source, TrainingRows } from './source.ts';
 
@@ -37,8 +37,11 @@ export type Member = {
   readonly checkpoint: Checkpoint<StreamedArray> | undefined;
   /** After the first step. */
   readonly progress: TrainProgress | undefined;
-  /** From a sample of rows, or without one from the checkpoint that it was opened with. */
-  begin(sample: Float32Array | undefined, beside: Beside): Promise<void>;
+  /**
+   * From a sample of rows, or without one from the checkpoint that it was opened with. Gives what there is to say of the SAE that it starts
+   * from. @throws UsageError when that SAE is not of this hook
+   */
+  begin(sample: Float32Array | undefined, beside: Beside): Promise<string | undefined>;
   /** One step on x [B,D]; a line of metrics when one is due. */
   step(
     x: Float32Array,
@@ -75,8 +78,13 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
       return progress;
     },
     async begin(sample, beside) {
-      if (checkpoint) await trainer.restore(withPrefix(checkpoint.arrays, 'trainer.'));
-      else await trainer.initialize(sample!, start.sae, beside);
+      if (checkpoint) {
+        await trainer.restore(withPrefix(checkpoint.arrays, 'trainer.'));
+        return undefined;
+      }
+      const said = await testStart(start, { ...beside, x: sample! });
+      await trainer.initialize(sample!, start.sae, beside);
+      return said;
     },
     async step(x, beside, rows) {
       pace ??= createPace(trainer.step);

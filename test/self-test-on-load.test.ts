@@ -1,0 +1,131 @@
+// Who loads an SAE is told what is known of it: wrong ones are refused with the reason, others are verified, measured or unverified.
+import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadSae, type Sae, saveSae } from '../src/sae/index.ts';
+import type { EvalResult } from '../src/shared/eval.ts';
+import { folderWriter } from '../src/store/index.ts';
+import { saekit } from './fixtures/command-line.ts';
+import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
+
+let workspace: Workspace;
+let run: string;
+beforeAll(async () => {
+  workspace = createWorkspace();
+  run = workspace.newFolder();
+  expect((await saekit(workspace.small(run, 300))).status).toBe(0);
+}, 120_000);
+afterAll(() => workspace.remove());
+
+/** The run with an SAE that was changed; its eval.json and run.json stay. */
+async function spoiled(change: (sae: Sae) => Sae): Promise<string> {
+  const folder = workspace.newFolder();
+  cpSync(run, folder, { recursive: true });
+  await saveSae(folderWriter(folder), change(await loadSae(run)));
+  return folder;
+}
+const elsewhere = (sae: Sae): Sae => ({ ...sae, b_dec: sae.b_dec.map((b) => b + 50) });
+const louder = (sae: Sae): Sae => ({ ...sae, W_dec: sae.W_dec.map((w) => 2.5 * w) });
+const few = ['--max-tokens', '2000', '--ce-tokens', '500', '--kl-tokens', '100', '--features', '0', '--json'];
+
+describe('loadSae', () => {
+  it('refuses weights that cannot be right, with the reason', async () => {
+    const folder = workspace.newFolder();
+    const demo = await loadSae('demo/saes/blocks.0.hook_resid_post');
+    const { D, F } = demo.config;
+    // The bytes of [D,F] taken for [F,D]: what a reader does that transposes what should not be.
+    const W_dec = demo.W_dec.map((_, i) => demo.W_dec[(i % F) * D + Math.floor(i / F)]!);
+    await saveSae(folderWriter(folder), { ...demo, W_dec });
+    await expect(loadSae(folder)).rejects.toThrow(
+      /\(TopK, D 192, F 2048, K 32\) is not used\. Encoder and decoder rows .* \(mean cosine -?0\.0\d\d\): one of the two is transposed/,
+    );
+    const { status, stderr } = await saekit(['eval', folder]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/is not used\..*transposed/)]);
+  }, 60_000);
+});
+
+describe('eval', () => {
+  const notesOf = (folder: string): string =>
+    (JSON.parse(readFileSync(join(folder, 'eval.json'), 'utf8')) as EvalResult).notes.join('\n');
+
+  it('says that an SAE is as recorded', async () => {
+    const folder = await spoiled((sae) => sae);
+    const { status, stdout } = await saekit(['eval', folder, ...few]);
+    expect(status).toBe(0);
+    expect(notesOf(folder)).toMatch(/Self-test of the SAE .*: verified: as recorded \(L0 .*, FVU .*\)/);
+    expect((JSON.parse(stdout) as EvalResult).notes.join()).toMatch(/verified/);
+  }, 60_000);
+
+  it('refuses one that is not, before it measures; --allow-wrong measures it and says so', async () => {
+    const folder = await spoiled(louder);
+    const before = notesOf(folder);
+    const refused = await saekit(['eval', folder, ...few]);
+    expect(refused.stderr).toMatch(/is not used\. FVU is .* was recorded: another hook.* --allow-wrong/s);
+    expect([refused.status, notesOf(folder)]).toEqual([1, before]);
+    expect((await saekit(['eval', folder, ...few, '--allow-wrong'])).status).toBe(0);
+    expect(notesOf(folder)).toMatch(/Self-test of the SAE .*: wrong \(L0 .*\): FVU is/);
+  }, 90_000);
+
+  it('compares nothing on other text, but refuses what explains nothing', async () => {
+    const other = ['--heldout', workspace.corpus];
+    const folder = await spoiled((sae) => sae);
+    expect((await saekit(['eval', folder, ...few, ...other])).status).toBe(0);
+    expect(notesOf(folder)).toMatch(/measured \(L0 .*nothing was recorded to compare with/);
+    const refused = await saekit(['eval', await spoiled(elsewhere), ...few, ...other]);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/It explains nothing of these/),
+    ]);
+  }, 90_000);
+});
+
+describe('train --init-from', () => {
+  const from = (folder: string, out: string): string[] => [...workspace.small(out), '--init-from', folder];
+
+  it('refuses an SAE that is not of this hook', async () => {
+    const bad = await saekit(from(await spoiled(elsewhere), workspace.newFolder()));
+    expect([bad.status, bad.stderr]).toEqual([2, expect.stringMatching(/It explains nothing of these/)]);
+  }, 60_000);
+
+  it('says what is known of it', async () => {
+    const out = workspace.newFolder();
+    const { status, stderr } = await saekit(from(run, out));
+    expect(stderr).toMatch(/SAE to start from, .*, is measured \(L0 .*, FVU .*\)/);
+    expect([status, existsSync(join(out, 'sae_weights.safetensors'))]).toEqual([0, true]);
+  }, 60_000);
+});
+
+describe('without activations every output says unverified', () => {
+  const steer = (folder: string): string[] => [
+    ...[
+      'generate',
+      '--sae',
+      folder,
+      '--latent',
+      '3',
+      '--strength',
+      '1',
+      '--prompt',
+      'the',
+      '--max-tokens',
+      '2',
+    ],
+  ];
+
+  it.each<[string, () => string[]]>([
+    ['inspect of a run', () => ['inspect', run]],
+    ['inspect of a run, JSON', () => ['inspect', run, '--json']],
+    ['inspect of an SAE', () => ['inspect', 'test/golden/sae/ours']],
+    ['generate', () => steer(run)],
+    ['generate, JSON', () => [...steer(run), '--json']],
+    ['convert', () => ['convert', run, '--to', 'sparsify', workspace.newFolder()]],
+    ['convert, JSON', () => ['convert', run, '--to', 'sparsify', workspace.newFolder(), '--json']],
+  ])(
+    '%s',
+    async (_, args) => {
+      const { status, stdout } = await saekit(args());
+      expect([status, stdout]).toEqual([0, expect.stringMatching(/unverified/)]);
+    },
+    60_000,
+  );
+});
