@@ -37,7 +37,7 @@ describe('loadSae', () => {
     const W_dec = demo.W_dec.map((_, i) => demo.W_dec[(i % F) * D + Math.floor(i / F)]!);
     await saveSae(folderWriter(folder), { ...demo, W_dec });
     await expect(loadSae(folder)).rejects.toThrow(
-      /\(TopK, D 192, F 2048, K 32\) is not used\. Encoder and decoder rows .* \(mean cosine -?0\.0\d\d\): one of the two is transposed/,
+      /\(TopK, D 192, F 2048, K 24\) is not used\. Encoder and decoder rows .* \(mean cosine -?0\.0\d\d\): one of the two is transposed/,
     );
     const { status, stderr } = await saekit(['eval', folder]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/is not used\..*transposed/)]);
@@ -89,8 +89,8 @@ describe('train --init-from', () => {
 
   it('says what is known of it', async () => {
     const out = workspace.newFolder();
-    const { status, stderr } = await saekit(from(run, out));
-    expect(stderr).toMatch(/SAE to start from, .*, is measured \(L0 .*, FVU .*\)/);
+    const { status, stdout } = await saekit(from(run, out));
+    expect(stdout).toMatch(/SAE to start from, .*, is measured \(L0 .*, FVU .*\)/);
     expect([status, existsSync(join(out, 'sae_weights.safetensors'))]).toEqual([0, true]);
   }, 60_000);
 });
@@ -117,6 +117,7 @@ describe('without activations every output says unverified', () => {
     ['inspect of a run, JSON', () => ['inspect', run, '--json']],
     ['inspect of an SAE', () => ['inspect', 'test/golden/sae/ours']],
     ['generate', () => steer(run)],
+    ['generate --steer', () => ['generate', '--steer', `${run}:3=1`, '--prompt', 'the', '--max-tokens', '2']],
     ['generate, JSON', () => [...steer(run), '--json']],
     ['convert', () => ['convert', run, '--to', 'sparsify', workspace.newFolder()]],
     ['convert, JSON', () => ['convert', run, '--to', 'sparsify', workspace.newFolder(), '--json']],

@@ -1,5 +1,6 @@
 /** `saekit generate --steer`: text with interventions beside the same text without them and with random directions, as they are written. */
 import type { Model } from '../../models/types.ts';
+import { selfTestText, untested } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import type { GenerateConfig } from '../../shared/generate.ts';
 import { parseIntervention, parsePositions } from '../../shared/steer-syntax.ts';
@@ -65,11 +66,13 @@ export async function generateSteered(
       }),
     );
     live.clear();
+    const selfTest = known.size === 0 ? {} : { selfTest: untested };
     print(
       json
-        ? JSON.stringify({ ...config, prompt, steer: changes, ...texts, steered: texts.with })
+        ? JSON.stringify({ ...config, prompt, steer: changes, ...texts, steered: texts.with, ...selfTest })
         : sideBySide(columns(), style).join('\n'),
     );
+    if (!json && known.size > 0) print(style.format('dim', `  SAE ${selfTestText(untested)}`));
   } finally {
     await model.close();
   }
