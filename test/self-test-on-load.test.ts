@@ -1,5 +1,5 @@
 // Who loads an SAE is told what is known of it: wrong ones are refused with the reason, others are verified, measured or unverified.
-import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadSae, type Sae, saveSae } from '../src/sae/index.ts';
@@ -10,10 +10,21 @@ import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 
 let workspace: Workspace;
 let run: string;
+let other: string;
 beforeAll(async () => {
   workspace = createWorkspace();
   run = workspace.newFolder();
-  expect((await saekit(workspace.small(run, 300))).status).toBe(0);
+  // Held-out text of more than some hundred rows, which is the least that numbers are compared on.
+  other = join(workspace.path, 'other.jsonl');
+  const documents = readFileSync(workspace.corpus, 'utf8').trim().split('\n');
+  const turned = documents.map((line) => {
+    const { text } = JSON.parse(line) as { text: string };
+    return JSON.stringify({ text: text.split(' ').reverse().join(' ') });
+  });
+  writeFileSync(other, turned.join('\n'));
+  const { status, stderr } = await saekit([...workspace.small(run, 300), '--heldout', other]);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
 }, 120_000);
 afterAll(() => workspace.remove());
 
@@ -67,11 +78,11 @@ describe('eval', () => {
   }, 90_000);
 
   it('compares nothing on other text, but refuses what explains nothing', async () => {
-    const other = ['--heldout', workspace.corpus];
+    const given = ['--heldout', other];
     const folder = await spoiled((sae) => sae);
-    expect((await saekit(['eval', folder, ...few, ...other])).status).toBe(0);
+    expect((await saekit(['eval', folder, ...few, ...given])).status).toBe(0);
     expect(notesOf(folder)).toMatch(/measured \(L0 .*nothing was recorded to compare with/);
-    const refused = await saekit(['eval', await spoiled(elsewhere), ...few, ...other]);
+    const refused = await saekit(['eval', await spoiled(elsewhere), ...few, ...given]);
     expect([refused.status, refused.stderr]).toEqual([
       1,
       expect.stringMatching(/It explains nothing of these/),

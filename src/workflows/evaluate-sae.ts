@@ -19,7 +19,7 @@ import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { withResources } from './resources.ts';
-import { type TestRows, testOnRows } from './self-test.ts';
+import { testOnDocuments, testOnRows } from './self-test.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
 import { openSource, resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
 
@@ -85,11 +85,13 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       }),
     );
     options.onTarget?.(target, model, corpus, memory);
-    const tested: SelfTest[] = [];
-    const moments = await trainingMoments(model, corpus, target, contextLength, {
-      signal: options.signal,
-      onRows: async (rows) => void tested.push(await requireRight(config, target.sae, rows, options.signal)),
+    // On held-out text, as what was recorded; before the long part.
+    const test = await testOnDocuments(target.sae, config.sae, {
+      ...{ ...target, model, contextLength, signal: options.signal, hooks: hooksOf(target) },
+      ...{ documents: corpus.heldout, compare: isOwnText(config) },
     });
+    requireRight(config, target.sae, test);
+    const moments = await trainingMoments(model, corpus, target, contextLength, options.signal);
     const measured = await measureSae({
       ...target,
       model,
@@ -105,34 +107,25 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     });
-    return await saved(config.sae, measured, tested);
+    return await saved(config.sae, measured, test);
   });
 }
 
-/**
- * The self-test on the first rows, before the long part. What was recorded is compared where the text is the run's own.
- *
- * @throws with the reasons when the SAE is wrong, unless the config allows it
- */
-async function requireRight(
-  { sae: location, data, heldout, allowWrong }: EvalConfig,
-  sae: Sae,
-  rows: TestRows,
-  signal: AbortSignal | undefined,
-): Promise<SelfTest> {
-  const compare = data === undefined && heldout === undefined;
-  const test = await testOnRows(sae, location, rows, { compare, signal });
-  if (allowWrong) return test;
+/** Whether the text is the run's own: on another one an SAE has other numbers than were recorded. */
+const isOwnText = ({ data, heldout }: EvalConfig): boolean => data === undefined && heldout === undefined;
+
+/** @throws with the reasons when the SAE is wrong, unless the config allows it */
+function requireRight({ sae: location, allowWrong }: EvalConfig, sae: Sae, test: SelfTest): void {
+  if (allowWrong) return;
   try {
     refuseWrong(sae, test, location);
   } catch (error) {
     throw new Error(`${(error as Error).message} To measure it all the same: --allow-wrong.`);
   }
-  return test;
 }
 
 /** Writes what was measured, with what the self-test says of the SAE. */
-async function saved(sae: string, measured: Measured, [test]: readonly SelfTest[]): Promise<Measured> {
+async function saved(sae: string, measured: Measured, test: SelfTest | undefined): Promise<Measured> {
   const note = test ? [`Self-test of the SAE on rows of this hook: ${selfTestText(test)}.`] : [];
   const { evaluation } = measured;
   const noted = { ...measured, evaluation: { ...evaluation, notes: [...evaluation.notes, ...note] } };
@@ -164,11 +157,15 @@ async function evaluateStored(
     const { rows } = source.open(plan, [plan.settings.hook], { signal: options.signal });
     own(rows);
     const moments = createMoments(plan.D, { covariance: plan.D <= WIDEST_PCA });
-    const tested: SelfTest[] = [];
+    let test: SelfTest | undefined;
     for (;;) {
       const batch = moments.n < MOMENT_ROWS ? await rows.next(2048) : undefined;
       if (batch === undefined || rows.epochs > 0) break;
-      if (moments.n === 0) tested.push(await requireRight(config, sae, { x: batch.xs[0]! }, options.signal));
+      if (!test) {
+        const { signal } = options;
+        test = await testOnRows(sae, config.sae, { x: batch.xs[0]! }, { compare: true, signal });
+        requireRight(config, sae, test);
+      }
       await moments.add(batch.xs[0]!, 2048);
     }
     const measured = await source.measure(
@@ -185,7 +182,7 @@ async function evaluateStored(
       throw new UsageError(
         `The run held out no rows, so there is nothing to measure ${config.sae} on. Give --model and --data.`,
       );
-    return await saved(config.sae, measured, tested);
+    return await saved(config.sae, measured, test);
   });
 }
 
@@ -259,7 +256,7 @@ async function trainingMoments(
   corpus: Corpus,
   target: EvalTarget,
   contextLength: number,
-  { signal, onRows }: { readonly signal: AbortSignal | undefined; onRows(first: TestRows): Promise<void> },
+  signal: AbortSignal | undefined,
 ): Promise<Moments> {
   const { excludeSpecial, excludeFirst } = target;
   const stream = createActivationStreams({
@@ -286,8 +283,6 @@ async function trainingMoments(
       signal?.throwIfAborted();
       const rows = await stream.next(chunk);
       if (rows === undefined) break;
-      const [x, y] = rows.xs;
-      if (moments.n === 0) await onRows({ x: x!, y });
       await moments.add(sideBySide(rows.xs, chunk), chunk);
     }
   } finally {

@@ -1,7 +1,7 @@
 /** The self-test of an SAE on stored activations, on rows that are at hand, and on text. */
 
-import { openCorpus, packRows } from '../data/index.ts';
-import { createActivationStream } from '../harvest/index.ts';
+import { type DocumentSet, openCorpus, packRows } from '../data/index.ts';
+import { createActivationStreams } from '../harvest/index.ts';
 import type { Model } from '../models/types.ts';
 import { type Sae, type SelfTest, selfTest, untested } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
@@ -13,6 +13,8 @@ import { tokenizerOf } from './streams.ts';
 /** Rows that are looked at, in blocks spread over the whole. */
 const ROWS = 4096;
 const BLOCK = 256;
+/** Rows of text, which the model has to read first. */
+const TEXT_ROWS = 2048;
 /** Of fewer, L0 and FVU vary more than the self-test allows for. */
 const LEAST_ROWS = 500;
 
@@ -66,7 +68,43 @@ export async function testOnRows(
   return await selfTest(sae, measurable ? { ...options, x, ...(y ? { y } : {}) } : options);
 }
 
-/** On text that the model reads. */
+/** How documents become rows of the hooks that an SAE reads and writes. */
+export type TestText = {
+  readonly model: Model;
+  readonly hooks: readonly string[];
+  readonly documents: DocumentSet;
+  readonly contextLength: number;
+  readonly excludeSpecial: boolean;
+  readonly excludeFirst: number;
+  readonly compare: boolean;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** On the first rows of documents. */
+export async function testOnDocuments(
+  sae: Sae,
+  location: string,
+  { documents, contextLength, compare, signal, ...streamed }: TestText,
+): Promise<SelfTest> {
+  const { model } = streamed;
+  const stream = createActivationStreams({
+    ...streamed,
+    ...{ shuffleTokens: 0, batchSequences: MODEL_BATCH_SEQUENCES },
+    rows: packRows({
+      ...{ documents, contextLength, tokenizer: tokenizerOf(model), bosTokenId: model.info.bosTokenId },
+      ...{ seed: 'self-test', endless: false },
+    }),
+  });
+  try {
+    const rows = await stream.next(TEXT_ROWS);
+    const [x, y] = rows?.xs ?? [];
+    return x ? await testOnRows(sae, location, { x, y }, { compare, signal }) : untested;
+  } finally {
+    await stream.close();
+  }
+}
+
+/** On text of the kind that the SAE was measured on. */
 export async function testOnText(
   sae: Sae,
   location: string,
@@ -82,24 +120,14 @@ export async function testOnText(
     readonly signal?: AbortSignal;
   },
 ): Promise<SelfTest> {
-  const stop = signal ? { signal } : {};
-  const corpus = await openCorpus({ data, ...stop });
-  const stream = createActivationStream({
-    ...{ model, hook, shuffleTokens: 0, excludeSpecial: true, batchSequences: MODEL_BATCH_SEQUENCES },
-    rows: packRows({
-      documents: corpus.train.count > 0 ? corpus.train : corpus.heldout,
-      tokenizer: tokenizerOf(model),
-      contextLength: Math.min(model.info.contextLength, 256),
-      bosTokenId: model.info.bosTokenId,
-      seed: 'self-test',
-      endless: false,
-    }),
-  });
+  const corpus = await openCorpus({ data, ...(signal ? { signal } : {}) });
   try {
-    const rows = await stream.next(ROWS);
-    return rows ? await testOnRows(sae, location, rows, { compare: true, ...stop }) : untested;
+    return await testOnDocuments(sae, location, {
+      ...{ model, hooks: [hook], signal, compare: true, excludeSpecial: true, excludeFirst: 0 },
+      documents: corpus.train.count > 0 ? corpus.train : corpus.heldout,
+      contextLength: Math.min(model.info.contextLength, 256),
+    });
   } finally {
-    await stream.close();
     await corpus.close();
   }
 }
