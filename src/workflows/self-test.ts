@@ -47,8 +47,12 @@ export async function testOn(sae: Sae, location: string, { activations, signal }
   }
 }
 
-/** x [B,D], and of a transcoder y [B,Dout], what it should give. */
-export type TestRows = { readonly x: Float32Array; readonly y?: Float32Array | undefined };
+/** x [B,D]; of a transcoder y [B,Dout], what it should give; of an SAE with token bias the tokens [B]. */
+export type TestRows = {
+  readonly x: Float32Array;
+  readonly y?: Float32Array | undefined;
+  readonly tokens?: Int32Array | undefined;
+};
 
 /**
  * On rows x [B,D] of the hook that the SAE reads. Numbers that were recorded beside the SAE are compared only with `compare`: of the same
@@ -57,15 +61,15 @@ export type TestRows = { readonly x: Float32Array; readonly y?: Float32Array | u
 export async function testOnRows(
   sae: Sae,
   location: string,
-  { x, y }: TestRows,
+  { x, y, tokens }: TestRows,
   { compare, signal }: { readonly compare: boolean; readonly signal?: AbortSignal | undefined },
 ): Promise<SelfTest> {
   const enough = x.length >= LEAST_ROWS * sae.config.D;
   const recorded = compare && enough ? await recordedNumbers(location) : {};
   const options = { ...(recorded ? { recorded } : {}), ...(signal ? { signal } : {}) };
-  // A bias for every token needs their ids, a transcoder what it should write.
-  const measurable = sae.b_token === undefined && (sae.config.Dout === undefined || y !== undefined);
-  return await selfTest(sae, measurable ? { ...options, x, ...(y ? { y } : {}) } : options);
+  const needed = [...(sae.b_token ? [tokens] : []), ...(sae.config.Dout === undefined ? [] : [y])];
+  if (needed.includes(undefined)) return await selfTest(sae, options);
+  return await selfTest(sae, { ...options, x, ...(y ? { y } : {}), ...(tokens ? { ids: tokens } : {}) });
 }
 
 /** How documents become rows of the hooks that an SAE reads and writes. */
@@ -96,9 +100,12 @@ export async function testOnDocuments(
     }),
   });
   try {
-    const rows = await stream.next(TEXT_ROWS);
+    // A stream gives as many as were asked for, or none.
+    const rows = (await stream.next(TEXT_ROWS)) ?? (await stream.next(LEAST_ROWS));
     const [x, y] = rows?.xs ?? [];
-    return x ? await testOnRows(sae, location, { x, y }, { compare, signal }) : untested;
+    return x
+      ? await testOnRows(sae, location, { x, y, tokens: rows!.tokens }, { compare, signal })
+      : untested;
   } finally {
     await stream.close();
   }
