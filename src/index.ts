@@ -80,6 +80,8 @@ export {
   readLatent,
   type Sae,
   type SaeConfig,
+  type Screened,
+  type Screening,
   type SelfTest,
   type SelfTestOptions,
   type SparseCode,

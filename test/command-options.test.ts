@@ -103,3 +103,17 @@ it('demo --seconds', async () => {
   };
   expect(await tokens('600')).toBeGreaterThan(3 * (await tokens('60')));
 }, 120_000);
+
+it('eval --screen int8: the same numbers, and a note of what was computed', async () => {
+  const out = workspace.newFolder();
+  expect((await saekit(workspace.small(out))).status).toBe(0);
+  const measured = async (...flags: string[]) =>
+    (await json('eval', out, '--max-tokens', '400', ...flags)) as { notes: string[]; candidates: unknown };
+  const [plain, screened] = [await measured(), await measured('--screen', 'int8')];
+  const rounded = (value: unknown) =>
+    JSON.stringify(value, (_, v: unknown) => (typeof v === 'number' ? Number(v.toPrecision(4)) : v));
+  expect(rounded(screened.candidates)).toBe(rounded(plain.candidates));
+  expect(plain.notes.join()).not.toContain('screening');
+  expect(screened.notes.at(-1)).toMatch(/int8 screening: of 128 latents \d+ a row were computed/);
+  expect((await saekit(['eval', out, '--screen', 'int4'])).status).toBe(2);
+}, 120_000);

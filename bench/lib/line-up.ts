@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { argmax } from '../../src/models/generation/sample.ts';
 import { createRng } from '../../src/shared/rng.ts';
 import type { Contender, Skipped } from './contender.ts';
+import { encodeSizes, oursEncode } from './encode-ours.ts';
 import type { Figure } from './figures.ts';
 import { ortProduct } from './gemm-ort.ts';
 import { workersProduct } from './gemm-workers.ts';
@@ -142,6 +143,14 @@ export async function lineUp(
     'ours.memory': () => oursStored('ours.memory', data(), sizes, threads),
     'ours.stored': () =>
       oursStored('ours.stored', writeStoredRows(join(folder, 'rows'), mixture(4 * B, D), D), sizes, threads),
+    'ours.encode': () => oursEncode('ours.encode', threads),
+    'ours.encode_screened': () => oursEncode('ours.encode_screened', threads, { screen: 'int8' }),
+    'ours.encode_screened_untrained': () =>
+      oursEncode('ours.encode_screened_untrained', threads, { screen: 'int8', trained: false }),
+    'ort.encode_product': async () => {
+      const shape = { ...encodeSizes, shards: 8, tile: 512, topk: 0, threads };
+      return fromProduct('ort.encode_product', shape, await ortProduct(shape));
+    },
     'ours.stages': async () => wall().stages,
     'ours.wall': async () => wall().wall,
     'ours.model_of_one': async () => oursModelStage('ours.model_of_one', folder, threads, 1),

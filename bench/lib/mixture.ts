@@ -10,9 +10,7 @@ export function mixture(
   D: number,
   { directions = 2048, active = 24, seed = 'bench' } = {},
 ): Float32Array {
-  const rng = createRng(seed);
-  const f = Float32Array.from({ length: directions * D }, () => rng.normal() / Math.sqrt(D));
-  const offset = Float32Array.from({ length: D }, () => rng.normal() * 0.3);
+  const { rng, f, offset } = directionsOf(D, { directions, seed });
   const x = new Float32Array(rows * D);
   for (let row = 0; row < rows; row++) {
     const at = row * D;
@@ -24,4 +22,12 @@ export function mixture(
     }
   }
   return x;
+}
+
+/** f [directions,D] and the offset [D] of a mixture; rng goes on with its rows. */
+export function directionsOf(D: number, { directions = 2048, seed = 'bench' } = {}) {
+  const rng = createRng(seed);
+  const f = Float32Array.from({ length: directions * D }, () => rng.normal() / Math.sqrt(D));
+  const offset = Float32Array.from({ length: D }, () => rng.normal() * 0.3);
+  return { rng, f, offset };
 }

@@ -99,6 +99,9 @@ export function createGraphBuilder(prefix = '') {
   /** An int32 scalar. */
   const int32 = (value: number): Value => initializer('int32', [], asBytes(Int32Array.of(value)));
 
+  /** A uint8 scalar. */
+  const uint8 = (value: number): Value => initializer('uint8', [], Uint8Array.of(value));
+
   /** A one-dimensional int64 constant for shapes and axes; equal ones are shared. */
   function axes(values: readonly number[]): Value {
     const key = `i${values.join()}`;
@@ -136,6 +139,7 @@ export function createGraphBuilder(prefix = '') {
       initializer(type, dims, data, name),
     float32,
     int32,
+    uint8,
     int64,
     scalar,
     axes,

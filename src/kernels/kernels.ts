@@ -34,9 +34,14 @@ export type Kernels = {
     | 'excess'
     | 'gatedMagnitudes'
     | 'keepAbove'
+    | 'keepBest'
     | 'orderByRow'
     | 'powerSum'
     | 'unfoldSign'
+    | 'quantiseRows'
+    | 'rescore'
+    | 'screenedEntries'
+    | 'screenTile'
     | 'movingAverage'
     | 'updateLatents']: Kernel;
 };

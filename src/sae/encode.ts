@@ -12,20 +12,35 @@ import { getPlatform } from '../platform/index.ts';
 import { checkSae, subtractsBias } from './check.ts';
 import { normaliseRows } from './normalise.ts';
 import { createProduct, latentTile, rowTile } from './product.ts';
+import { createScreen, type Screened } from './screen.ts';
 import { createSelector, joinCodes } from './select.ts';
 import type { Sae, SparseCode } from './types.ts';
 
-/** The signal is looked at before each tile of 512 rows. */
-export type EncodeOptions = { readonly signal?: AbortSignal };
+/** What is computed first to save work; the code is the same (screen.ts says how far). */
+export type Screening = 'int8';
+
+/** The signal is looked at before each tile of rows. */
+export type EncodeOptions = { readonly signal?: AbortSignal; readonly screen?: Screening | undefined };
 
 export type Encoder = {
   /** Rows x [B,D] -> the active latents of each, largest magnitude first; a free slot is (0, index 0). */
-  encode(x: Float32Array, options?: EncodeOptions): Promise<SparseCode>;
+  encode(x: Float32Array, options?: Pick<EncodeOptions, 'signal'>): Promise<SparseCode>;
+  /** With screening: what it has come to so far. */
+  screened?(): Screened;
   close(): Promise<void>;
 };
 
-/** Opens an encoder for one SAE. Throws when its arrays do not fit its config. */
-export async function createEncoder(sae: Sae, { threads = getPlatform().threads } = {}): Promise<Encoder> {
+export type EncoderOptions = { readonly threads?: number; readonly screen?: Screening | undefined };
+
+/**
+ * Opens an encoder for one SAE. With `screen: 'int8'` it holds W_enc a second time, in float32 and in int8.
+ *
+ * @throws when the SAE's arrays do not fit its config, and where screening cannot be had
+ */
+export async function createEncoder(
+  sae: Sae,
+  { threads = getPlatform().threads, screen }: EncoderOptions = {},
+): Promise<Encoder> {
   const selection = checkSae(sae);
   const { D, F, inputNorm } = sae.config;
   const product = await createProduct(threads);
@@ -36,7 +51,7 @@ export async function createEncoder(sae: Sae, { threads = getPlatform().threads 
   const pre = arena.f32(rowTile * latentTile);
   const bias = subtractsBias(sae.config) ? sae.b_dec : undefined;
   const b_enc = selection.by === 'threshold' && selection.bias === false ? new Float32Array(F) : sae.b_enc;
-  async function encodeNow(x: Float32Array, { signal }: EncodeOptions = {}): Promise<SparseCode> {
+  async function encodeRows(x: Float32Array, signal: AbortSignal | undefined): Promise<SparseCode> {
     const B = rowsOf(x, D);
     const codes: SparseCode[] = [];
     const centred = new Float32Array(Math.min(B, rowTile) * D);
@@ -56,24 +71,40 @@ export async function createEncoder(sae: Sae, { threads = getPlatform().threads 
     }
     return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
   }
+  const screening = screen
+    ? await createScreen({ sae, selection, threads, centre: bias, b_enc, whole: encodeRows }).catch(
+        async (error: unknown) => {
+          await product.close();
+          throw error;
+        },
+      )
+    : undefined;
   let last: Promise<unknown> = Promise.resolve();
   return {
     // One call after the other: they share the memory of the kernels.
-    encode(x, options) {
-      const code = last.then(() => encodeNow(x, options));
+    encode(x, { signal } = {}) {
+      const code = last.then(() => {
+        rowsOf(x, D);
+        return (screening?.encode ?? encodeRows)(x, signal);
+      });
       last = code.catch(() => {});
       return code;
     },
-    close: () => product.close(),
+    ...(screening ? { screened: screening.screened } : {}),
+    async close() {
+      await product.close();
+      await screening?.close();
+    },
   };
 }
 
-const encoders = new WeakMap<Sae, Promise<Encoder>>();
+const encoders = { whole: new WeakMap<Sae, Promise<Encoder>>(), int8: new WeakMap<Sae, Promise<Encoder>>() };
 
 /** Encodes rows x [B,D]. The first call opens an encoder, which lives as long as the SAE. */
 export async function encode(sae: Sae, x: Float32Array, options: EncodeOptions = {}): Promise<SparseCode> {
-  let encoder = encoders.get(sae);
-  if (!encoder) encoders.set(sae, (encoder = createEncoder(sae)));
+  const opened = encoders[options.screen ?? 'whole'];
+  let encoder = opened.get(sae);
+  if (!encoder) opened.set(sae, (encoder = createEncoder(sae, { screen: options.screen })));
   return (await encoder).encode(x, options);
 }
 

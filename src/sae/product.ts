@@ -24,8 +24,8 @@ closedEnd.close();
  * Gives the memory of a buffer back at once: what is transferred to a closed port is gone. Left to the garbage collector the copies of a
  * step are as large as [B,F] (35 MB more on the demo, per worker).
  */
-function discard(buffer: ArrayBuffer, except: ArrayBufferLike): void {
-  if (buffer !== except) nowhere.postMessage(undefined, [buffer]);
+export function discard(buffer: ArrayBuffer): void {
+  nowhere.postMessage(undefined, [buffer]);
 }
 
 export async function createProduct(threads: number): Promise<Product> {
@@ -47,7 +47,8 @@ export async function createProduct(threads: number): Promise<Product> {
       };
       const { pre: returned } = await session.run(feeds, { pre: tensor(pre, [rows, F]) });
       // The engine for Node has written where it was told, and returns a copy of it all the same.
-      discard((returned!.data as Float32Array).buffer as ArrayBuffer, pre.buffer);
+      const { buffer } = returned!.data as Float32Array<ArrayBuffer>;
+      if (buffer !== pre.buffer) discard(buffer);
     },
     close: () => session.release(),
   };

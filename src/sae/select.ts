@@ -77,7 +77,11 @@ function signedSelect(arena: Arena, kernels: Kernels, K: number): Select {
   };
 }
 
-type Found = { readonly rowStart: Uint32Array; readonly latents: Int32Array; readonly values: Float32Array };
+export type Found = {
+  readonly rowStart: Uint32Array;
+  readonly latents: Int32Array;
+  readonly values: Float32Array;
+};
 
 function thresholdSelector(selection: Selection & { by: 'threshold' }, F: number): Selector {
   const per = [selection.threshold, selection.scale, selection.shift];
@@ -119,7 +123,7 @@ function thresholdSelector(selection: Selection & { by: 'threshold' }, F: number
 }
 
 /** The entries of all latent tiles, row by row, largest first; equal values by latent. */
-function joinTiles(tiles: readonly Found[], rows: number): SparseCode {
+export function joinTiles(tiles: readonly Found[], rows: number): SparseCode {
   const counts = Array.from({ length: rows }, (_, b) =>
     tiles.reduce((sum, { rowStart }) => sum + rowStart[b + 1]! - rowStart[b]!, 0),
   );

@@ -405,6 +405,12 @@ export const evalConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Measure an SAE that the self-test says is not of this hook, model or scale.'),
+  screen: z
+    .enum(['int8'])
+    .optional()
+    .describe(
+      'Encode with less work: an int8 product says which latents can matter, those are computed in float32. The same codes; not for signed ones.',
+    ),
 });
 export type EvalConfigInput = z.input<typeof evalConfigSchema>;
 export type EvalConfig = z.output<typeof evalConfigSchema>;

@@ -103,6 +103,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       ceTokens: config.ceTokens,
       klTokens: config.klTokens,
       seed: config.seed,
+      screen: config.screen,
       cards: config.features,
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
@@ -174,6 +175,7 @@ async function evaluateStored(
       moments,
       {
         frozen,
+        screen: config.screen,
         signal: options.signal,
         onProgress: options.onProgress,
       },

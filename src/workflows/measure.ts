@@ -23,13 +23,14 @@ import {
   type FeatureIndex,
 } from '../explain/index.ts';
 import type { Model } from '../models/types.ts';
-import { encode, outputWidth, type Sae } from '../sae/index.ts';
+import { outputWidth, type Sae, type Screening } from '../sae/index.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import { type FeatureCards, featureSchemaVersion } from '../shared/feature.ts';
 import type { FolderWriter } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { labellerOf } from './labels.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { type Encoding, openEncoding } from './screening.ts';
 import { tokenizerOf } from './streams.ts';
 
 export type MeasureOptions = {
@@ -50,6 +51,8 @@ export type MeasureOptions = {
   readonly ceTokens?: number;
   readonly klTokens?: number;
   readonly seed: number;
+  /** How the SAE encodes, not its controls. */
+  readonly screen?: Screening | undefined;
   /** Cards of this many latents, most interesting first. Default 0. */
   readonly cards?: number;
   readonly signal?: AbortSignal;
@@ -60,6 +63,11 @@ export type Measured = { readonly evaluation: EvalResult; readonly cards: Featur
 
 /** @throws when there is no held-out text, or what `evaluate` throws */
 export async function measureSae(options: MeasureOptions): Promise<Measured> {
+  const encoding = await openEncoding(options.sae, options.screen);
+  return await measureWith(encoding, options).finally(encoding.close);
+}
+
+async function measureWith(encoding: Encoding, options: MeasureOptions): Promise<Measured> {
   const {
     model,
     hook,
@@ -89,7 +97,7 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     ...(outputHook === undefined ? {} : { outputHook }),
     batches: heldOutRows(options),
     candidates: [
-      saeCandidate('SAE', sae),
+      saeCandidate('SAE', sae, encoding),
       ...(frozen ? [saeCandidate('frozen decoder', frozen, undefined, 'control')] : []),
       ...linearControl(sae, moments),
     ],
@@ -105,8 +113,11 @@ export async function measureSae(options: MeasureOptions): Promise<Measured> {
     ...(onProgress ? { onProgress: ({ rows, maxRows }) => onProgress(rows, maxRows) } : {}),
     ...(index ? { observe: (rows) => index.add(rows) } : {}),
   });
-  const read = createRowReader({ model, hook, encode: (x) => encode(sae, x), ...rules });
-  return { evaluation, cards: index ? await describeFeatures(index, options, read) : undefined };
+  const read = createRowReader({ model, hook, encode: (x, B) => encoding.encode(sae, x, B), ...rules });
+  return {
+    evaluation: encoding.noted(evaluation),
+    cards: index ? await describeFeatures(index, options, read) : undefined,
+  };
 }
 
 /** What a linear method makes of the same rows, where the eigenvalues are no matter of minutes. */

@@ -11,6 +11,7 @@
 
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
 export { auxCollect, auxPrepare, countAbove, foldSign, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries, unfoldSign } from './select';
+export { keepBest, quantiseRows, rescore, screenedEntries, screenTile } from './screen';
 export { decodeRows } from './decode';
 export { collectBatch, countBins, countBits, entriesByPrefix, entriesByRow, keepAbove } from './batch';
 export { collectAbove, excess, gatedMagnitudes, orderByRow, powerSum } from './threshold';

@@ -46,7 +46,7 @@ export function selectTile(
 }
 
 /** Puts (value, latent) in the place of the root and lets it sink. Of two equal values the higher latent is worse. */
-function replaceWorst(values: usize, latents: usize, K: u32, value: f32, latent: u32): void {
+export function replaceWorst(values: usize, latents: usize, K: u32, value: f32, latent: u32): void {
   let at: u32 = 0;
   for (;;) {
     let child: u32 = 2 * at + 1;

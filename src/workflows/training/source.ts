@@ -3,7 +3,7 @@ import type { Corpus } from '../../data/index.ts';
 import type { Moments } from '../../eval/index.ts';
 import type { ResumableStreams, StreamPosition } from '../../harvest/index.ts';
 import type { HubAccess } from '../../hub/types.ts';
-import type { Sae } from '../../sae/index.ts';
+import type { Sae, Screening } from '../../sae/index.ts';
 import type { TrainConfig } from '../../shared/config.ts';
 import type { Provenance } from '../../shared/run.ts';
 import type { Measured } from '../measure.ts';
@@ -46,6 +46,7 @@ export type Source = {
     options: {
       /** A control of the same budget. */
       readonly frozen?: Sae | undefined;
+      readonly screen?: Screening | undefined;
       readonly signal?: AbortSignal | undefined;
       readonly onProgress?: ((done: number, total: number) => void) | undefined;
     },

@@ -11,7 +11,7 @@ import {
 import { createStoredStream, type RowRange, splitRows } from '../../harvest/index.ts';
 import type { HubAccess } from '../../hub/types.ts';
 import { getPlatform } from '../../platform/index.ts';
-import { decode, encode, type Sae } from '../../sae/index.ts';
+import type { Sae, Screening } from '../../sae/index.ts';
 import type { TrainConfig } from '../../shared/config.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { createRng, permutation } from '../../shared/rng.ts';
@@ -19,6 +19,7 @@ import { type ActivationSource, openActivations } from '../../store/index.ts';
 import type { Measured } from '../measure.ts';
 import { planStored } from '../plan.ts';
 import type { Own } from '../resources.ts';
+import { openEncoding } from '../screening.ts';
 import type { Source, TrainingRows, UnreadSource } from './source.ts';
 
 /** Neighbours that are read, and resampled for the intervals, together. */
@@ -149,6 +150,7 @@ export type MeasureStoredOptions = {
   readonly frozen?: Sae | undefined;
   readonly maxRows: number;
   readonly seed: number;
+  readonly screen?: Screening | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 };
@@ -160,27 +162,27 @@ export async function measureStored(
     share,
     hook,
   }: { readonly source: ActivationSource; readonly share: number; readonly hook: string },
-  { sae, moments, frozen, maxRows, seed, signal, onProgress }: MeasureStoredOptions,
+  { sae, moments, frozen, maxRows, seed, screen, signal, onProgress }: MeasureStoredOptions,
 ): Promise<Measured> {
   const { D } = sae.config;
   const K = pcaRank(sae.config);
-  const functions = { encode: (one: Sae, x: Float32Array) => encode(one, x), decode };
+  const encoding = await openEncoding(sae, screen);
   const evaluation = await evaluateRows({
     model: { name: source.meta.model ?? source.name, hash: source.meta.modelHash ?? source.fingerprint },
     hook,
     D,
     batches: shuffledBlocks(source, splitRows(source.rows, share)[share > 0 ? 'heldout' : 'train'], seed),
     candidates: [
-      saeCandidate('SAE', sae, functions),
-      ...(frozen ? [saeCandidate('frozen decoder', frozen, functions, 'control')] : []),
+      saeCandidate('SAE', sae, encoding),
+      ...(frozen ? [saeCandidate('frozen decoder', frozen, encoding, 'control')] : []),
       ...(D <= WIDEST_PCA && K <= D ? [pcaCandidate(fitPca(moments, K))] : []),
     ],
     maxRows,
     seed,
     signal,
     onProgress,
-  });
-  return { evaluation, cards: undefined };
+  }).finally(encoding.close);
+  return { evaluation: encoding.noted(evaluation), cards: undefined };
 }
 
 /** Blocks of neighbours in an order without meaning, so that the beginning stands for the whole. */
