@@ -107,6 +107,14 @@ function keep(): void {
   writeFileSync(new URL('../docs/visible.md', import.meta.url), page());
 }
 
+/** A run that was stopped claims nothing about what it did not measure. */
+function claim(): string {
+  const measured = results.filter(({ ofTheTwelve }) => ofTheTwelve).length;
+  return measured === TWELVE.length
+    ? `${turnedOf()} of the 12 registers of the claim turn.`
+    : `The run was stopped: ${measured} of the 12 registers of the claim were measured, and ${turnedOf()} of those turn.`;
+}
+
 function file(): URL {
   return new URL(`./results/visible-${date}.json`, import.meta.url);
 }
@@ -128,7 +136,7 @@ function page(): string {
 Made by \`npm run bench -- --visible\` on ${date}; the program's header says how, bench/results has every number. ${settings.samples} texts of ${settings.tokens} tokens from no
 prompt at all, temperature ${settings.temperature}, the latent ${settings.mode === 'clamp' ? 'clamped' : 'added'} at every token; a strength of 1 is its largest activation on held-out text. A text counts when the register's
 checker takes a piece of it that is at least half of it. Latent, strength and positions were chosen on other seeds. A register turns when 70 % of the texts do, and
-at most 15 % of the unsteered ones and of those of ${settings.controls} random latents of like density, pushed as far. **${turnedOf()} of the 12 registers of the claim turn.**
+at most 15 % of the unsteered ones and of those of ${settings.controls} random latents of like density, pushed as far. **${claim()}**
 
 ${table(results.filter(({ ofTheTwelve }) => ofTheTwelve))}
 
