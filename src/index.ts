@@ -103,6 +103,12 @@ export {
 } from './shared/config.ts';
 export { Interrupted, UsageError } from './shared/errors.ts';
 export type { CandidateResult, EvalResult } from './shared/eval.ts';
+export {
+  type ExportFeaturesConfig,
+  exportFeaturesConfigSchema,
+  type ImportFeaturesConfig,
+  importFeaturesConfigSchema,
+} from './shared/exchange.ts';
 export type { FeatureCard, FeatureCards } from './shared/feature.ts';
 export {
   type IndexConfig,

@@ -63,6 +63,8 @@ const SHORT = [
     'readActivationsManifest',
     'readVector',
     'steeredModel',
+    // Small files, written at the end.
+    'importFeatures',
     // A footer.
     'openFeatureTables',
     // Headers, and one latent.
@@ -198,6 +200,13 @@ const cases: Record<string, Case> = {
   convertSae: (signal) =>
     library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
   exportModel: (signal) => library.exportModel(out(), { model: modelPath, signal }),
+  exportFeatures: (signal) =>
+    library.exportFeatures(
+      library.exportFeaturesConfigSchema.parse({
+        ...{ run: join(root, 'demo/saes/blocks.2.hook_resid_post'), out: out(), latents: [7, 9, 11] },
+      }),
+      { signal },
+    ),
   indexSae: (signal) =>
     library.indexSae(
       library.indexConfigSchema.parse({

@@ -21,6 +21,14 @@ const INTRO = `# Feature tables
   side are not tested. Documents that a tokenized folder no longer knows have no fields.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
 
+Dashboards of other programs:
+
+    saekit features export runs/first dashboards                       # Neuronpedia's batches
+    saekit features export runs/first viewer --to openai-viewer        # one JSON file per latent, for openai/sparse_autoencoder's viewer
+    saekit features import runs/first downloaded/gpt2-small/6-res-jb   # labels and cards from a Neuronpedia export
+
+Imported labels are marked as such and never take the place of a person's (\`--replace\` does); an index, hook or number of features that does not fit is refused.
+
 In the library:
 
     const tables = await openFeatureTables('runs/first/features');

@@ -7,8 +7,12 @@ export function nameOf(
   source: FeatureSource,
   latent: number,
 ): FeatureName {
-  const label = source.note(latent)?.label;
-  return { ...{ run, hook, latent }, ...(label === undefined ? {} : { label }), ...source.name(latent) };
+  const { label, origin } = source.note(latent) ?? {};
+  return {
+    ...{ run, hook, latent },
+    ...(label === undefined ? {} : { label, ...(origin ? { origin } : {}) }),
+    ...source.name(latent),
+  };
 }
 
 /** Whether a latent fires more often than is wanted, as far as that is known. */

@@ -1,7 +1,7 @@
 /** What the server takes and gives: one schema per thing, for HTTP, OpenAPI, MCP and the app. Field names of Neuronpedia where it has them. */
 import { z } from 'zod';
 import { evalResultSchema } from './eval.ts';
-import { featureCardSchema, featureExampleSchema, labelScoreSchema } from './feature.ts';
+import { featureCardSchema, featureExampleSchema, featureLabelSchema, labelScoreSchema } from './feature.ts';
 import { interventionSchema } from './intervention.ts';
 import { runSchema } from './run.ts';
 
@@ -65,7 +65,8 @@ export const featureNameSchema = z.strictObject({
   run: runId,
   hook: z.string(),
   latent: latentIndex,
-  label: z.string().optional().describe('Given by a person.'),
+  label: z.string().optional().describe('Given by a person, or imported.'),
+  origin: featureLabelSchema.shape.origin.unwrap().optional().describe('Of the label.'),
   guess: z.string().optional().describe('Made by rule, never checked.'),
   density: z.number().optional(),
   maximum: z.number().optional().describe('Largest activation in the text it was indexed on.'),
@@ -125,6 +126,7 @@ export const featureSchema = featureEvidenceSchema.extend({
   model: z.string().optional(),
   hook: z.string(),
   label: featureNameSchema.shape.label,
+  origin: featureNameSchema.shape.origin,
   note: z.string().optional(),
   checked: z.string().optional(),
   indexed: z

@@ -81,6 +81,10 @@ export const featureLabelSchema = z
     label: z.string().min(1).optional(),
     note: z.string().min(1).optional().describe('Anything else worth keeping.'),
     checked: z.string().describe('By whom, when and on what.'),
+    origin: z
+      .enum(['person', 'imported'])
+      .default('person')
+      .describe('Whether a person gave the label here, or it came with an export of another program.'),
   })
   .refine(({ label, note }) => label !== undefined || note !== undefined, 'expected a label or a note');
 export type FeatureLabel = z.output<typeof featureLabelSchema>;

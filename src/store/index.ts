@@ -22,7 +22,7 @@ export {
 } from './activations/writer.ts';
 export { folderWriter, isTemporary, StorageFull } from './atomic.ts';
 export { wholeArray } from './checkpoints.ts';
-export { readLabels, writeLabel } from './labels.ts';
+export { readLabels, writeLabel, writeLabels } from './labels.ts';
 export { lockFolder, lockOwner } from './lock.ts';
 export { tensorboardSink } from './logs/tensorboard.ts';
 export { checkLogUrl, type UrlReport, urlSink } from './logs/url.ts';

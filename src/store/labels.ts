@@ -1,6 +1,7 @@
 /** labels.jsonl of a run or SAE folder: what people call its latents. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { type FeatureLabel, featureLabelSchema } from '../shared/feature.ts';
 import { writeAtomic } from './atomic.ts';
 
@@ -32,16 +33,26 @@ export async function readLabels(folder: string): Promise<ReadonlyMap<number, Fe
 /** Writes are one after the other: each reads what the one before has written. */
 let last: Promise<unknown> = Promise.resolve();
 
-/** Puts a latent's line in, or takes it out. The file is whole at any time. */
-export function writeLabel(folder: string, latent: number, label: FeatureLabel | undefined): Promise<void> {
+type Given = z.input<typeof featureLabelSchema>;
+
+/** Lines of some latents -> the file with `added` in their place. */
+function replaceLines(folder: string, latents: ReadonlySet<number>, added: readonly Given[]): Promise<void> {
   const write = last.then(async () => {
     const lines = await readLines(folder);
-    const others = lines.filter((line) => line.label.latent !== latent).map(({ text }) => text);
-    if (!label && others.length === lines.length) return;
-    const added = label ? [JSON.stringify(featureLabelSchema.parse(label))] : [];
-    const bytes = new TextEncoder().encode([...others, ...added].map((line) => `${line}\n`).join(''));
+    const others = lines.filter((line) => !latents.has(line.label.latent)).map(({ text }) => text);
+    if (added.length === 0 && others.length === lines.length) return;
+    const all = [...others, ...added.map((label) => JSON.stringify(featureLabelSchema.parse(label)))];
+    const bytes = new TextEncoder().encode(all.map((line) => `${line}\n`).join(''));
     await writeAtomic(join(folder, LABELS_FILE), [bytes], { byteLength: bytes.length, what: LABELS_FILE });
   });
   last = write.catch(() => {});
   return write;
 }
+
+/** Puts a latent's line in, or takes it out. The file is whole at any time. */
+export const writeLabel = (folder: string, latent: number, label: Given | undefined): Promise<void> =>
+  replaceLines(folder, new Set([latent]), label ? [label] : []);
+
+/** Puts many lines in, each in the place of the one that is there of its latent. */
+export const writeLabels = (folder: string, labels: readonly Given[]): Promise<void> =>
+  replaceLines(folder, new Set(labels.map(({ latent }) => latent)), labels);

@@ -2,6 +2,8 @@ export { type Converted, type ConvertOptions, convertSae } from './convert.ts';
 export { type Estimate, type EstimateOptions, estimateTraining } from './estimate/estimate.ts';
 export { joinMemory, type MemoryLine, type Phase, peakMemory } from './estimate/memory.ts';
 export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
+export { exportFeatures, type FeatureExportResult } from './exchange/export-features.ts';
+export { type FeatureImportResult, importFeatures } from './exchange/import-features.ts';
 export { type Exported, type ExportOptions, exportModel } from './export.ts';
 export { type IndexOptions, indexSae } from './feature-tables/index-sae.ts';
 export { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';

@@ -158,7 +158,7 @@ export const featureOperations = [
         const { sae, model, hook, modelName, features: source } = open!;
         const found = await source.about(latent, textsIn(model));
         const { together, ...evidence } = found ?? {};
-        const { label, note, checked } = source.note(latent) ?? {};
+        const { label, origin, note, checked } = source.note(latent) ?? {};
         const outputs = async () => {
           if (found || model.info.encoder || sae.config.D !== model.info.D) return {};
           const [effects] = await lab.readers.run(signal, () =>
@@ -171,7 +171,7 @@ export const featureOperations = [
           ...(await outputs()),
           ...evidence,
           ...{ run, latent, model: modelName, hook, indexed: found !== undefined },
-          ...(label === undefined ? {} : { label }),
+          ...(label === undefined ? {} : { label, ...(origin ? { origin } : {}) }),
           ...(note === undefined ? {} : { note }),
           ...(checked === undefined ? {} : { checked }),
           ...(together && {

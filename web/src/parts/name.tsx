@@ -4,8 +4,9 @@ import { featurePath, rarity, titleOf } from '../words.ts';
 import { Link } from './link.tsx';
 
 /** Where a label comes from stands beside it, always. */
-export function Origin({ label, guess }: Pick<FeatureName, 'label' | 'guess'>) {
-  if (label !== undefined) return <span className="origin person">person</span>;
+export function Origin({ label, origin, guess }: Pick<FeatureName, 'label' | 'origin' | 'guess'>) {
+  if (label !== undefined)
+    return <span className={`origin ${origin ?? 'person'}`}>{origin ?? 'person'}</span>;
   return guess === undefined ? null : <span className="origin">guess</span>;
 }
 

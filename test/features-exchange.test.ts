@@ -1,0 +1,230 @@
+// Dashboards to and from other programs: what is written says the same as the tables, what is read lands on the right latents or nowhere.
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as library from '../src/index.ts';
+import { saekit } from './fixtures/command-line.ts';
+import { root } from './repository.ts';
+
+const LATENTS = [3476, 2292, 1243];
+let work: string;
+let run: string;
+let tables: library.FeatureTables;
+const lines = (path: string): Record<string, unknown>[] =>
+  gunzipSync(readFileSync(path))
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), 'saekit-exchange-'));
+  run = join(work, 'run');
+  cpSync(join(root, 'demo/saes/blocks.2.hook_resid_post'), run, { recursive: true });
+  tables = await library.openFeatureTables(join(run, 'features'));
+});
+afterAll(async () => {
+  await tables.close();
+  rmSync(work, { recursive: true });
+});
+
+describe('export', () => {
+  it("writes Neuronpedia's rows: numbers of the tables, passages with their activations", async () => {
+    const out = join(work, 'neuronpedia');
+    const { status, stdout } = await saekit(
+      `features export ${run} ${out} --model-id demo --source 2-res --latents ${LATENTS.join(' ')}`.split(
+        ' ',
+      ),
+    );
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^3 latents, \d+ passages/)]);
+    const features = lines(join(out, 'features/batch-0.jsonl.gz'));
+    for (const [i, latent] of LATENTS.entries()) {
+      const row = await tables.latent(latent);
+      expect(features[i]).toMatchObject({
+        ...{ modelId: 'demo', layer: '2-res', index: String(latent), hookName: 'blocks.2.hook_resid_post' },
+        ...{ maxActApprox: row.max, frac_nonzero: row.density, pos_values: [...row.raises_by] },
+        ...{ pos_str: [...row.raises_texts], freq_hist_data_bar_heights: [...row.histogram] },
+      });
+    }
+    const activations = lines(join(out, 'activations/batch-0.jsonl.gz'));
+    for (const { tokens, values, maxValue, maxValueTokenIndex } of activations as {
+      tokens: string[];
+      values: number[];
+      maxValue: number;
+      maxValueTokenIndex: number;
+    }[]) {
+      expect(values).toHaveLength(tokens.length);
+      expect(values[maxValueTokenIndex]).toBe(maxValue);
+    }
+    const shown = (await tables.examples(3476)).filter(({ kind }) => kind !== 'near_miss');
+    expect(activations.filter(({ index }) => index === '3476').map(({ maxValue }) => maxValue)).toEqual(
+      shown.map(({ value }) => value),
+    );
+    const [, , cyrillic] = lines(join(out, 'explanations/batch-0.jsonl.gz'));
+    expect(cyrillic).toMatchObject({
+      index: '1243',
+      description: 'Cyrillic, inside a word',
+      typeName: 'human',
+    });
+    // Nothing is written over.
+    const again = await saekit(['features', 'export', run, out]);
+    expect([again.status, again.stderr]).toEqual([2, expect.stringContaining('exists already')]);
+  });
+
+  it("writes what OpenAI's viewer reads: moments over all tokens, counts by activation, passages", async () => {
+    const out = join(work, 'viewer');
+    await library.exportFeatures(
+      library.exportFeaturesConfigSchema.parse({ run, out, to: 'openai-viewer', latents: [3476] }),
+    );
+    expect(readdirSync(join(out, 'atoms'))).toEqual(['3476.json']);
+    const atom = JSON.parse(readFileSync(join(out, 'atoms/3476.json'), 'utf8'));
+    const { values } = await tables.activations(3476);
+    const { tokens } = tables.manifest;
+    const mean = (power: number) => values.reduce((sum, z) => sum + z ** power, 0) / tokens;
+    expect(atom.density).toBeCloseTo(values.length / tokens, 12);
+    expect(atom.mean_act).toBeCloseTo(mean(1), 6);
+    expect(atom.mean_act_squared).toBeCloseTo(mean(2), 5);
+    expect(Object.values(atom.hist as Record<string, number>).reduce((a, b) => a + b)).toBe(values.length);
+    for (const { acts, idx, act, tokens: own, token_ints: ids } of atom.top) {
+      expect(acts[idx]).toBe(act);
+      expect([own.length, ids.length]).toEqual([acts.length, acts.length]);
+    }
+    expect(atom.top[0].act).toBe(Math.max(...values));
+  });
+
+  it('refuses a run without tables, and leaves nothing', async () => {
+    const out = join(work, 'none');
+    const config = { run: join(root, 'demo/saes/blocks.0.hook_resid_post'), out };
+    await expect(library.exportFeatures(library.exportFeaturesConfigSchema.parse(config))).rejects.toThrow(
+      'saekit index',
+    );
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('import', () => {
+  const place = { modelId: 'gpt2-small', layer: '6-res-jb' };
+  const write = (name: string, rows: readonly unknown[]): string => {
+    const path = join(work, name);
+    writeFileSync(path, gzipSync(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
+    return path;
+  };
+  const fresh = (name: string): string => {
+    const folder = join(work, name);
+    cpSync(join(root, 'demo/saes/blocks.2.hook_resid_post'), folder, { recursive: true });
+    for (const file of ['index.json', 'cards.json']) rmSync(join(folder, 'features', file));
+    return folder;
+  };
+  const parse = library.importFeaturesConfigSchema.parse;
+
+  it('puts labels beside latents, marked as imported; those of people stay', async () => {
+    const folder = fresh('labels');
+    const before = readFileSync(join(folder, 'labels.jsonl'), 'utf8');
+    const named = { ...place, typeName: 'oai_token-act-pair', explanationModelName: 'gpt-4o-mini' };
+    const file = write('explanations.jsonl.gz', [
+      { ...named, index: '7', description: ' month names ', authorId: 'x' },
+      { ...named, index: '1243', description: 'something else' },
+      { ...named, index: '8', description: '' },
+    ]);
+    const { status, stdout } = await saekit(['features', 'import', folder, file]);
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringContaining('1 labels (1 latents kept theirs), 0 cards'),
+    ]);
+    const after = readFileSync(join(folder, 'labels.jsonl'), 'utf8');
+    expect(after.startsWith(before)).toBe(true);
+    expect(JSON.parse(after.slice(before.length))).toEqual({
+      ...{ latent: 7, label: 'month names', origin: 'imported' },
+      checked: 'imported from Neuronpedia gpt2-small/6-res-jb (oai_token-act-pair, gpt-4o-mini)',
+    });
+    await library.importFeatures(parse({ run: folder, files: [file], replace: true }));
+    expect(readFileSync(join(folder, 'labels.jsonl'), 'utf8')).toContain('"label":"something else"');
+  });
+
+  it('makes cards of whole dashboards, those of several sources when one is chosen', async () => {
+    const folder = fresh('cards');
+    const file = write('batch-0.jsonl.gz', [
+      { ...place, index: '5', frac_nonzero: 0.01, maxActApprox: 9, pos_str: [' a'], pos_values: [0.5] },
+      { ...place, index: '5', tokens: ['x', ' y', 'z'], values: [0, 2, 1], maxValueTokenIndex: 1 },
+      { ...place, index: '5', tokens: ['u', 'v'], values: [9, 0] },
+      { ...place, layer: '7-res-jb', index: '6', frac_nonzero: 1 },
+    ]);
+    await expect(library.importFeatures(parse({ run: folder, files: [file] }))).rejects.toThrow(
+      'rows of gpt2-small/6-res-jb and of gpt2-small/7-res-jb',
+    );
+    const result = await library.importFeatures(parse({ run: folder, files: [file], source: '6-res-jb' }));
+    expect(result).toEqual({ labels: 0, kept: 0, cards: 1 });
+    const { cards, notes } = JSON.parse(readFileSync(join(folder, 'features/cards.json'), 'utf8'));
+    expect(notes.join()).toContain('Imported from Neuronpedia');
+    expect(cards).toEqual([
+      expect.objectContaining({
+        ...{ latent: 5, density: 0.01, passages: 2, guess: '"u", "y"' },
+        raises: [{ token: ' a', id: -1, effect: 0.5 }],
+        examples: [
+          expect.objectContaining({ left: [], peak: 'u', right: ['v'], value: 9 }),
+          expect.objectContaining({ left: ['x'], peak: ' y', right: ['z'], value: 2 }),
+        ],
+      }),
+    ]);
+  });
+
+  it('reads what export wrote', async () => {
+    const folder = fresh('round');
+    rmSync(join(folder, 'labels.jsonl'));
+    const out = join(work, 'round-trip');
+    await library.exportFeatures(library.exportFeaturesConfigSchema.parse({ run, out, latents: LATENTS }));
+    const { labels, cards } = await library.importFeatures(parse({ run: folder, files: [out] }));
+    expect([labels, cards]).toEqual([3, 3]);
+    const { cards: read } = JSON.parse(readFileSync(join(folder, 'features/cards.json'), 'utf8'));
+    const row = await tables.latent(2292);
+    const card = read.find(({ latent }: { latent: number }) => latent === 2292);
+    expect(card.density).toBe(row.density);
+    expect(card.examples[0].value).toBeCloseTo(row.max, 5);
+  });
+
+  it.each([
+    [
+      'an index that the SAE does not have',
+      [{ ...place, index: '4096', description: 'x' }],
+      'has latents 0 to 4095',
+    ],
+    [
+      'another hook',
+      [{ ...place, index: '1', hookName: 'blocks.6.hook_resid_pre', frac_nonzero: 0 }],
+      'of hook blocks.6.hook_resid_pre',
+    ],
+    [
+      'values that are not as many',
+      [{ ...place, index: '1', tokens: ['a'], values: [1, 2] }],
+      '1 tokens, 2 values',
+    ],
+    ['a field of another type', [{ ...place, index: '1', description: 7 }], 'line 1: description'],
+    [
+      'far fewer features than latents',
+      Array.from({ length: 200 }, (_, i) => ({ ...place, index: String(i), frac_nonzero: 0 })),
+      'it is another SAE',
+    ],
+  ])('refuses %s, and writes nothing', async (name, rows, message) => {
+    const folder = fresh(name);
+    const before = readFileSync(join(folder, 'labels.jsonl'), 'utf8');
+    const file = write('wrong.jsonl.gz', rows);
+    await expect(library.importFeatures(parse({ run: folder, files: [file] }))).rejects.toThrow(message);
+    expect(readFileSync(join(folder, 'labels.jsonl'), 'utf8')).toBe(before);
+    expect(existsSync(join(folder, 'features/cards.json'))).toBe(false);
+  });
+
+  it('refuses what is no export', async () => {
+    const path = join(work, 'text.jsonl');
+    writeFileSync(path, 'not json\n');
+    await expect(library.importFeatures(parse({ run, files: [path] }))).rejects.toThrow('line 1: no JSON');
+    writeFileSync(`${path}.gz`, 'not gzip');
+    await expect(library.importFeatures(parse({ run, files: [`${path}.gz`] }))).rejects.toThrow(
+      'no whole gzip',
+    );
+    await expect(library.importFeatures(parse({ run, files: [join(work, 'no')] }))).rejects.toThrow(
+      'no such file',
+    );
+  });
+});
