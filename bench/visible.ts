@@ -5,7 +5,7 @@
  * register's deterministic checker (src/demo/checkers.ts; it takes a piece of the text that is at least half of it: src/workflows/steer-report/becomes.ts).
  *
  *     candidates   the first latents by activation (F1 of firing for the register's tokens) and by output effect (gain of the register's openings), of both SAEs
- *     latent       the candidate, strength and positions with the most texts on seeds of their own; by activation: the same with the first of that order
+ *     latent       the candidate and strength with the most texts on seeds of their own; by activation: the same with the first of that order
  *     measured     on fresh seeds: that latent, the unsteered model, and random latents of like density, pushed as far
  *
  * A register turns when at least 70 % of its texts do, and at most 15 % of the unsteered ones and of those of the random latents. TWELVE are the
@@ -135,7 +135,7 @@ function page(): string {
 
 Made by \`npm run bench -- --visible\` on ${date}; the program's header says how, bench/results has every number. ${settings.samples} texts of ${settings.tokens} tokens from no
 prompt at all, temperature ${settings.temperature}, the latent ${settings.mode === 'clamp' ? 'clamped' : 'added'} at every token; a strength of 1 is its largest activation on held-out text. A text counts when the register's
-checker takes a piece of it that is at least half of it. Latent, strength and positions were chosen on other seeds. A register turns when 70 % of the texts do, and
+checker takes a piece of it that is at least half of it. Latent and strength were chosen on other seeds. A register turns when 70 % of the texts do, and
 at most 15 % of the unsteered ones and of those of ${settings.controls} random latents of like density, pushed as far. **${claim()}**
 
 ${table(results.filter(({ ofTheTwelve }) => ofTheTwelve))}
