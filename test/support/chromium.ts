@@ -1,4 +1,4 @@
-/** Chromium, for tests of WebGPU: with its SwiftShader a machine without a GPU has an adapter. Debian: apt-get install chromium libvulkan1. */
+/** Chromium, for tests of the app and of WebGPU: with its SwiftShader a machine without a GPU has an adapter. Debian: apt-get install chromium libvulkan1. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -11,9 +11,22 @@ export type Chromium = {
   readonly driver: string;
 };
 
+const programPath = (): string | undefined =>
+  [process.env.CHROMIUM, ...PROGRAMS].find((path) => path && existsSync(path));
+
+/** The program alone, or undefined with a line that says what is skipped. */
+export function findBrowser(): string | undefined {
+  const program = programPath();
+  if (program === undefined)
+    console.warn(
+      'SKIPPED: the app is tried in Chromium (CHROMIUM names another place); Debian: apt-get install chromium.',
+    );
+  return program;
+}
+
 /** Where it is, or undefined with a line that says what is skipped. */
 export function findChromium(): Chromium | undefined {
-  const program = [process.env.CHROMIUM, ...PROGRAMS].find((path) => path && existsSync(path));
+  const program = programPath();
   const folders = [...(program ? [dirname(program)] : []), ...FOLDERS];
   const driver = folders
     .map((folder) => join(folder, 'vk_swiftshader_icd.json'))

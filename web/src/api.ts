@@ -31,7 +31,7 @@ async function ask<T>(method: string, path: string, body: unknown, signal?: Abor
       : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
   }).catch((error: Error) => {
     if (error.name === 'AbortError') throw error;
-    throw new Refused('The server does not answer. Is saekit serve still running?', 0);
+    throw new Refused('The server does not answer. Start it again: npx saekit serve', 0);
   });
   const answer = (await response.json().catch(() => ({}))) as T & { error?: { message?: string } };
   if (!response.ok)

@@ -1,5 +1,5 @@
 /** The app: a bar and one page, chosen by the path. */
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { api } from './api.ts';
 import { FeaturePage } from './pages/feature.tsx';
@@ -12,12 +12,18 @@ import { Bar, Help } from './parts/bar.tsx';
 import { Nothing, Status } from './parts/states.tsx';
 import './style.css';
 import { go, setParams, useAnswer, usePlace } from './use.ts';
+import { decoded } from './words.ts';
 
 /** Runs are looked up anew when a page is opened: one that has just ended is there. */
 function App() {
   const place = usePlace();
-  const [, page = '', first, second] = place.pathname.split('/').map(decodeURIComponent);
+  const [, page = '', first, second] = place.pathname.split('/').map(decoded);
   const [help, setHelp] = useState(false);
+  useEffect(() => {
+    document.title = [second === undefined ? first : `#${second} ${first}`, page, 'saekit']
+      .filter(Boolean)
+      .join(' · ');
+  }, [page, first, second]);
   const answer = useAnswer(`runs ${page}`, (signal) => api.runs(signal));
   const runs = answer.value?.runs;
   if (!runs)
@@ -70,13 +76,15 @@ function App() {
   };
   return (
     <>
-      <a className="skip" href="#root">
+      <a className="skip" href="#main">
         Skip the bar
       </a>
       {!place.searchParams.has('embed') && (
         <Bar runs={usable} run={run?.run ?? ''} onRun={choose} onHelp={() => setHelp(true)} />
       )}
-      {shown()}
+      <div id="main" tabIndex={-1}>
+        {shown()}
+      </div>
       {help && <Help onClose={() => setHelp(false)} />}
     </>
   );

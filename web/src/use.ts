@@ -28,7 +28,7 @@ export function usePlace(): URL {
 export function setParams(params: Readonly<Record<string, string | undefined>>): void {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(params))
-    if (value === undefined || value === '') url.searchParams.delete(name);
+    if (value === undefined) url.searchParams.delete(name);
     else url.searchParams.set(name, value);
   go(url.pathname + url.search, { replace: true });
 }
@@ -40,6 +40,8 @@ export type Answer<T> = {
   /** Waiting for longer than a blink: say so. */
   readonly slow: boolean;
   readonly waiting: boolean;
+  /** Asks once more. */
+  readonly again: () => void;
 };
 
 /** Asks when `key` changes, `delay` ms after the last change; what is no longer wanted is stopped. undefined asks nothing. */
@@ -50,6 +52,7 @@ export function useAnswer<T>(
 ): Answer<T> {
   const [state, setState] = useState<{ key?: string; value?: T; error?: string }>({});
   const [slow, setSlow] = useState(false);
+  const [attempt, setAttempt] = useState(0);
   const latest = useRef(ask);
   latest.current = ask;
   useEffect(() => {
@@ -78,13 +81,17 @@ export function useAnswer<T>(
       clearTimeout(blink);
       setSlow(false);
     };
-  }, [key, delay]);
+  }, [key, delay, attempt]);
   const waiting = key !== undefined && state.key !== key;
   return {
     value: keep || !waiting ? state.value : undefined,
     error: waiting ? undefined : state.error,
     slow: slow && waiting,
     waiting,
+    again: () => {
+      setState(({ value }) => (value === undefined ? {} : { value }));
+      setAttempt(attempt + 1);
+    },
   };
 }
 

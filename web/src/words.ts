@@ -29,6 +29,15 @@ export const visible = (token: string): string =>
     .replaceAll('\t', '⇥')
     .replace(/^ +| +$/g, (spaces) => '·'.repeat(spaces.length)) || '∅';
 
+/** Part of a path or of a parameter; what is no encoding stands for itself. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 export const featurePath = (
   { run, latent }: { run: string; latent: number },
   params: Record<string, string> = {},

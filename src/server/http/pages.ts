@@ -36,10 +36,8 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
   const files = filesOf(folder);
   const index = files.get('/index.html');
 
-  async function fileResponse(path: string): Promise<Response> {
+  async function fileResponse(path: string, fixed = false): Promise<Response> {
     const type = getMimeType(path) ?? 'application/octet-stream';
-    // Named by their content.
-    const fixed = path.includes('assets');
     return new Response(new Uint8Array(await readFile(path)), {
       headers: {
         'Content-Type': type,
@@ -51,11 +49,18 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
 
   app.get('*', async (c) => {
     const file = files.get(c.req.path);
-    if (file !== undefined) return await fileResponse(file);
+    // Assets are named by their content.
+    if (file !== undefined) return await fileResponse(file, c.req.path.startsWith('/assets/'));
     // /runs.json, /feature/RUN/7.json, …: the data of the page of that name.
     if (c.req.path.endsWith('.json')) {
       const url = new URL(c.req.url);
       url.pathname = `/api${url.pathname.slice(0, -'.json'.length)}`;
+      // The page of all latents of a run shows what /api/features finds.
+      if (url.pathname.startsWith('/api/search/')) {
+        url.pathname = url.pathname.replace('/api/search/', '/api/features/');
+        url.searchParams.set('query', url.searchParams.get('q') ?? '');
+        url.searchParams.delete('q');
+      }
       if (!c.req.path.startsWith('/api/'))
         return await app.fetch(
           new Request(url, { headers: c.req.raw.headers, signal: c.req.raw.signal }),

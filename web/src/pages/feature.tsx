@@ -6,6 +6,7 @@ import { Concordance, type Row } from '../parts/concordance.tsx';
 import { Groups } from '../parts/groups.tsx';
 import { Histogram } from '../parts/histogram.tsx';
 import { LabelLine } from '../parts/label-line.tsx';
+import { Link } from '../parts/link.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
@@ -35,6 +36,12 @@ export function FeaturePage({ run, latent, latents }: { run: string; latent: num
   return (
     <main className="feature">
       <Status answer={answer} what={`Looking up #${latent}`} />
+      {answer.error !== undefined && !feature && (
+        <p>
+          <Link href={`/search/${encodeURIComponent(run)}`}>All latents of {run}</Link> ·{' '}
+          <Link href="/runs">runs</Link>
+        </p>
+      )}
       {feature && (
         <>
           <div className="feature-head">
@@ -102,7 +109,7 @@ function Reads({ feature }: { feature: Feature }) {
           {feature.indexed
             ? 'It never fired on the indexed text in this way.'
             : 'No passages are known: this run has no index yet. Make one with'}{' '}
-          {!feature.indexed && <code>saekit index {run}</code>}
+          {!feature.indexed && <code>npx saekit index {run}</code>}
         </p>
       )}
       <Yours feature={feature} />
@@ -129,7 +136,7 @@ function Yours({ feature: { run, latent, maximum } }: { feature: Feature }) {
           value={text}
           placeholder="Type a text to see where it fires"
           spellCheck={false}
-          onChange={(event) => setParams({ text: event.target.value })}
+          onChange={(event) => setParams({ text: event.target.value || undefined })}
         />
       </label>
       {text !== '' && read && (

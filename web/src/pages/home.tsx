@@ -67,12 +67,14 @@ function placed(tokens: readonly string[], text: string): { text: string; t: num
 export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary[] }) {
   const place = usePlace();
   const text = place.searchParams.get('text') ?? SAMPLES[0]!.text;
-  const answer = useAnswer(`${run.run}\n${text}`, (signal) => api.readText(run.run, text, signal), {
-    delay: 40,
-  });
+  const answer = useAnswer(
+    text === '' ? undefined : `${run.run}\n${text}`,
+    (signal) => api.readText(run.run, text, signal),
+    { delay: 40 },
+  );
   const [hovered, setHovered] = useState<number>();
   const [chosen, setChosen] = useState<number>();
-  const { value: read } = answer;
+  const read = text === '' ? undefined : answer.value;
   const { tokens, cards } = useMemo(
     () => (read ? readTokens(read) : { tokens: undefined, cards: [] }),
     [read],
@@ -191,9 +193,8 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
               </span>
             </Link>
           ))}
-          {read && cards.length === 0 && (
-            <p className="fine">No latent fires in this text. Type something.</p>
-          )}
+          {text === '' && <p className="fine">Type something, or take one of the texts above.</p>}
+          {read && cards.length === 0 && <p className="fine">No latent fires in this text.</p>}
         </section>
       </div>
       <footer className="foot">
@@ -226,7 +227,7 @@ function TokenDetail({
       <code>{visible(token)}</code>
       {active.slice(0, 5).map(({ feature, value }) => (
         <span key={feature.latent} className="fact-chip" style={hue(feature.latent)}>
-          <span className="dot" aria-hidden="true" /> {titleOf(feature)} {short(value)}
+          <span className="dot" aria-hidden="true" /> <bdi>{titleOf(feature)}</bdi> {short(value)}
           {feature.maximum ? ` (${Math.round((100 * value) / feature.maximum)} % of its maximum)` : ''}
         </span>
       ))}

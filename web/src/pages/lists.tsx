@@ -7,7 +7,7 @@ import { Nothing, Status } from '../parts/states.tsx';
 import { useAnswer } from '../use.ts';
 
 const presetOf = ({ features }: FeatureList): string =>
-  `/steer?edits=${encodeURIComponent(features.map(({ run, latent, mode, value }) => [encodeURIComponent(run), latent, mode === 'clamp' ? 'clamp' : 'add', value ?? 8].join(':')).join(','))}`;
+  `/steer?edits=${encodeURIComponent(features.map(({ run, latent, mode, value }) => [encodeURIComponent(run), latent, mode === 'clamp' ? 'clamp' : 'add', value === undefined ? 8 : Number(value.toPrecision(3))].join(':')).join(','))}`;
 
 export function ListsPage() {
   const [version, setVersion] = useState(0);

@@ -28,7 +28,7 @@ export function RunsPage({ runs }: { runs: readonly RunSummary[] }) {
   return (
     <main className="runs">
       <h1>Runs</h1>
-      <div className="scroll">
+      <section className="scroll" aria-label="Table" tabIndex={0}>
         <table className="wide">
           <thead>
             <tr>
@@ -58,7 +58,7 @@ export function RunsPage({ runs }: { runs: readonly RunSummary[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
     </main>
   );
 }
@@ -150,7 +150,7 @@ function Evaluation({ evaluation }: { evaluation: NonNullable<RunDetail['evaluat
       <h2>
         Held-out text <span className="fine">with 95 % intervals, beside its controls</span>
       </h2>
-      <div className="scroll">
+      <section className="scroll" aria-label="Table" tabIndex={0}>
         <table className="wide">
           <thead>
             <tr>
@@ -169,7 +169,7 @@ function Evaluation({ evaluation }: { evaluation: NonNullable<RunDetail['evaluat
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
     </section>
   );
 }

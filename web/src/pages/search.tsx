@@ -58,7 +58,7 @@ export function SearchPage({ run }: { run: string }) {
             One pass over its text finds examples, densities and output tokens of every latent. A minute for a
             small model:
           </p>
-          <pre>saekit index {run}</pre>
+          <pre>npx saekit index {run}</pre>
         </Nothing>
       )}
     </main>

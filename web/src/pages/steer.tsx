@@ -3,9 +3,11 @@ import { useState } from 'react';
 import { api } from '../api.ts';
 import { hue } from '../colour.ts';
 import { Link } from '../parts/link.tsx';
-import { Nothing, Status } from '../parts/states.tsx';
+import { Samples } from '../parts/samples.tsx';
+import { Nothing, Problem } from '../parts/states.tsx';
+import { USUAL } from '../parts/writes.tsx';
 import { go, setParams, useAnswer, usePlace } from '../use.ts';
-import { featurePath } from '../words.ts';
+import { decoded, featurePath } from '../words.ts';
 
 /** "RUN:7:add:8" per latent in the link. */
 type Edit = { run: string; latent: number; mode: 'add' | 'clamp'; value: number };
@@ -17,7 +19,7 @@ const asEdits = (text: string): Edit[] =>
     if (!run || !/^\d+$/.test(latent ?? '')) return [];
     return [
       {
-        run: decodeURIComponent(run),
+        run: decoded(run),
         latent: Number(latent),
         mode: mode === 'clamp' ? ('clamp' as const) : ('add' as const),
         value: Number(value) || 0,
@@ -25,12 +27,26 @@ const asEdits = (text: string): Edit[] =>
     ];
   });
 
+/** Of the sliders, in units of activation. */
+const REACH = 120;
+
 export function SteerPage({ run }: { run: string }) {
   const { searchParams } = usePlace();
   const edits = asEdits(searchParams.get('edits') ?? '');
   const [prompt, setPrompt] = useState(searchParams.get('prompt') ?? 'The meeting will be held');
   const [seed, setSeed] = useState(1);
-  const change = (next: readonly Edit[]) => setParams({ edits: asText(next) });
+  const [problem, setProblem] = useState<string>();
+  const change = (next: readonly Edit[]) => setParams({ edits: asText(next) || undefined });
+  /** As strong as a latent is at most in the index, a few times over: less is rarely seen. */
+  async function add(latent: number): Promise<void> {
+    try {
+      const { maximum = 10 } = await api.feature(run, latent);
+      change([...edits, { run, latent, mode: 'add', value: Math.round(USUAL * maximum) }]);
+      setProblem(undefined);
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  }
   const answer = useAnswer(
     edits.length === 0 || prompt === '' ? undefined : JSON.stringify([edits, prompt, seed]),
     (signal) => api.steer({ prompt, features: edits, seed, maxTokens: 64, temperature: 0.7 }, signal),
@@ -47,9 +63,7 @@ export function SteerPage({ run }: { run: string }) {
         className="inline"
         onSubmit={(event) => {
           event.preventDefault();
-          const latent = Number(String(new FormData(event.currentTarget).get('latent')).replace('#', ''));
-          if (Number.isInteger(latent) && latent >= 0)
-            change([...edits, { run, latent, mode: 'add', value: 8 }]);
+          void add(Number(String(new FormData(event.currentTarget).get('latent')).replace('#', '')));
           event.currentTarget.reset();
         }}
       >
@@ -59,6 +73,7 @@ export function SteerPage({ run }: { run: string }) {
         </label>
         <button type="submit">add</button>
       </form>
+      {problem && <Problem>{problem}</Problem>}
       {edits.map((edit, i) => (
         <div key={i} className="edit-row" style={hue(edit.latent)}>
           <span className="dot" aria-hidden="true" />
@@ -75,8 +90,8 @@ export function SteerPage({ run }: { run: string }) {
           <input
             type="range"
             aria-label={`Strength of #${edit.latent}`}
-            min={-60}
-            max={60}
+            min={-Math.max(REACH, Math.abs(edit.value))}
+            max={Math.max(REACH, Math.abs(edit.value))}
             step={1}
             value={edit.value}
             onChange={(event) => change(edits.with(i, { ...edit, value: Number(event.target.value) }))}
@@ -110,23 +125,7 @@ export function SteerPage({ run }: { run: string }) {
           <button type="button" onClick={() => setSeed(seed + 1)}>
             draw again
           </button>
-          <Status answer={answer} what="The model is writing" />
-          <div className={`samples${answer.waiting ? ' old' : ''}`}>
-            {(
-              [
-                ['without', answer.value?.DEFAULT],
-                ['with', answer.value?.STEERED],
-                ['random', answer.value?.RANDOM],
-              ] as const
-            ).map(([name, text]) =>
-              text === undefined ? null : (
-                <div key={name} className={`sample ${name}`}>
-                  <span className="which">{name}</span>
-                  <p>{text}</p>
-                </div>
-              ),
-            )}
-          </div>
+          <Samples prompt={prompt} answer={answer} />
         </>
       )}
     </main>

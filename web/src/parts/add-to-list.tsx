@@ -1,10 +1,16 @@
 import { useState } from 'react';
-import { api, type FeatureName } from '../api.ts';
+import { api, type Feature } from '../api.ts';
+import { strengthIn } from './writes.tsx';
 
-/** Puts a latent on a named list; the last name is offered again. */
-export function AddToList({ feature: { run, latent } }: { feature: Pick<FeatureName, 'run' | 'latent'> }) {
+/** Puts a latent, as strong as the page has it, on a named list; the last name is offered again. */
+export function AddToList({ feature: { run, latent, maximum } }: { feature: Feature }) {
   const [open, setOpen] = useState(false);
   const [said, setSaid] = useState<string>();
+  const steering = () => {
+    const { searchParams } = new URL(location.href);
+    const mode = searchParams.get('mode') === 'clamp' ? ('clamp' as const) : ('add' as const);
+    return maximum === undefined ? {} : { mode, value: strengthIn(searchParams) * maximum };
+  };
   async function add(name: string): Promise<void> {
     try {
       const { lists } = await api.lists();
@@ -13,7 +19,7 @@ export function AddToList({ feature: { run, latent } }: { feature: Pick<FeatureN
       await api.saveList({
         name,
         description: list?.description ?? '',
-        features: [...features, { run, latent }],
+        features: [...features, { run, latent, ...steering() }],
       });
       localStorage.setItem('saekit-list', name);
       setSaid(`on ${name}`);

@@ -31,7 +31,7 @@ export function Bar({
   useKeys({ '/': () => field.current?.focus(), '?': onHelp });
   const search = (q: string) => {
     setQuery(q);
-    if (searching) setParams({ q });
+    if (searching) setParams({ q: q || undefined });
   };
   const link = (href: string, text: string) => (
     <Link href={href} aria-current={place.pathname === href ? 'page' : undefined}>

@@ -6,7 +6,10 @@ const SHOWN = 10;
 const CLEAR = 0.01;
 
 export function Groups({ groups }: { groups: NonNullable<Feature['groups']> }) {
-  const columns = [...new Set(groups.map(({ column }) => column))];
+  // The register says most; the other columns as they come.
+  const columns = [...new Set(groups.map(({ column }) => column))].sort(
+    (a, b) => Number(b === 'register') - Number(a === 'register'),
+  );
   const most = Math.max(...groups.map(({ rate }) => rate));
   const percent = (rate: number): string => `${(100 * rate).toFixed(rate < 0.01 ? 2 : 1)} %`;
   return (

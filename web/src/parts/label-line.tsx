@@ -23,7 +23,8 @@ export function LabelLine({ feature, onChange }: { feature: Feature; onChange: (
   return (
     <header className="label-line" style={hue(latent)}>
       <h1>
-        <span className="dot" aria-hidden="true" /> <span className="id">#{latent}</span> {titleOf(feature)}
+        <span className="dot" aria-hidden="true" /> <span className="id">#{latent}</span>{' '}
+        <bdi>{titleOf(feature)}</bdi>
       </h1>
       <span className="facts">
         <Origin {...feature} />

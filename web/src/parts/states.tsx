@@ -29,6 +29,14 @@ export function Nothing({ title, children }: { title: string; children: ReactNod
 
 /** What an answer has to say while it is not there. */
 export function Status({ answer, what }: { answer: Answer<unknown>; what: string }) {
-  if (answer.error !== undefined) return <Problem>{answer.error}</Problem>;
+  if (answer.error !== undefined)
+    return (
+      <Problem>
+        {answer.error}{' '}
+        <button type="button" onClick={answer.again}>
+          try again
+        </button>
+      </Problem>
+    );
   return answer.slow ? <Waiting what={what} /> : null;
 }

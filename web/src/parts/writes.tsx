@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'react';
 import { api, type Feature } from '../api.ts';
 import { setParams, useAnswer, usePlace } from '../use.ts';
 import { short, visible } from '../words.ts';
-import { Status } from './states.tsx';
+import { Samples } from './samples.tsx';
 
 function Effects({
   title,
@@ -36,11 +36,17 @@ function Effects({
 const DEFAULT_PROMPT = 'The meeting will be held';
 /** The slider is in units of the largest activation; beyond it texts mostly break. */
 const [LEAST, MOST, STEP] = [-6, 6, 0.5];
-const USUAL = 3.5;
+export const USUAL = 3.5;
+
+/** Of a link; anything but a number in reach is the usual one. */
+export function strengthIn(params: URLSearchParams): number {
+  const given = Number(params.get('strength') ?? USUAL);
+  return given >= LEAST && given <= MOST ? given : USUAL;
+}
 
 export function Writes({ feature }: { feature: Feature }) {
   const { searchParams } = usePlace();
-  const [strength, setStrength] = useState(Number(searchParams.get('strength') ?? USUAL));
+  const [strength, setStrength] = useState(strengthIn(searchParams));
   const [prompt, setPrompt] = useState(searchParams.get('prompt') ?? DEFAULT_PROMPT);
   const [mode, setMode] = useState<'add' | 'clamp'>(searchParams.get('mode') === 'clamp' ? 'clamp' : 'add');
   const [seed, setSeed] = useState(1);
@@ -70,20 +76,6 @@ export function Writes({ feature }: { feature: Feature }) {
   }, [strength, prompt, mode]);
   const { raises = [], lowers = [] } = feature;
   const most = Math.max(0, ...[...raises, ...lowers].map(({ effect }) => Math.abs(effect)));
-  const written = (text: string | undefined) =>
-    text === undefined ? '' : text.startsWith(prompt) ? text.slice(prompt.length) : text;
-  const line = (name: string, about: string, text: string | undefined) =>
-    text === undefined ? null : (
-      <div className={`sample ${name}`}>
-        <span className="which" title={about}>
-          {name}
-        </span>
-        <p>
-          <span className="prompt">{prompt}</span>
-          {written(text)}
-        </p>
-      </div>
-    );
   return (
     <section className="writes" aria-label="Writes">
       <h2>
@@ -132,16 +124,7 @@ export function Writes({ feature }: { feature: Feature }) {
           <span>Prompt</span>
           <input value={prompt} onChange={(event) => setPrompt(event.target.value)} spellCheck={false} />
         </label>
-        <Status answer={answer} what="The model is writing" />
-        <div className={`samples${answer.waiting ? ' old' : ''}`} aria-live="polite">
-          {line('without', 'The same prompt and seed, nothing changed.', answer.value?.DEFAULT)}
-          {line('with', 'With this latent.', answer.value?.STEERED)}
-          {line(
-            'random',
-            'The control: another latent of this SAE in its place, as strong.',
-            answer.value?.RANDOM,
-          )}
-        </div>
+        <Samples prompt={prompt} answer={answer} />
       </div>
     </section>
   );
