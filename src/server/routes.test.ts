@@ -1,5 +1,13 @@
 // The routes of the app over HTTP: what comes back is what the library computes, and has the shape that openapi.json says.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
@@ -22,6 +30,9 @@ let model: Model;
 const saes: Record<string, Sae> = {};
 beforeAll(async () => {
   fixture = await createServerFixture();
+  // Features come from cards here; tables have a test of their own (features/tables.test.ts).
+  const features = join(fixture.folder, RUN, 'features');
+  for (const name of readdirSync(features)) if (name !== 'cards.json') rmSync(join(features, name));
   server = await fixture.start();
   model = await openModel(`${root}/demo/model`, { threads: 1 });
   for (const run of [EARLY, RUN]) saes[run] = await loadSae(`${root}/demo/saes/${run}`);
@@ -295,6 +306,7 @@ describe('runs and features', () => {
       label: 'months',
       note: 'look again',
       checked: `by a person, in saekit serve, ${today}`,
+      origin: 'person',
     };
     expect(readFileSync(file, 'utf8')).toBe(`${before}${JSON.stringify(line)}\n`);
     expect((await call('get_feature', { run: RUN, latent: 5 })).body).toMatchObject({
