@@ -4,7 +4,7 @@ import { HISTOGRAM_BINS } from '../../shared/feature-tables.ts';
 import { createRng } from '../../shared/rng.ts';
 import { distribution } from './distribution.ts';
 import { examplesOf, indexTokens, NEAR_MISSES, peaksOf, TOP } from './examples.ts';
-import { benjaminiHochberg, createGroupTest, studentP } from './groups.ts';
+import { benjaminiHochberg, createGroupTest, studentP, studentQuantile } from './groups.ts';
 import { gatherEntries, rangesOf, type TextCodes } from './latent.ts';
 import { nearestRows } from './neighbours.ts';
 import { createTogether } from './together.ts';
@@ -156,6 +156,16 @@ describe('rates by group', () => {
     }
     // scipy.stats.t.sf(2.1, 17.3) * 2
     expect(studentP(2.1, 17.3)).toBeCloseTo(0.050688223022867525, 12);
+  });
+
+  it('have the quantiles of SciPy', () => {
+    // scipy.stats.t.ppf(0.975, df)
+    for (const [df, quantile] of [
+      [9, 2.2621571627409915],
+      [40, 2.0210753903062737],
+      [1000, 1.9623390808264078],
+    ] as const)
+      expect(Math.abs(studentQuantile(df) - quantile)).toBeLessThan(3e-5);
   });
 
   it('of documents of one length are tested as Welch tests their rates', () => {
