@@ -140,8 +140,11 @@ describe('feature tables', () => {
     const { latent } = await busiest();
     const groups = await tables.groups(latent);
     expect(groups.map(({ value }) => value).sort()).toEqual(['dna', 'json', 'prose']);
-    for (const { column, value, tokens, fired, rate, rate_rest } of groups) {
+    for (const { column, value, tokens, fired, rate, rate_rest, p, q } of groups) {
       expect(column).toBe('register');
+      // What is not tested does not count among the tests.
+      expect(q === null).toBe(p === null);
+      if (p !== null) expect(q).toBeGreaterThanOrEqual(p);
       const inGroup = await Promise.all(
         truth.map(
           async (codes, at) => codes && (await documents.get(text.documents[at]!)).register === value,

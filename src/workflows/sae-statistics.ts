@@ -3,10 +3,9 @@
  *
  *     near duplicate: max over g != f of cos(W_dec[f], W_dec[g]) > 0.95          of a sample of latents, where all pairs are too many
  */
-import { getPlatform } from '../platform/index.ts';
+import { nearestRows } from '../explain/tables/index.ts';
 import { rowNorms } from '../sae/formats/fold.ts';
 import type { Sae } from '../sae/index.ts';
-import { createProduct, latentTile, rowTile } from '../sae/product.ts';
 
 /** The least, the median and the largest. */
 export type Range = readonly [least: number, median: number, largest: number];
@@ -40,7 +39,7 @@ export async function saeStatistics(
     decoderNorm: rangeOf(decoder),
     encoderBias: rangeOf(b_enc),
     ...(threshold ? { threshold: rangeOf(threshold) } : {}),
-    nearDuplicates: await duplicates(W_dec, decoder, F, signal),
+    nearDuplicates: await duplicates(W_dec, F, signal),
   };
 }
 
@@ -51,44 +50,15 @@ function rangeOf(values: Float32Array | Float64Array): Range {
 
 async function duplicates(
   W: Float32Array,
-  lengths: Float64Array,
   F: number,
   signal: AbortSignal | undefined,
 ): Promise<SaeStatistics['nearDuplicates']> {
-  const D = W.length / F;
-  const unit = W.map((value, i) => value / (lengths[Math.floor(i / D)]! || 1));
-  const of = Math.min(F, Math.max(1, Math.floor(MOST_WORK / (F * D))));
-  const product = await createProduct(getPlatform().threads);
-  const best = new Float32Array(of);
-  const partner = new Int32Array(of).fill(-1);
-  try {
-    const pre = new Float32Array(rowTile * latentTile);
-    for (let first = 0; first < of; first += rowTile) {
-      const rows = Math.min(rowTile, of - first);
-      // Spread over all latents, and all of them where that is possible.
-      const chosen = Array.from({ length: rows }, (_, r) => Math.floor(((first + r) * F) / of));
-      const x = new Float32Array(rows * D);
-      for (const [r, f] of chosen.entries()) x.set(unit.subarray(f * D, (f + 1) * D), r * D);
-      for (let from = 0; from < F; from += latentTile) {
-        signal?.throwIfAborted();
-        const width = Math.min(latentTile, F - from);
-        const tile = pre.subarray(0, rows * width);
-        await product.run(x, unit.subarray(from * D, (from + width) * D), new Float32Array(width), tile, D);
-        for (let r = 0; r < rows; r++)
-          for (let g = 0; g < width; g++) {
-            const cosine = tile[r * width + g]!;
-            if (cosine <= best[first + r]! || from + g === chosen[r]) continue;
-            best[first + r] = cosine;
-            partner[first + r] = from + g;
-          }
-      }
-    }
-  } finally {
-    await product.close();
-  }
-  const pairs: [number, number][] = [];
-  best.forEach((cosine, i) => {
-    if (cosine > DUPLICATE) pairs.push([Math.floor((i * F) / of), partner[i]!]);
-  });
+  const of = Math.min(F, Math.max(1, Math.floor(MOST_WORK / W.length)));
+  // Spread over all latents, and all of them where that is possible.
+  const chosen = Array.from({ length: of }, (_, i) => Math.floor((i * F) / of));
+  const { latents, cosines } = await nearestRows(W, F, chosen, 1, signal ? { signal } : {});
+  const pairs: [number, number][] = chosen.flatMap((latent, i) =>
+    cosines[i]! > DUPLICATE ? [[latent, latents[i]!]] : [],
+  );
   return { found: pairs.length, of, examples: pairs.slice(0, EXAMPLES) };
 }

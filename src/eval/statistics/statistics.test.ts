@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createRng } from '../../shared/rng.ts';
 import { wilson } from './binomial.ts';
 import { bootstrap } from './bootstrap.ts';
+import { benjaminiHochberg } from './multiple.ts';
 import { quantiles } from './quantiles.ts';
 
 const golden = JSON.parse(
@@ -102,4 +103,16 @@ describe('bootstrap', () => {
       bootstrap({ U: 0, C: 1, sums: [] }, (t) => [t[0]! / 0], { seed: 0, unit: 'documents' })[0]!.value,
     ).toBeNull();
   });
+});
+
+it("p-values are adjusted as in Benjamini and Hochberg's example of 1995, in any order", () => {
+  const p = [
+    0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528,
+    0.759, 1,
+  ];
+  const q = benjaminiHochberg(p.toReversed());
+  // They reject the four smallest at 0.05.
+  expect(q.toReversed().filter((value) => value <= 0.05)).toHaveLength(4);
+  expect(q.at(-1)).toBeCloseTo(0.0015, 12);
+  expect(q.at(-4)).toBeCloseTo((0.0095 * 15) / 4, 12);
 });

@@ -5,7 +5,6 @@
  *     group g, documents d with n_d measured tokens, y_d of them firing:    r = Σ y_d / Σ n_d
  *     Var r = m/(m−1) · Σ (y_d − r n_d)² / (Σ n_d)²                          ratio estimator, linearised (Cochran 1977, 6.4)
  *     t = (r_g − r_rest) / √(Var r_g + Var r_rest),   ν of Welch,   p two-sided
- *     q_(i) = min_{j ≥ i} p_(j) · N / j                                       Benjamini & Hochberg 1995
  *
  * Fewer than 10 documents on a side are not tested.
  */
@@ -118,7 +117,7 @@ function compare(group: Sums, rest: Sums): Omit<GroupRate, 'column' | 'value'> {
 
 /** Two-sided p of Student's t: I_{ν/(ν+t²)}(ν/2, 1/2). */
 export function studentP(t: number, df: number): number {
-  return incompleteBeta(df / (df + t * t), df / 2, 0.5);
+  return Math.min(1, incompleteBeta(df / (df + t * t), df / 2, 0.5));
 }
 
 /** The 97.5 % quantile, to 3e-5 for ν >= 9: expansion in 1/ν about the normal one (Abramowitz & Stegun 1964, 26.7.5). */
@@ -171,19 +170,4 @@ function logGamma(x: number): number {
   for (; y < 10; y++) shift += Math.log(y);
   const series = 1 / (12 * y) - 1 / (360 * y ** 3) + 1 / (1260 * y ** 5) - 1 / (1680 * y ** 7);
   return (y - 0.5) * Math.log(y) - y + 0.5 * Math.log(2 * Math.PI) + series - shift;
-}
-
-/** q of every p, in the same order; NaN (not tested) stays NaN and does not count. */
-export function benjaminiHochberg(p: Float64Array): Float64Array {
-  const order = Array.from(p.keys())
-    .filter((i) => !Number.isNaN(p[i]!))
-    .sort((a, b) => p[a]! - p[b]!);
-  const q = new Float64Array(p.length).fill(Number.NaN);
-  let least = 1;
-  for (let rank = order.length; rank > 0; rank--) {
-    const i = order[rank - 1]!;
-    least = Math.min(least, (p[i]! * order.length) / rank);
-    q[i] = least;
-  }
-  return q;
 }

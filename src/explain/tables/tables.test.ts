@@ -4,7 +4,7 @@ import { HISTOGRAM_BINS } from '../../shared/feature-tables.ts';
 import { createRng } from '../../shared/rng.ts';
 import { distribution } from './distribution.ts';
 import { examplesOf, indexTokens, NEAR_MISSES, peaksOf, TOP } from './examples.ts';
-import { benjaminiHochberg, createGroupTest, studentP, studentQuantile } from './groups.ts';
+import { createGroupTest, studentP, studentQuantile } from './groups.ts';
 import { gatherEntries, rangesOf, type TextCodes } from './latent.ts';
 import { nearestRows } from './neighbours.ts';
 import { createTogether } from './together.ts';
@@ -220,19 +220,6 @@ describe('rates by group', () => {
     // 99.9 % of binomial(2000, 0.05) lie within 3.3 deviations of 9.7; the ratio estimator is a little liberal.
     expect(below).toBeGreaterThan(65);
     expect(below).toBeLessThan(140);
-  });
-
-  it('are adjusted as Benjamini and Hochberg did in their example of 1995', () => {
-    const p = [
-      0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528,
-      0.759, 1,
-    ];
-    const q = benjaminiHochberg(Float64Array.from([Number.NaN, ...p.toReversed()]));
-    expect(q[0]).toBeNaN();
-    // They reject the four smallest at 0.05.
-    expect([...q.subarray(1)].reverse().filter((value) => value <= 0.05)).toHaveLength(4);
-    expect(q.at(-1)).toBeCloseTo(0.0015, 12);
-    expect(q.at(-4)).toBeCloseTo((0.0095 * 15) / 4, 12);
   });
 });
 

@@ -3,6 +3,7 @@
  */
 import { join } from 'node:path';
 import type { DocumentSet, PackedRows } from '../../data/index.ts';
+import { benjaminiHochberg } from '../../eval/statistics/multiple.ts';
 import { guessLabel } from '../../explain/guess.ts';
 import {
   chooseInteresting,
@@ -13,7 +14,6 @@ import {
 } from '../../explain/index.ts';
 import { directionsOf, extremeIds } from '../../explain/logit-effects.ts';
 import {
-  benjaminiHochberg,
   createGroupTest,
   createTogether,
   distribution,
@@ -381,9 +381,11 @@ async function writeGroups(
   rates: readonly (GroupRate & { latent: number })[],
   table: TableWriter,
 ): Promise<void> {
-  const q = benjaminiHochberg(Float64Array.from(rates, ({ p }) => p ?? Number.NaN));
+  // Of those that were tested, in order.
+  const adjusted = benjaminiHochberg(rates.flatMap(({ p }) => p ?? []));
+  let tested = 0;
   const rows = rowBuffer(table, GROUP.groups);
-  for (const [i, { rateRest, ...rate }] of rates.entries())
+  for (const { rateRest, ...rate } of rates)
     await rows.add({
       latent: rate.latent,
       column: rate.column,
@@ -395,7 +397,7 @@ async function writeGroups(
       low: rate.low,
       high: rate.high,
       p: rate.p,
-      q: Number.isNaN(q[i]!) ? null : q[i],
+      q: rate.p === null ? null : adjusted[tested++]!,
     });
   await rows.flush();
 }
