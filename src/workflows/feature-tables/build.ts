@@ -2,42 +2,29 @@
  * Second pass: blocks -> tables. The blocks are read once for the text and what the cards know, then once per range of latents.
  */
 import { join } from 'node:path';
-import type { DocumentSet, PackedRows } from '../../data/index.ts';
+import type { DocumentSet } from '../../data/index.ts';
 import { benjaminiHochberg } from '../../eval/statistics/multiple.ts';
 import { guessLabel } from '../../explain/guess.ts';
-import {
-  chooseInteresting,
-  createFeatureIndex,
-  type FeatureIndex,
-  type Labeller,
-  type Unembed,
-} from '../../explain/index.ts';
-import { directionsOf, extremeIds } from '../../explain/logit-effects.ts';
+import { chooseInteresting, type Labeller, type Unembed } from '../../explain/index.ts';
 import {
   createGroupTest,
-  createTogether,
   distribution,
   examplesOf,
   type GroupRate,
   gatherEntries,
-  indexTokens,
   nearestRows,
   rangesOf,
-  type TextCodes,
-  type TextTokens,
 } from '../../explain/tables/index.ts';
 import { TABLES, type TableName } from '../../shared/feature-tables.ts';
-import { type Block, type BlockStore, createTableWriter, type TableWriter } from '../../store/index.ts';
-import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
+import { type BlockStore, createTableWriter, type TableWriter } from '../../store/index.ts';
 import type { DocumentLabels } from './labels-of.ts';
+import { logitTiles } from './logit-tiles.ts';
+import { readText, stretchesOf, type Text } from './read-text.ts';
 import type { Subject } from './subject.ts';
 
 /** Activations in memory at once: 8 bytes each. */
 const MOST_ENTRIES = 16e6;
-/** Tokens on which latents that fire together are counted. */
-const SAMPLE_TOKENS = 131_072;
 const NEIGHBOURS = 12;
-const LOGITS = 12;
 const SHORTLIST = 256;
 /** Rows of a row group: a query decodes one. */
 const GROUP = { latents: 256, activations: 65_536, examples: 4096, groups: 4096 } as const;
@@ -78,7 +65,7 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
     return writer;
   };
   try {
-    const text = await readText(options, open('tokens'));
+    const text = await readText({ ...options, F: options.subject.F, signal }, open('tokens'));
     const perDocument = new Int32Array(documents.count);
     for (let at = 0; at < text.tokens.ids.length; at++)
       if (text.tokens.measured[at]) perDocument[text.tokens.documents[at]!]!++;
@@ -112,122 +99,6 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
   } catch (error) {
     for (const writer of writers) await writer.abort();
     throw error;
-  }
-}
-
-type Text = {
-  readonly tokens: TextTokens;
-  readonly index: FeatureIndex;
-  /** Entries of every latent [F]. */
-  readonly counts: Int32Array;
-  readonly together: ReturnType<typeof createTogether>;
-};
-
-/** The text once through: its table, what the cards know of latents, and the sample of codes. */
-async function readText(
-  { blocks, subject: { F }, labeller, seed, signal }: BuildOptions,
-  table: TableWriter,
-): Promise<Text> {
-  const index = createFeatureIndex(F, { labeller, seed });
-  const counts = new Int32Array(F);
-  const kept: Block[] = [];
-  const sample: { offsets: number[]; latents: number[] } = { offsets: [0], latents: [] };
-  let T = 1;
-  let positions = 0;
-  const measuredOf = ({ ids, positions: own }: Block): Int32Array => {
-    const measured = new Int32Array(ids.length);
-    for (const position of own) measured[position] = 1;
-    return measured;
-  };
-  for (let b = 0; b < blocks.count; b++) {
-    signal?.throwIfAborted();
-    const block = await blocks.read(b);
-    T = block.T;
-    for (const latent of block.latents) counts[latent]!++;
-    for (const rows of batchesOf(block)) await index.add(rows);
-    for (let i = 0; i < block.positions.length && sample.offsets.length <= SAMPLE_TOKENS; i++) {
-      for (let k = block.offsets[i]!; k < block.offsets[i + 1]!; k++) sample.latents.push(block.latents[k]!);
-      sample.offsets.push(sample.latents.length);
-    }
-    const { ids, documents, starts, ends } = block;
-    await table.write({
-      id: ids,
-      document: documents,
-      start: starts,
-      end: ends,
-      measured: measuredOf(block),
-    });
-    positions += ids.length;
-    const none = new Int32Array(0);
-    kept.push({
-      ...block,
-      latents: none,
-      offsets: none,
-      starts: none,
-      ends: none,
-      values: new Float32Array(0),
-    });
-  }
-  const [ids, documents, measured] = [
-    new Int32Array(positions),
-    new Int32Array(positions),
-    new Uint8Array(positions),
-  ];
-  let base = 0;
-  for (const block of kept) {
-    ids.set(block.ids, base);
-    documents.set(block.documents, base);
-    for (const position of block.positions) measured[base + position] = 1;
-    base += block.ids.length;
-  }
-  return {
-    tokens: indexTokens(T, ids, documents, measured),
-    index,
-    counts,
-    together: createTogether(F, {
-      offsets: Int32Array.from(sample.offsets),
-      latents: Int32Array.from(sample.latents),
-    }),
-  };
-}
-
-/** A block as the rows that the model read, with codes of one width. */
-function* batchesOf(block: Block) {
-  const { R, T, ids, documents, starts, ends, positions, offsets, latents, values } = block;
-  let first = 0;
-  for (let row = 0; row < R; row += MODEL_BATCH_SEQUENCES) {
-    const [from, to] = [row * T, Math.min(R, row + MODEL_BATCH_SEQUENCES) * T];
-    let last = first;
-    let K = 1;
-    for (; last < positions.length && positions[last]! < to; last++)
-      K = Math.max(K, offsets[last + 1]! - offsets[last]!);
-    const n = last - first;
-    const code = { K, values: new Float32Array(n * K), indices: new Int32Array(n * K) };
-    for (let i = 0; i < n; i++) {
-      const [a, b] = [offsets[first + i]!, offsets[first + i + 1]!];
-      code.values.set(values.subarray(a, b), i * K);
-      code.indices.set(latents.subarray(a, b), i * K);
-    }
-    const packed: PackedRows = {
-      ...{ R: (to - from) / T, T },
-      ids: ids.subarray(from, to),
-      mask: Uint8Array.from(documents.subarray(from, to), (document) => (document < 0 ? 0 : 1)),
-      documents: documents.subarray(from, to),
-      starts: starts.subarray(from, to),
-      ends: ends.subarray(from, to),
-    };
-    yield { packed, positions: positions.slice(first, last).map((position) => position - from), code };
-    first = last;
-  }
-}
-
-async function* stretchesOf(blocks: BlockStore, signal: AbortSignal | undefined): AsyncGenerator<TextCodes> {
-  let base = 0;
-  for (let b = 0; b < blocks.count; b++) {
-    signal?.throwIfAborted();
-    const block = await blocks.read(b);
-    yield { base, ...block };
-    base += block.ids.length;
   }
 }
 
@@ -400,38 +271,4 @@ async function writeGroups(
       q: rate.p === null ? null : adjusted[tested++]!,
     });
   await rows.flush();
-}
-
-/** Raised and lowered tokens of the i-th of `latents`, computed for 64 at a time. */
-function logitTiles(
-  latents: readonly number[],
-  W_dec: Float32Array,
-  F: number,
-  unembed: Unembed | undefined,
-  tokenStrings: BuildOptions['tokenStrings'],
-  signal: AbortSignal | undefined,
-) {
-  const TILE = 64;
-  const none = { raises: [], raises_texts: [], raises_by: [], lowers: [], lowers_texts: [], lowers_by: [] };
-  let tile: { first: number; logits: Float32Array; V: number } | undefined;
-  const tokenString = (id: number) => tokenStrings([id])[0]!;
-  return async (i: number): Promise<Record<keyof typeof none, readonly (number | string)[]>> => {
-    if (!unembed) return none;
-    if (!tile || i >= tile.first + TILE) {
-      const part = latents.slice(i, i + TILE);
-      const logits = await unembed(directionsOf(part, W_dec, F), part.length, signal ? { signal } : {});
-      tile = { first: i, logits, V: logits.length / part.length };
-    }
-    const { first, logits, V } = tile;
-    const effects = logits.subarray((i - first) * V, (i - first + 1) * V);
-    const [raises, lowers] = ([1, -1] as const).map((sign) => extremeIds(effects, LOGITS, sign, tokenString));
-    return {
-      raises: raises!,
-      raises_texts: tokenStrings(raises!),
-      raises_by: raises!.map((id) => effects[id]!),
-      lowers: lowers!,
-      lowers_texts: tokenStrings(lowers!),
-      lowers_by: lowers!.map((id) => effects[id]!),
-    };
-  };
 }
