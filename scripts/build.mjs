@@ -39,19 +39,28 @@ function buildKernels() {
     '--use',
     'abort=',
   ];
-  const header = `// Generated from assembly/ ${digest([assembly])} (${flags.join(' ')}) by scripts/build.mjs; not in git.\n`;
+  // A memory that threads share takes a module that says so.
+  const shared = ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'];
+  const header = `// Generated from assembly/ ${digest([assembly])} (${[...flags, ...shared].join(' ')}) by scripts/build.mjs; not in git.\n`;
   if (existsSync(output) && readFileSync(output, 'utf8').startsWith(header)) return;
-  const wasm = join(root, 'src', 'kernels', `kernels-${process.pid}.tmp`);
-  runQuietly(process.execPath, [
-    join(tools, 'node_modules', 'assemblyscript', 'bin', 'asc.js'),
-    join(assembly, 'index.ts'),
-    '--outFile',
-    wasm,
-    ...flags,
-  ]);
-  const base64 = readFileSync(wasm).toString('base64');
-  rmSync(wasm);
-  writeFileSync(output, `${header}export const wasmBase64 =\n  '${base64}';\n`);
+  const compile = (more) => {
+    const wasm = join(root, 'src', 'kernels', `kernels-${process.pid}.tmp`);
+    runQuietly(process.execPath, [
+      join(tools, 'node_modules', 'assemblyscript', 'bin', 'asc.js'),
+      join(assembly, 'index.ts'),
+      '--outFile',
+      wasm,
+      ...flags,
+      ...more,
+    ]);
+    const base64 = readFileSync(wasm).toString('base64');
+    rmSync(wasm);
+    return base64;
+  };
+  writeFileSync(
+    output,
+    `${header}export const wasmBase64 =\n  '${compile([])}';\nexport const sharedWasmBase64 =\n  '${compile(shared)}';\n`,
+  );
 }
 
 /** web/ -> dist/web/: one script, one style sheet, no file from elsewhere. */

@@ -1,4 +1,4 @@
-import { wasmBase64 } from './wasm.ts';
+import { sharedWasmBase64, wasmBase64 } from './wasm.ts';
 
 /** A function of assembly/index.ts: numbers in (byte offsets, sizes, scalars), at most one number out. */
 type Kernel = (...args: number[]) => number;
@@ -46,10 +46,15 @@ export type Kernels = {
     | 'updateLatents']: Kernel;
 };
 
-let compiled: WebAssembly.Module | undefined;
+const compiled = new Map<string, WebAssembly.Module>();
 
-/** Instantiates the kernels over a memory. */
+/** Instantiates the kernels over a memory, shared between threads or not. */
 export function createKernels(memory: WebAssembly.Memory): Kernels {
-  compiled ??= new WebAssembly.Module(Uint8Array.from(atob(wasmBase64), (c) => c.charCodeAt(0)));
-  return new WebAssembly.Instance(compiled, { env: { memory } }).exports as unknown as Kernels;
+  const source = memory.buffer instanceof ArrayBuffer ? wasmBase64 : sharedWasmBase64;
+  let module = compiled.get(source);
+  if (!module) {
+    module = new WebAssembly.Module(Uint8Array.from(atob(source), (c) => c.charCodeAt(0)));
+    compiled.set(source, module);
+  }
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
 }

@@ -81,6 +81,7 @@ function wrapWorker(worker: Worker): WorkerHandle {
       reportError = receive;
       if (failure) receive(failure);
     },
+    keepAlive() {},
     async close() {
       worker.postMessage({ stop: true });
       await exited;

@@ -212,7 +212,11 @@ function workerBootstrap(): string {
 }
 
 function spawnWorker(name: string, data: unknown): WorkerHandle {
-  const worker = new Worker(workerBootstrap(), { workerData: { name, data } });
+  const worker = new Worker(workerBootstrap(), {
+    workerData: { name, data },
+    // A worker is a file, also where the program came by --eval.
+    ...(process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}),
+  });
   let failure: Error | undefined;
   let reportError: ((error: Error) => void) | undefined;
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -234,6 +238,7 @@ function spawnWorker(name: string, data: unknown): WorkerHandle {
       reportError = receive;
       if (failure) receive(failure);
     },
+    keepAlive: (on) => (on ? worker.ref() : worker.unref()),
     async close() {
       if (!closing) worker.postMessage({ stop: true });
       closing = true;

@@ -70,6 +70,8 @@ export type WorkerHandle = {
   onMessage(receive: (message: unknown) => void): void;
   /** Called once when the worker dies of an uncaught error; without a receiver the error surfaces in `close`. */
   onError(receive: (error: Error) => void): void;
+  /** Whether the process waits for this worker when nothing else is left to do. At first it does. Nothing in a browser. */
+  keepAlive(on: boolean): void;
   /**
    * Asks the worker to stop after the message it is working on and waits until it has. There is no way to stop one in
    * the middle: ending a thread inside a session run aborts the whole process.

@@ -12,11 +12,11 @@ import { getPlatform } from '../platform/index.ts';
 import { checkSae, subtractsBias } from './check.ts';
 import { normaliseRows } from './normalise.ts';
 import { createProduct, latentTile, rowTile } from './product.ts';
-import { createScreen, type Screened } from './screen.ts';
+import { createScreen, type Screened } from './screen/screen.ts';
 import { createSelector, joinCodes } from './select.ts';
 import type { Sae, SparseCode } from './types.ts';
 
-/** What is computed first to save work; the code is the same (screen.ts says how far). */
+/** What is computed first to save work; the code is the same (screen/screen.ts says how far). */
 export type Screening = 'int8';
 
 /** The signal is looked at before each tile of rows. */

@@ -5,7 +5,7 @@ export { createEncoder, type EncodeOptions, type Encoder, encode, type Screening
 export { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 export { type LatentRows, loadSae, type OpenedSae, openSae, readLatent, readSaeConfig } from './load.ts';
 export { saveSae } from './save.ts';
-export type { Screened } from './screen.ts';
+export type { Screened } from './screen/screen.ts';
 export {
   type RecordedNumbers,
   refuseWrong,

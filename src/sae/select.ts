@@ -163,9 +163,9 @@ function checkSize(B: number, K: number): void {
     );
 }
 
-/** Codes of tiles, one after the other, as wide as the widest. */
+/** Codes of tiles, one after the other, as wide as the widest, and at least `least` wide. */
 export function joinCodes(codes: readonly SparseCode[], B: number, least: number): SparseCode {
-  if (codes.length === 1) return codes[0]!;
+  if (codes.length === 1 && codes[0]!.K >= least) return codes[0]!;
   const K = codes.reduce((most, code) => Math.max(most, code.K), least);
   checkSize(B, K);
   const joined = { B, K, values: new Float32Array(B * K), indices: new Int32Array(B * K) };

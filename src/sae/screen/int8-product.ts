@@ -5,9 +5,9 @@
  * 16 bits, which is exact only for weights of 7 bits: a trial product tells.
  */
 import type { TypedTensor } from 'onnxruntime-common';
-import { createGraphBuilder, createSession } from '../graph/index.ts';
-import { getPlatform } from '../platform/index.ts';
-import { discard } from './product.ts';
+import { createGraphBuilder, createSession } from '../../graph/index.ts';
+import { getPlatform } from '../../platform/index.ts';
+import { discard } from '../product.ts';
 
 export type Int8Product = {
   /** Weights lie in [-mostWeight, mostWeight]: 127, or 63 where the engine would saturate. */

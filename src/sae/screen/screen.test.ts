@@ -1,11 +1,13 @@
 // Screening must not change a code. The oracle is every float32 pre-activation, summed in the order that screening documents, and a sort.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import '../platform/node.ts';
-import { createRng, type Rng } from '../shared/rng.ts';
-import { checkSae, subtractsBias } from './check.ts';
-import { createEncoder, encode } from './encode.ts';
-import { normaliseRows } from './normalise.ts';
-import type { Sae, SparseCode } from './types.ts';
+import '../../platform/node.ts';
+import { createRng, type Rng } from '../../shared/rng.ts';
+import { checkSae, subtractsBias } from '../check.ts';
+import { createEncoder, encode } from '../encode.ts';
+import { normaliseRows } from '../normalise.ts';
+import type { Sae, SparseCode } from '../types.ts';
 
 const f = Math.fround;
 const normals = (rng: Rng, n: number, scale = 1) =>
@@ -258,5 +260,66 @@ describe('where screening cannot help', () => {
     expect(code.values.every((value, j) => value === expected.values[j])).toBe(true);
     expect(whole).toBe(rows);
     expect(rows).toBeLessThan(2200);
+  });
+});
+
+describe('lanes of int8 screening', () => {
+  const rng = createRng('lanes');
+  const encodeOn = async (sae: Sae, x: Float32Array, threads: number) => {
+    const encoder = await createEncoder(sae, { screen: 'int8', threads });
+    const code = await encoder.encode(x);
+    const screened = encoder.screened!();
+    await encoder.close();
+    return { code, screened };
+  };
+
+  for (const [name, settings, lanes] of [
+    ['TopK', topk, [2, 3]],
+    ['JumpReLU', { architecture: 'jumprelu' }, [2]],
+  ] as const)
+    it(`any number of threads gives the same bits, rows that stay open in their places: ${name}`, async () => {
+      const sae = planted(settings, { D: 37, F: 700 });
+      if (name === 'JumpReLU') Object.assign(sae, { threshold: normals(rng, 700).map((v) => 17 + v) });
+      const x = normals(rng, 300 * 37);
+      // Rows without end cannot be screened.
+      for (const r of [0, 63, 64, 150, 299]) x[r * 37 + 2] = Number.POSITIVE_INFINITY;
+      const one = await encodeOn(sae, x, 1);
+      expect(one.screened.whole).toBe(5);
+      const expected = slow(sae, x);
+      for (const [r, row] of listed(one.code).entries())
+        if (Number.isFinite(x[r * 37 + 2])) expect(row).toEqual(expected[r]);
+      for (const threads of lanes) expect(await encodeOn(sae, x, threads)).toEqual(one);
+    });
+
+  it('calls at once and calls that are stopped leave the others as they are', async () => {
+    const sae = planted();
+    const x = normals(rng, 200 * 40);
+    const encoder = await createEncoder(sae, { screen: 'int8', threads: 2 });
+    const expected = await encoder.encode(x);
+    const stop = new AbortController();
+    const stopped = encoder.encode(x, { signal: stop.signal });
+    const others = [encoder.encode(x), encoder.encode(x.subarray(0, 40))];
+    stop.abort(new Error('enough'));
+    await expect(stopped).rejects.toThrow('enough');
+    const [all, first] = await Promise.all(others);
+    expect(all).toEqual(expected);
+    expect(listed(first!)[0]).toEqual(listed(expected)[0]);
+    await encoder.close();
+  });
+
+  it('a program that closes nothing ends by itself, and has its code before', async () => {
+    const program = `
+      const { encode } = await import(${JSON.stringify(new URL('../../../dist/index.js', import.meta.url).href)});
+      const W = Float32Array.from({ length: 64 * 16 }, (_, i) => Math.sin(i * i));
+      const sae = { config: { architecture: 'topk', K: 4, D: 16, F: 64, metadata: {} },
+        W_enc: W, W_dec: W, b_enc: new Float32Array(64), b_dec: new Float32Array(16) };
+      const code = await encode(sae, W, { screen: 'int8' });
+      console.log(code.B);`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '--eval', program],
+      { timeout: 60_000 },
+    );
+    expect(stdout.trim()).toBe('64');
   });
 });
