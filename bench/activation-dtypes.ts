@@ -31,6 +31,7 @@ import {
 } from '../src/store/index.ts';
 import { createTrainer } from '../src/train/index.ts';
 import { harvest, planTraining } from '../src/workflows/index.ts';
+import { LATE as hook } from '../test/support/demo.ts';
 import { blocksOf, measureOn, sumOf } from './lib/rows.ts';
 
 const { values: flags } = parseArgs({
@@ -43,7 +44,6 @@ const { values: flags } = parseArgs({
 const [F, K, B, lr] = [2048, 32, 4096, 3e-3];
 const steps = Math.floor(Number(flags.tokens) / B);
 const seeds = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed);
-const hook = 'blocks.2.hook_resid_post';
 const demo = (path: string) => fileURLToPath(new URL(`../demo/${path}`, import.meta.url));
 const progress = (line: string) => process.stderr.write(`activations: ${line}\n`);
 

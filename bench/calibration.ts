@@ -12,12 +12,12 @@ import '../src/platform/node.ts';
 import { readBundledCorpus } from '../src/demo/bundled-corpus.ts';
 import { openModel } from '../src/models/index.ts';
 import { loadSae } from '../src/sae/index.ts';
+import { LATE as hook } from '../test/support/demo.ts';
 import { calibrate, calibrationHolds } from './lib/calibration.ts';
 
 const { values: flags } = parseArgs({
   options: { seeds: { type: 'string', default: '20' }, tests: { type: 'string', default: '50' } },
 });
-const hook = 'blocks.2.hook_resid_post';
 const demo = (path: string) => fileURLToPath(new URL(`../demo/${path}`, import.meta.url));
 const settings = {
   ...{ seeds: Number(flags.seeds), tests: Number(flags.tests), controls: 19 },

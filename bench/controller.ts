@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import '../src/platform/node.ts';
 import { encode } from '../src/sae/index.ts';
 import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
+import { LATE as HOOK } from '../test/support/demo.ts';
 import { type DemoRows, openDemoRows } from './lib/demo-rows.ts';
 import { keepCells } from './lib/kept-cells.ts';
 
@@ -32,7 +33,6 @@ const steps = Number(flags.steps);
 const seeds = Number(flags.seeds ?? (flags.quick ? 1 : 3));
 const targets = flags.quick ? [16, 64] : [16, 64, 256];
 const coefficients = flags.quick ? [0.03, 30] : [0.03, 1, 30];
-const HOOK = 'blocks.2.hook_resid_post';
 
 type Cell = {
   readonly variant: string;

@@ -21,6 +21,7 @@ import { createRng } from '../src/shared/rng.ts';
 import { openBlocks, openFeatureTables } from '../src/store/index.ts';
 import { collect } from '../src/workflows/feature-tables/collect.ts';
 import { latentsOf } from '../src/workflows/feature-tables/subject.ts';
+import { LATE as HOOK } from '../test/support/demo.ts';
 import { writeSyntheticTables } from './lib/synthetic-tables.ts';
 
 const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
@@ -68,7 +69,6 @@ async function queries() {
 
 async function rate() {
   const demo = fileURLToPath(new URL('../demo/', import.meta.url));
-  const HOOK = 'blocks.2.hook_resid_post';
   const model = await openModel(join(demo, 'model'));
   const corpus = await openCorpus({
     data: [join(demo, 'corpus', 'heldout.jsonl.gz')],

@@ -19,6 +19,7 @@ import { VARIANTS } from '../src/shared/config.ts';
 import { defaultPrefixes } from '../src/shared/derive.ts';
 import type { Interval } from '../src/shared/eval.ts';
 import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
+import { LATE as HOOK } from '../test/support/demo.ts';
 import { type DemoRows, openDemoRows } from './lib/demo-rows.ts';
 import { type KeptCells, keepCells } from './lib/kept-cells.ts';
 import { type CurveCell, curveFigure, curveTable } from './lib/variant-curves.ts';
@@ -40,7 +41,6 @@ const steps = Number(flags.steps ?? (quick ? 20 : 256));
 const seeds = Number(flags.seeds ?? (quick ? 1 : 3));
 const heldOut = Number(flags['held-out'] ?? (quick ? 4096 : 65_536));
 const sparsities = quick ? [32] : [16, 32, 64, 128];
-const HOOK = 'blocks.2.hook_resid_post';
 const target = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 async function train(

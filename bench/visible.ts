@@ -19,6 +19,7 @@ import '../src/platform/node.ts';
 import { readBundledCorpus } from '../src/demo/bundled-corpus.ts';
 import { openModel } from '../src/models/index.ts';
 import { loadSae } from '../src/sae/index.ts';
+import { EARLY, LATE } from '../test/support/demo.ts';
 import {
   indexRegisters,
   measureRegister,
@@ -59,7 +60,7 @@ type Figures = {
 };
 const date = new Date().toISOString().slice(0, 10);
 const kept = flags.only === undefined && flags.samples === '100';
-const hooks = ['blocks.2.hook_resid_post', 'blocks.0.hook_resid_post'];
+const hooks = [LATE, EARLY];
 
 const model = await openModel(demo('model'), { threads: 1 });
 const documents = readBundledCorpus('heldout');

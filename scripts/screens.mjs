@@ -2,21 +2,38 @@
 //   node scripts/screens.mjs          the bundled runs
 //   node scripts/screens.mjs FOLDER   a folder with these runs; it is copied
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 import { root } from './lib.mjs';
 
-const RUN = 'blocks.2.hook_resid_post';
+// Named by hooks: the early one first.
+const [EARLY, RUN] = readdirSync(join(root, 'demo', 'saes')).sort();
+const { cards } = JSON.parse(readFileSync(join(root, 'demo', 'saes', RUN, 'features', 'cards.json'), 'utf8'));
+/** The latent that tells a register or concept best. */
+const latentOf = (label) => {
+  const f1 = ({ best }) => (best?.label.startsWith(label) ? best.f1 : 0);
+  return cards.toSorted((a, b) => f1(b) - f1(a))[0].latent;
+};
+const DNA = latentOf('dna');
 const saekit = join(root, 'dist', 'cli', 'main.js');
 const out = join(root, 'docs', 'screens');
 const PAGES = {
   home: '/',
-  feature: `/feature/${RUN}/2839`,
+  feature: `/feature/${RUN}/${DNA}`,
   search: `/search/${RUN}?q=recipe`,
-  steer: `/steer?edits=${RUN}:2839:add:80`,
+  steer: `/steer?edits=${RUN}:${DNA}:add:80`,
   lists: '/lists',
   runs: '/runs',
   run: `/runs/${RUN}`,
@@ -141,7 +158,12 @@ if (!existsSync(join(folder, 'lists.json')))
   await fetch(`${full.url}/api/lists/${encodeURIComponent('worth a look')}`, {
     method: 'PUT',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ features: [2839, 1243, 2590].map((latent) => ({ run: RUN, latent })) }),
+    body: JSON.stringify({
+      features: [DNA, latentOf('script/cyrillic'), latentOf('recipe')].map((latent) => ({
+        run: RUN,
+        latent,
+      })),
+    }),
   });
 for (const [view, options] of Object.entries(VIEWS))
   for (const [name, path] of Object.entries(PAGES))
@@ -150,7 +172,7 @@ for (const [view, options] of Object.entries(VIEWS))
       await shoot(page, `${name}-${view}`);
     });
 await inView(VIEWS[1280], async (page) => {
-  await page.goto(`${full.url}/search/blocks.0.hook_resid_post?q=logit:zzz`);
+  await page.goto(`${full.url}/search/${EARLY}?q=logit:zzz`);
   await shoot(page, 'empty-search');
   await page.goto(`${full.url}/steer`);
   await shoot(page, 'empty-steer');

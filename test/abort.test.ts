@@ -17,6 +17,7 @@ import { createRng } from '../src/shared/rng.ts';
 import { startHub } from './fixtures/hub.ts';
 import { writeTinyCorpus, writeTinyModel } from './fixtures/tiny-model.ts';
 import { root } from './repository.ts';
+import { early, late } from './support/demo.ts';
 
 /** Calls that are over in a moment or cannot be left half-way: they run without giving way. */
 const SYNCHRONOUS = [
@@ -197,13 +198,12 @@ const cases: Record<string, Case> = {
   loadSae: (signal) => library.loadSae(saePath, { signal }),
   selfTest: (signal) => library.selfTest(sae, { x: activations(2000), signal }),
   testOnText: (signal) => library.testOnText(sae, saePath, { model, hook: HOOK, data: [corpusPath], signal }),
-  convertSae: (signal) =>
-    library.convertSae(join(root, 'demo/saes/blocks.0.hook_resid_post'), out(), { to: 'sparsify', signal }),
+  convertSae: (signal) => library.convertSae(early.folder, out(), { to: 'sparsify', signal }),
   exportModel: (signal) => library.exportModel(out(), { model: modelPath, signal }),
   exportFeatures: (signal) =>
     library.exportFeatures(
       library.exportFeaturesConfigSchema.parse({
-        ...{ run: join(root, 'demo/saes/blocks.2.hook_resid_post'), out: out(), latents: [7, 9, 11] },
+        ...{ run: late.folder, out: out(), latents: [7, 9, 11] },
       }),
       { signal },
     ),
@@ -427,7 +427,7 @@ describe('a signal', () => {
     ],
     [
       'openSae',
-      () => join(root, 'demo/saes/blocks.0.hook_resid_post'),
+      () => early.folder,
       async (access) => {
         const opened = await library.openSae('tiny/one', access);
         await opened.close();

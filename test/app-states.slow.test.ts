@@ -11,6 +11,7 @@ import { serveConfigSchema } from '../src/shared/serve.ts';
 import { ask, RUN } from './fixtures/server.ts';
 import { type App, settled, startApp, web } from './support/app.ts';
 import { findBrowser } from './support/chromium.ts';
+import { CYRILLIC, DNA } from './support/demo.ts';
 
 const chromium = findBrowser();
 const IMAGE = '<img src=x onerror="window.hacked=1">';
@@ -18,9 +19,9 @@ const SCRIPT_RUN = 'javascript:window.hacked=1';
 const TURNED = 'plain \u202Eturned round';
 const PAGES = {
   home: '/',
-  feature: `/feature/${RUN}/2839`,
+  feature: `/feature/${RUN}/${DNA}`,
   search: `/search/${RUN}?q=recipe`,
-  steer: `/steer?edits=${RUN}:2839:add:80`,
+  steer: `/steer?edits=${RUN}:${DNA}:add:80`,
   lists: '/lists',
   runs: '/runs',
   run: `/runs/${RUN}`,
@@ -31,7 +32,7 @@ beforeAll(async () => {
   app = await startApp(chromium, ({ folder }) => {
     cpSync(join(folder, 'tiny'), join(folder, SCRIPT_RUN), { recursive: true });
   });
-  const features = [2839, 1243].map((latent) => ({ run: RUN, latent }));
+  const features = [DNA, CYRILLIC].map((latent) => ({ run: RUN, latent }));
   await ask(app.server, 'PUT', '/api/lists/some', { features, description: IMAGE });
 }, 120_000);
 afterAll(() => app?.close());

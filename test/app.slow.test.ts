@@ -9,9 +9,9 @@ import { ask, MODEL, RUN } from './fixtures/server.ts';
 import { root } from './repository.ts';
 import { type App, settled, startApp } from './support/app.ts';
 import { findBrowser } from './support/chromium.ts';
+import { CYRILLIC, DNA } from './support/demo.ts';
 
 const chromium = findBrowser();
-const DNA = 2839;
 const FEATURE = `/feature/${RUN}/${DNA}`;
 let app: App;
 beforeAll(async () => {
@@ -247,10 +247,10 @@ describe.runIf(chromium)('the feature page', () => {
 describe.runIf(chromium)('search, lists, runs', () => {
   it.each([
     ['recipe', /recipe|ingredient/],
-    ['#2839', /^#2839DNA/],
+    [`#${DNA}`, new RegExp(`^#${DNA}DNA`)],
     ['token:"the"', /./],
-    ['logit:"ATAAAA"', /#2839|#\d+/],
-    ['like:#2839', /#\d+/],
+    ['logit:"AA"', /#\d+/],
+    [`like:#${DNA}`, /#\d+/],
   ])('%s finds what the API finds', async (query, first) => {
     const page = await app.open(`/search/${RUN}?q=${encodeURIComponent(query)}`);
     await page.waitForSelector('.name-row');
@@ -262,10 +262,10 @@ describe.runIf(chromium)('search, lists, runs', () => {
     );
     expect(await textOf(page, '.name-row')).toMatch(first);
     expect(await page.inputValue('[type=search]')).toBe(query);
-    if (query === '#2839') {
+    if (query === `#${DNA}`) {
       await page.focus('[type=search]');
       await page.keyboard.press('Enter');
-      await page.getByRole('heading', { name: '#2839 DNA' }).waitFor();
+      await page.getByRole('heading', { name: `#${DNA} DNA` }).waitFor();
     }
     await page.context().close();
   });
@@ -286,9 +286,9 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.getByRole('link', { name: 'steer with them' }).click();
     const { without, changed } = await samples(page);
     expect(changed).not.toBe(without);
-    await page.getByLabel('Add latent').fill('#1243');
+    await page.getByLabel('Add latent').fill(`#${CYRILLIC}`);
     await page.getByRole('button', { name: 'add', exact: true }).click();
-    await page.getByLabel('Strength of #1243').waitFor();
+    await page.getByLabel(`Strength of #${CYRILLIC}`).waitFor();
     await page.goBack();
     await page.getByRole('button', { name: 'delete' }).click();
     await page.getByText('No list yet').waitFor();
@@ -325,7 +325,7 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.reload();
     expect(await background()).toBe(dark);
     await page.goto(`${app.server.url}${FEATURE}?embed=1`);
-    await page.getByRole('heading', { name: '#2839 DNA' }).waitFor();
+    await page.getByRole('heading', { name: `#${DNA} DNA` }).waitFor();
     expect(await page.locator('header.bar').count()).toBe(0);
     await page.context().close();
   });

@@ -23,6 +23,7 @@ import {
 import type { Device } from '../src/shared/device.ts';
 import { root } from './repository.ts';
 import { findChromium } from './support/chromium.ts';
+import { DNA, late } from './support/demo.ts';
 
 const chromium = findChromium();
 const ENGINE = { name: 'onnxruntime-web', version: '1.30.0', path: 'dist' };
@@ -154,9 +155,9 @@ describe.runIf(chromium)('a page', () => {
     const location = join(root, 'demo/model');
     const model = await openModel(location);
     onTestFinished(() => model.close());
-    const sae = await loadSae(join(root, 'demo/saes/blocks.2.hook_resid_post'));
+    const sae = await loadSae(late.folder);
     const written: (readonly number[])[][] = [];
-    for (const specs of [[], [{ sae, latent: 2839, mode: 'clamp', value: 61 } as const]]) {
+    for (const specs of [[], [{ sae, latent: DNA, mode: 'clamp', value: 61 } as const]]) {
       const folder = join(out, `model-${specs.length}`);
       await exportModel(folder, { model: location, interventions: specs });
       const texts = await model.generateBatch(['The meeting will be held', 'Мы читали'], {
@@ -185,7 +186,7 @@ describe.runIf(chromium)('a page', () => {
   it('encodes with an exported SAE as in Node', { timeout: 240_000 }, async () => {
     const out = mkdtempSync(join(tmpdir(), 'saekit-export-'));
     onTestFinished(() => rmSync(out, { recursive: true }));
-    const sae = await loadSae(join(root, 'demo/saes/blocks.2.hook_resid_post'));
+    const sae = await loadSae(late.folder);
     await saveSae(folderWriter(out), sae, { format: 'onnx' });
     const { D, F } = sae.config;
     const x = Float32Array.from({ length: 4 * D }, (_, i) => Math.sin(i * i));

@@ -3,11 +3,11 @@ import { expect, it } from 'vitest';
 import { calibrate, calibrationHolds } from '../bench/lib/calibration.ts';
 import { readBundledCorpus } from '../src/demo/bundled-corpus.ts';
 import { loadSae, openModel } from '../src/index.ts';
+import { LATE as hook, late } from './support/demo.ts';
 
 it('finds random latents as often as its level says, and a planted direction with sign and size', async () => {
-  const hook = 'blocks.2.hook_resid_post';
   const model = await openModel('demo/model', { threads: 2 });
-  const result = await calibrate(model, await loadSae(`demo/saes/${hook}`), {
+  const result = await calibrate(model, await loadSae(late.path), {
     ...{ hook, seeds: 20, tests: 20, controls: 19, prompts: 8, promptTokens: 8, strength: 20 },
     texts: readBundledCorpus('heldout')
       .slice(0, 300)

@@ -6,8 +6,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { saekit } from './fixtures/command-line.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 import { root } from './repository.ts';
+import { late } from './support/demo.ts';
 
-const SAE = join(root, 'demo/saes/blocks.2.hook_resid_post');
+const SAE = late.folder;
 
 let workspace: Workspace;
 beforeAll(() => {

@@ -1,5 +1,5 @@
 // `saekit export` and `convert --to onnx` as a person meets them.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import '../src/platform/node.ts';
@@ -7,9 +7,12 @@ import { getPlatform } from '../src/platform/index.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 import { root } from './repository.ts';
+import { demoModel, LATE, late } from './support/demo.ts';
 
 const MODEL = join(root, 'demo/model');
-const SAE = join(root, 'demo/saes/blocks.2.hook_resid_post');
+/** Bytes of its float16 weights. */
+const storedBytes = statSync(join(MODEL, 'model.safetensors')).size - 8192;
+const SAE = late.folder;
 
 let workspace: Workspace;
 beforeAll(() => {
@@ -33,12 +36,15 @@ async function exported(out: string, ...flags: string[]): Promise<Record<string,
 it('writes a folder that is whole, and says what is in it', async () => {
   const out = workspace.newFolder();
   const { files, weightBytes, family, layers, changed } = await exported(out, '--model', MODEL);
-  expect({ family, layers, changed }).toEqual({ family: 'llama', layers: 4, changed: [] });
-  // The weights of the demo model, 3.1 million in float32, each from a page on.
-  expect(weightBytes).toBeGreaterThan(12.5e6);
+  expect({ family, layers, changed }).toEqual({ family: 'llama', layers: demoModel.layers, changed: [] });
+  // The weights of the demo model in float32, each from a page on.
+  expect(weightBytes).toBeGreaterThan(2 * storedBytes);
   const found = readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => name !== 'onnx');
   expect((files as string[]).toSorted()).toEqual(found.toSorted());
-  const layer = [0, 1, 2, 3].flatMap((n) => [`${n}.key`, `${n}.value`]);
+  const layer = Array.from({ length: demoModel.layers }, (_, n) => n).flatMap((n) => [
+    `${n}.key`,
+    `${n}.value`,
+  ]);
   expect(await ends(join(out, 'onnx/model.onnx'))).toEqual([
     [...['input_ids', 'attention_mask', 'position_ids'], ...layer.map((name) => `past_key_values.${name}`)],
     ['logits', ...layer.map((name) => `present.${name}`)],
@@ -51,7 +57,7 @@ it('bakes in what --steer and a config file say, and tells what that was; --dtyp
   const changes = (out: string) =>
     (JSON.parse(readFileSync(join(out, 'steering.json'), 'utf8')) as { interventions: unknown[] })
       .interventions;
-  const common = { sae: { kind: 'TopK, D 192, F 4096, K 32', hook: 'blocks.2.hook_resid_post' } };
+  const common = { sae: { kind: `TopK, D ${demoModel.D}, F ${late.F}, K ${late.K}`, hook: LATE } };
   const flags = workspace.newFolder();
   const given = [
     '--positions',
@@ -62,7 +68,7 @@ it('bakes in what --steer and a config file say, and tells what that was; --dtyp
     `${SAE}:9=zero at 1:4`,
   ];
   const { changed, files } = await exported(flags, ...given);
-  expect(changed).toEqual(['blocks.2.hook_resid_post']);
+  expect(changed).toEqual([LATE]);
   expect(files).toContain('steering.json');
   expect(changes(flags)).toMatchObject([
     { ...common, latent: 7, mode: 'clamp', value: 3, positions: 'generated', keepError: false },
@@ -74,7 +80,7 @@ it('bakes in what --steer and a config file say, and tells what that was; --dtyp
     JSON.stringify({ model: MODEL, dtype: 'stored', steer: [{ sae: SAE, latent: 5, value: 2 }] }),
   );
   const stored = workspace.newFolder();
-  expect((await exported(stored, '--config', file)).weightBytes).toBeLessThan(6.5e6);
+  expect((await exported(stored, '--config', file)).weightBytes).toBeLessThan(1.04 * storedBytes);
   expect(changes(stored)).toMatchObject([{ ...common, latent: 5, mode: 'add', value: 2, positions: 'all' }]);
 });
 

@@ -6,9 +6,12 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as library from '../src/index.ts';
 import { saekit } from './fixtures/command-line.ts';
-import { root } from './repository.ts';
+import { CYRILLIC, cardsOf, early, LATE, late } from './support/demo.ts';
 
-const LATENTS = [3476, 2292, 1243];
+const [PLAIN, BRAND] = cardsOf(LATE)
+  .map(({ latent }) => latent)
+  .filter((latent) => latent !== CYRILLIC) as [number, number];
+const LATENTS = [PLAIN, BRAND, CYRILLIC];
 let work: string;
 let run: string;
 let tables: library.FeatureTables;
@@ -22,7 +25,7 @@ const lines = (path: string): Record<string, unknown>[] =>
 beforeAll(async () => {
   work = mkdtempSync(join(tmpdir(), 'saekit-exchange-'));
   run = join(work, 'run');
-  cpSync(join(root, 'demo/saes/blocks.2.hook_resid_post'), run, { recursive: true });
+  cpSync(late.folder, run, { recursive: true });
   tables = await library.openFeatureTables(join(run, 'features'));
 });
 afterAll(async () => {
@@ -43,7 +46,7 @@ describe('export', () => {
     for (const [i, latent] of LATENTS.entries()) {
       const row = await tables.latent(latent);
       expect(features[i]).toMatchObject({
-        ...{ modelId: 'demo', layer: '2-res', index: String(latent), hookName: 'blocks.2.hook_resid_post' },
+        ...{ modelId: 'demo', layer: '2-res', index: String(latent), hookName: LATE },
         ...{ maxActApprox: row.max, frac_nonzero: row.density, pos_values: [...row.raises_by] },
         ...{ pos_str: [...row.raises_texts], freq_hist_data_bar_heights: [...row.histogram] },
       });
@@ -58,13 +61,13 @@ describe('export', () => {
       expect(values).toHaveLength(tokens.length);
       expect(values[maxValueTokenIndex]).toBe(maxValue);
     }
-    const shown = (await tables.examples(3476)).filter(({ kind }) => kind !== 'near_miss');
-    expect(activations.filter(({ index }) => index === '3476').map(({ maxValue }) => maxValue)).toEqual(
-      shown.map(({ value }) => value),
-    );
+    const shown = (await tables.examples(PLAIN)).filter(({ kind }) => kind !== 'near_miss');
+    expect(
+      activations.filter(({ index }) => index === String(PLAIN)).map(({ maxValue }) => maxValue),
+    ).toEqual(shown.map(({ value }) => value));
     const [, , cyrillic] = lines(join(out, 'explanations/batch-0.jsonl.gz'));
     expect(cyrillic).toMatchObject({
-      index: '1243',
+      index: String(CYRILLIC),
       description: 'Cyrillic, inside a word',
       typeName: 'human',
     });
@@ -76,11 +79,11 @@ describe('export', () => {
   it("writes what OpenAI's viewer reads: moments over all tokens, counts by activation, passages", async () => {
     const out = join(work, 'viewer');
     await library.exportFeatures(
-      library.exportFeaturesConfigSchema.parse({ run, out, to: 'openai-viewer', latents: [3476] }),
+      library.exportFeaturesConfigSchema.parse({ run, out, to: 'openai-viewer', latents: [PLAIN] }),
     );
-    expect(readdirSync(join(out, 'atoms'))).toEqual(['3476.json']);
-    const atom = JSON.parse(readFileSync(join(out, 'atoms/3476.json'), 'utf8'));
-    const { values } = await tables.activations(3476);
+    expect(readdirSync(join(out, 'atoms'))).toEqual([`${PLAIN}.json`]);
+    const atom = JSON.parse(readFileSync(join(out, `atoms/${PLAIN}.json`), 'utf8'));
+    const { values } = await tables.activations(PLAIN);
     const { tokens } = tables.manifest;
     const mean = (power: number) => values.reduce((sum, z) => sum + z ** power, 0) / tokens;
     expect(atom.density).toBeCloseTo(values.length / tokens, 12);
@@ -96,7 +99,7 @@ describe('export', () => {
 
   it('refuses a run without tables, and leaves nothing', async () => {
     const out = join(work, 'none');
-    const config = { run: join(root, 'demo/saes/blocks.0.hook_resid_post'), out };
+    const config = { run: early.folder, out };
     await expect(library.exportFeatures(library.exportFeaturesConfigSchema.parse(config))).rejects.toThrow(
       'saekit index',
     );
@@ -113,7 +116,7 @@ describe('import', () => {
   };
   const fresh = (name: string): string => {
     const folder = join(work, name);
-    cpSync(join(root, 'demo/saes/blocks.2.hook_resid_post'), folder, { recursive: true });
+    cpSync(late.folder, folder, { recursive: true });
     for (const file of ['index.json', 'cards.json']) rmSync(join(folder, 'features', file));
     return folder;
   };
@@ -125,7 +128,7 @@ describe('import', () => {
     const named = { ...place, typeName: 'oai_token-act-pair', explanationModelName: 'gpt-4o-mini' };
     const file = write('explanations.jsonl.gz', [
       { ...named, index: '7', description: ' month names ', authorId: 'x' },
-      { ...named, index: '1243', description: 'something else' },
+      { ...named, index: String(CYRILLIC), description: 'something else' },
       { ...named, index: '8', description: '' },
     ]);
     const { status, stdout } = await saekit(['features', 'import', folder, file]);
@@ -178,8 +181,8 @@ describe('import', () => {
     const { labels, cards } = await library.importFeatures(parse({ run: folder, files: [out] }));
     expect([labels, cards]).toEqual([3, 3]);
     const { cards: read } = JSON.parse(readFileSync(join(folder, 'features/cards.json'), 'utf8'));
-    const row = await tables.latent(2292);
-    const card = read.find(({ latent }: { latent: number }) => latent === 2292);
+    const row = await tables.latent(BRAND);
+    const card = read.find(({ latent }: { latent: number }) => latent === BRAND);
     expect(card.density).toBe(row.density);
     expect(card.examples[0].value).toBeCloseTo(row.max, 5);
   });
@@ -187,8 +190,8 @@ describe('import', () => {
   it.each([
     [
       'an index that the SAE does not have',
-      [{ ...place, index: '4096', description: 'x' }],
-      'has latents 0 to 4095',
+      [{ ...place, index: String(late.F), description: 'x' }],
+      `has latents 0 to ${late.F - 1}`,
     ],
     [
       'another hook',

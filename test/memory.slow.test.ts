@@ -20,8 +20,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const cases = [
-  { name: 'demo model, D 192, F 4096', latents: 4096, tokens: 131_072, evalTokens: 10_000 },
-  { name: 'demo model, D 192, F 16384', latents: 16_384, tokens: 131_072, evalTokens: 10_000 },
+  { name: 'demo model, F 4096', latents: 4096, tokens: 131_072, evalTokens: 10_000 },
+  { name: 'demo model, F 16384', latents: 16_384, tokens: 131_072, evalTokens: 10_000 },
   { name: 'D 768, F 16384', latents: 16_384, tokens: 32_768, evalTokens: 4000, wide: true },
 ];
 

@@ -7,6 +7,7 @@ import type { EvalResult } from '../src/shared/eval.ts';
 import { folderWriter } from '../src/store/index.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
+import { early } from './support/demo.ts';
 
 let workspace: Workspace;
 let run: string;
@@ -42,13 +43,15 @@ const few = ['--max-tokens', '2000', '--ce-tokens', '500', '--kl-tokens', '100',
 describe('loadSae', () => {
   it('refuses weights that cannot be right, with the reason', async () => {
     const folder = workspace.newFolder();
-    const demo = await loadSae('demo/saes/blocks.0.hook_resid_post');
+    const demo = await loadSae(early.path);
     const { D, F } = demo.config;
     // The bytes of [D,F] taken for [F,D]: what a reader does that transposes what should not be.
     const W_dec = demo.W_dec.map((_, i) => demo.W_dec[(i % F) * D + Math.floor(i / F)]!);
     await saveSae(folderWriter(folder), { ...demo, W_dec });
     await expect(loadSae(folder)).rejects.toThrow(
-      /\(TopK, D 192, F 2048, K 24\) is not used\. Encoder and decoder rows .* \(mean cosine -?0\.0\d\d\): one of the two is transposed/,
+      new RegExp(
+        `\\(TopK, D ${D}, F ${F}, K ${early.K}\\) is not used\\. Encoder and decoder rows .* \\(mean cosine -?0\\.0\\d\\d\\): one of the two is transposed`,
+      ),
     );
     const { status, stderr } = await saekit(['eval', folder]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/is not used\..*transposed/)]);

@@ -12,6 +12,7 @@ import '../src/platform/node.ts';
 import { buildOnce, saekit } from './fixtures/command-line.ts';
 import { ask, createServerFixture, type Lab, MODEL, type Reply, RUN } from './fixtures/server.ts';
 import { root } from './repository.ts';
+import { late } from './support/demo.ts';
 
 let fixture: Lab;
 beforeAll(async () => {
@@ -48,7 +49,7 @@ describe('saekit serve', () => {
     });
     expect(status, stderr).toBe(0);
     expect(stdout).toMatch(/^http:\/\/localhost:\d+\n/);
-    expect(stdout).toContain(`${RUN}  ${MODEL}  ${RUN}  4096 latents`);
+    expect(stdout).toContain(`${RUN}  ${MODEL}  ${RUN}  ${late.F} latents`);
     expect(runs!.body.runs).toHaveLength(3);
   });
 
@@ -140,7 +141,7 @@ describe('options', () => {
       ]);
       const { status, body } = await ask(server, 'GET', `/api/feature/${RUN}/1`);
       expect(status).toBe(400);
-      expect(body.error.message).toContain('The model has no hook "blocks.2.hook_resid_post"');
+      expect(body.error.message).toContain(`The model has no hook "${RUN}"`);
     });
   });
   it('--lists', async () => {

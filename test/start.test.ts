@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { buildOnce } from './fixtures/command-line.ts';
 import { root } from './repository.ts';
+import { LATE } from './support/demo.ts';
 
 beforeAll(buildOnce, 120_000);
 
@@ -31,7 +32,7 @@ it('opens the app on the bundled run and keeps it until Ctrl-C', async () => {
     // 10 s on a machine that does nothing else.
     expect(seconds).toBeLessThan(40);
     const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as { runs: { run: string }[] };
-    expect(runs.map(({ run }) => run)).toContain('blocks.2.hook_resid_post');
+    expect(runs.map(({ run }) => run)).toContain(LATE);
     await expect.poll(() => text, { timeout: 120_000 }).toContain('Ctrl-C ends it.');
     expect((await fetch(url!)).status).toBe(200);
   } finally {

@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saekit } from './fixtures/command-line.ts';
+import { CYRILLIC, cardsOf, DNA, demoModel, early, LATE, late } from './support/demo.ts';
 
-const SAE = 'demo/saes/blocks.2.hook_resid_post';
+const SAE = late.path;
+/** A latent that no card is of. */
+const UNKNOWN = [12, 13, 14, 15].find((f) => !cardsOf(LATE).some(({ latent }) => latent === f))!;
 const generate = (...args: string[]) =>
   saekit(['generate', '--prompt', 'The meeting will be held', '--max-tokens', '12', ...args]);
 
@@ -22,7 +25,7 @@ describe('vector', () => {
       );
       writeFileSync(minus, 'The book is on the table.\nI do not know what to do.\n');
       const sets = ['--positive', plus, '--negative', minus];
-      const args = ['--model', 'demo/model', '--hook', 'blocks.2.hook_resid_post', ...sets, '--out', out];
+      const args = ['--model', 'demo/model', '--hook', LATE, ...sets, '--out', out];
       const made = await saekit(['vector', ...args, '--method', 'probe', '--json']);
       expect(made.status, made.stderr).toBe(0);
       expect(JSON.parse(made.stdout)).toMatchObject({ method: 'probe', positive: '2', negative: '2' });
@@ -47,30 +50,36 @@ describe('generate --steer', () => {
       expect(status, stderr).toBe(0);
       return JSON.parse(stdout) as Record<string, string>;
     };
-    const much = await written('--steer', `${SAE}:2839=clamp:2max at generated`, `${SAE}:1243=scale:1`);
+    const much = await written(
+      '--steer',
+      `${SAE}:${DNA}=clamp:2max at generated`,
+      `${SAE}:${CYRILLIC}=scale:1`,
+    );
     expect(new Set([much.without, much.with, much.random]).size).toBe(3);
     // Its rule never holds; the SAE stands in place of the activations.
-    const ruled = ['--steer', `${SAE}:2839=clamp:60 if 3>1e9`, '--no-keep-error'];
+    const ruled = ['--steer', `${SAE}:${DNA}=clamp:60 if 3>1e9`, '--no-keep-error'];
     const spliced = await written(...ruled);
     expect(spliced.without).toBe(much.without);
     expect(spliced.with).not.toBe(much.without);
   }, 60_000);
 
   it.each([
-    [[`${SAE}:9999=8`], 2, /Latent 9999 is not there.*blocks\.2\.hook_resid_post.*0 to 4095/],
+    [[`${SAE}:9999=8`], 2, new RegExp(`Latent 9999 is not there.*${LATE}.*0 to ${late.F - 1}`)],
     [['runs/nothing:1=8'], 1, /runs\/nothing: no such folder/],
     [
-      [`${SAE}:12=2max`],
+      [`${SAE}:${UNKNOWN}=2max`],
       2,
-      /largest activation of latent 12 .* is not known: its 48 feature cards are of other/,
+      new RegExp(
+        `largest activation of latent ${UNKNOWN} .* is not known: its 48 feature cards are of other`,
+      ),
     ],
     [[`${SAE}:12=nan`], 2, /no change "nan"/],
     [[`${SAE}:12=8`, '--sae', SAE, '--latent', '12'], 2, /--sae with --latent, or --steer/],
     [[`${SAE}:12=8`, '--positions', 'x'], 2, /--positions: "x" is no place/],
     [
-      ['demo/saes/blocks.0.hook_resid_post:12=8', '--model', 'test/golden/models/llama-untied'],
+      [`${early.path}:12=8`, '--model', 'test/golden/models/llama-untied'],
       2,
-      /width 192, but .* has width/,
+      new RegExp(`width ${demoModel.D}, but .* has width`),
     ],
   ] as const)(
     '%j is refused',

@@ -34,8 +34,8 @@ export function sizes(wideModel: string): Case[] {
   const text = ['--data', join(root, 'demo/corpus/train.jsonl.gz'), '--shuffle-tokens', '16384'];
   const demo = ['--model', join(root, 'demo/model'), ...text];
   return [
-    { name: 'D 192, F 4096', flags: [...demo, '--latents', '4096', '--tokens', '400k'] },
-    { name: 'D 192, F 16384', flags: [...demo, '--latents', '16384', '--tokens', '300k'] },
+    { name: 'the bundled model, F 4096', flags: [...demo, '--latents', '4096', '--tokens', '400k'] },
+    { name: 'the bundled model, F 16384', flags: [...demo, '--latents', '16384', '--tokens', '300k'] },
     {
       name: 'D 768, F 8192',
       flags: [

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import '../platform/node.ts';
 import { root } from '../../test/repository.ts';
+import { CYRILLIC, demoModel, late } from '../../test/support/demo.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
 import { loadSae, type Sae } from '../sae/index.ts';
@@ -11,12 +12,12 @@ let model: Model;
 let sae: Sae;
 beforeAll(async () => {
   model = await openModel(`${root}/demo/model`, { threads: 1 });
-  sae = await loadSae(`${root}/demo/saes/blocks.2.hook_resid_post`);
+  sae = await loadSae(late.folder);
 });
 afterAll(() => model.close());
 
 test('the tokens with the largest and smallest effects, in order, those that cannot be read left out', async () => {
-  const latents = [1243, 7, 4095];
+  const latents = [CYRILLIC, 7, late.F - 1];
   const found = await logitEffects(model, sae, latents, { tokens: 5 });
   expect(found.map(({ latent }) => latent)).toEqual(latents);
   const { D } = sae.config;
@@ -45,12 +46,14 @@ test('the tokens with the largest and smallest effects, in order, those that can
 
 test('refuses what has no effect, and latents that are not there', async () => {
   expect(await logitEffects(model, sae, [])).toEqual([]);
-  await expect(logitEffects(model, sae, [4096])).rejects.toThrow(
-    'Latent 4096 is not there: this SAE has 0 to 4095.',
+  await expect(logitEffects(model, sae, [late.F])).rejects.toThrow(
+    `Latent ${late.F} is not there: this SAE has 0 to ${late.F - 1}.`,
   );
   await expect(logitEffects({ ...model, tokenizer: undefined }, sae, [1])).rejects.toThrow(
     /no tokenizer.json/,
   );
   const narrow = { ...sae, config: { ...sae.config, D: 96, F: 8192 } };
-  await expect(logitEffects(model, narrow, [1])).rejects.toThrow(/width 96, the residual stream of .* 192/);
+  await expect(logitEffects(model, narrow, [1])).rejects.toThrow(
+    new RegExp(`width 96, the residual stream of .* ${demoModel.D}`),
+  );
 });

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import '../platform/node.ts';
 import { root } from '../../test/repository.ts';
+import { LATE as HOOK, late } from '../../test/support/demo.ts';
 import { openModel } from '../models/index.ts';
 import type { Model, TokenBatch } from '../models/types.ts';
 import { dense, encode, loadSae, type Sae, type SparseCode } from '../sae/index.ts';
 import { createRng } from '../shared/rng.ts';
 import { type EncodedText, type EncodeProgress, encodeTexts } from './encode-texts.ts';
 
-const HOOK = 'blocks.2.hook_resid_post';
 let model: Model;
 let sae: Sae;
 beforeAll(async () => {
   model = await openModel(`${root}/demo/model`, { threads: 1 });
-  sae = await loadSae(`${root}/demo/saes/${HOOK}`);
+  sae = await loadSae(late.folder);
 });
 afterAll(async () => {
   await model.close();
@@ -133,7 +133,7 @@ describe('encodeTexts', () => {
       tokenizer: { ...tokenizer!, encode: (text) => tokenizer!.encode(text) },
     };
     const [empty, one] = await collect(encodeTexts(plain, sae, ['', 'One']));
-    expect(empty!.code).toEqual({ B: 0, K: 32, values: new Float32Array(), indices: new Int32Array() });
+    expect(empty!.code).toEqual({ B: 0, K: late.K, values: new Float32Array(), indices: new Int32Array() });
     expect(one!.ids).toEqual(Int32Array.from(tokenizer!.encode('One')));
     expect(one!.code.B).toBe(one!.ids.length);
   });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import '../platform/node.ts';
 import { relativeError } from '../../test/golden/models/compare.ts';
 import { root } from '../../test/repository.ts';
+import { demoModel, early, EARLY as FIRST, late, LATE as SECOND } from '../../test/support/demo.ts';
 import { memoryDocuments, packRows } from '../data/index.ts';
 import { evaluate, saeCandidate } from '../eval/index.ts';
 import { openModel, padBatch } from '../models/index.ts';
@@ -15,14 +16,13 @@ const TEXTS = [
   'Мы читали книгу о море',
   '{"id": 7, "name": "salt", "price": 3.99}',
 ];
-const [FIRST, SECOND] = ['blocks.0.hook_resid_post', 'blocks.2.hook_resid_post'] as const;
 let model: Model;
 let first: Sae;
 let second: Sae;
 beforeAll(async () => {
   model = await openModel(`${root}/demo/model`, { threads: 1 });
-  first = await loadSae(`${root}/demo/saes/${FIRST}`);
-  second = await loadSae(`${root}/demo/saes/${SECOND}`);
+  first = await loadSae(early.folder);
+  second = await loadSae(late.folder);
 });
 afterAll(async () => {
   await model.close();
@@ -208,20 +208,25 @@ describe('what does not fit is refused with what would', () => {
   });
 
   test('hook, width, model, twice', async () => {
-    await expect(run(withMetadata({}))).rejects.toThrow(/D 192, F 4096\).*no hook_name.*Name the hook/);
+    const { D, mlp, heads, headWidth } = demoModel;
+    await expect(run(withMetadata({}))).rejects.toThrow(
+      new RegExp(`D ${D}, F ${late.F}\\).*no hook_name.*Name the hook`),
+    );
     expect((await run({ sae: withMetadata({}), hook: SECOND })).saes[0]!.hook).toBe(SECOND);
     await expect(run({ sae: second, hook: 'blocks.9.hook_resid_post' })).rejects.toThrow(
       /no hook "blocks.9.hook_resid_post". Nearest: blocks/,
     );
     await expect(run({ sae: second, hook: 'blocks.0.mlp.hook_post' })).rejects.toThrow(
-      /width 192, but blocks.0.mlp.hook_post of .*demo\/model has width 512/,
+      new RegExp(`width ${D}, but blocks.0.mlp.hook_post of .*demo/model has width ${mlp}`),
     );
     await expect(run({ sae: second, hook: 'blocks.0.attn.hook_z' })).rejects.toThrow(
-      /hooks of \[B,T,width\]; blocks.0.attn.hook_z is \[B,T,6,32\]/,
+      `hooks of [B,T,width]; blocks.0.attn.hook_z is [B,T,${heads},${headWidth}]`,
     );
     const other = withMetadata({ ...second.config.metadata, model_hash: 'a'.repeat(64) });
     await expect(run(other)).rejects.toThrow(
-      /trained on demo\/model with hash aaaaaaaaaaaa…; .* has 9c09175ca9b1….*otherModel: true/,
+      new RegExp(
+        `trained on demo/model with hash aaaaaaaaaaaa…; .* has ${model.info.hash.slice(0, 12)}….*otherModel: true`,
+      ),
     );
     expect((await run({ sae: other, otherModel: true })).saes).toHaveLength(1);
     await expect(runWithSaes(model, 'One', [second, { sae: first, hook: SECOND }])).rejects.toThrow(
@@ -231,10 +236,10 @@ describe('what does not fit is refused with what would', () => {
 
   test('edits of other sizes, and of latents that are not there', async () => {
     await expect(run({ sae: second, edit: (z) => ({ ...z, B: 1 }) })).rejects.toThrow(
-      /edit at blocks.2.hook_resid_post returned a code of 1 rows.*expected \d rows/,
+      new RegExp(`edit at ${SECOND} returned a code of 1 rows.*expected \\d rows`),
     );
     await expect(run({ sae: second, edit: (z) => editLatent(z, 5000, () => 1) })).rejects.toThrow(
-      'Latent 5000 is outside [0, 4096)',
+      `Latent 5000 is outside [0, ${late.F})`,
     );
   });
 

@@ -6,8 +6,9 @@ import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { buildOnce } from '../../test/fixtures/command-line.ts';
-import { ask, createServerFixture, type Lab, RUN } from '../../test/fixtures/server.ts';
+import { ask, createServerFixture, LABELS, type Lab, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
+import { DNA } from '../../test/support/demo.ts';
 import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
@@ -50,15 +51,15 @@ describe.each(Object.entries(ways))('%s', (_, target) => {
       const input = { run: RUN, text: 'ACGTTAGACATTAGCA', numResults: 2 };
       const { body } = await ask(server, 'POST', '/api/search-topk-by-token', input);
       expect((await call('top_features_by_token', input)).structuredContent).toEqual(body);
-      const feature = await call('get_feature', { run: RUN, latent: 2839 });
-      expect(feature.structuredContent).toMatchObject({ label: 'DNA, stretches rich in A and T' });
+      const feature = await call('get_feature', { run: RUN, latent: DNA });
+      expect(feature.structuredContent).toMatchObject({ label: LABELS[DNA] });
       expect(JSON.parse((feature.content as unknown as [{ text: string }])[0].text)).toEqual(
         feature.structuredContent,
       );
       const steered = await call('steer', {
         prompt: 'The meeting',
         maxTokens: 8,
-        features: [{ run: RUN, latent: 2839, value: 60 }],
+        features: [{ run: RUN, latent: DNA, value: 60 }],
       });
       expect(Object.keys(steered.structuredContent as object)).toEqual([
         'model',

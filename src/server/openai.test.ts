@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { ask, createServerFixture, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
+import { DNA, late } from '../../test/support/demo.ts';
 import { padBatch } from '../models/index.ts';
 import { openModel } from '../models/open.ts';
 import type { Model } from '../models/types.ts';
@@ -13,7 +14,6 @@ import { steer } from '../steer/index.ts';
 import type { RunningServer } from './index.ts';
 
 const PROMPT = 'The meeting will be held';
-const DNA = 2839;
 let fixture: Lab;
 let server: RunningServer;
 let client: OpenAI;
@@ -232,7 +232,12 @@ describe('a wrong request is told its field', () => {
     ['unknown field', 400, 'colour', { colour: 'red' }],
     ['unknown field within', 400, 'features.steer[0].layer', { features: { steer: [{ ...run, layer: 1 }] } }],
     ['unknown run', 404, 'features', { features: { steer: [{ ...run, run: 'nope' }] } }],
-    ['unknown latent', 404, 'features.steer[0].latent', { features: { steer: [{ ...run, latent: 4096 }] } }],
+    [
+      'unknown latent',
+      404,
+      'features.steer[0].latent',
+      { features: { steer: [{ ...run, latent: late.F }] } },
+    ],
     [
       'unknown latent',
       404,

@@ -11,8 +11,9 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
-import { ask, createServerFixture, EARLY, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
+import { ask, createServerFixture, EARLY, LABELS, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
+import { CYRILLIC, cardsOf, DNA, demoModel, late } from '../../test/support/demo.ts';
 import { type EncodedText, encodeTexts } from '../hooked/index.ts';
 import { openModel } from '../models/open.ts';
 import type { Model } from '../models/types.ts';
@@ -23,7 +24,6 @@ import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
 const TEXT = 'The meeting was held on the 4th of March.\nМы читали книгу о море\n{"id": 7}';
-const DNA = 2839;
 let fixture: Lab;
 let server: RunningServer;
 let model: Model;
@@ -63,9 +63,6 @@ async function encoded(run: string): Promise<EncodedText> {
   for await (const text of encodeTexts(model, saes[run]!, TEXT)) return text;
   throw new Error('nothing');
 }
-const cardsOf = (run: string): FeatureCards['cards'] =>
-  (JSON.parse(readFileSync(`${root}/demo/saes/${run}/features/cards.json`, 'utf8')) as FeatureCards).cards;
-
 describe('texts', () => {
   it('activation/all equals encodeTexts, token by token', async () => {
     const { body } = await call('activations_of_text', { run: RUN, text: TEXT });
@@ -189,27 +186,27 @@ describe('runs and features', () => {
       live: false,
       model: MODEL,
       hook: RUN,
-      latents: 4096,
-      D: 192,
+      latents: late.F,
+      D: demoModel.D,
       architecture: 'topk',
-      l0: 32,
+      l0: late.K,
     });
     expect(body.runs[2]).toMatchObject({ kind: 'sae', latents: 24, model: fixture.tiny });
     const { body: detail } = await call('get_run', { run: RUN });
     expect(detail.evaluation.candidates[0].fvu.value).toBe(detail.fvu);
     expect(detail).toMatchObject({
-      indexed: 48,
-      config: { k: 32 },
+      indexed: cardsOf(RUN).length,
+      config: { k: late.K },
       provenance: { model: { family: 'llama' } },
     });
   });
 
   it('a feature is its card, with label, neighbours and effects', async () => {
-    const card = cardsOf(RUN)[0]!;
+    const card = cardsOf(RUN).find(({ latent }) => latent === DNA)!;
     const { body } = await call('get_feature', { run: RUN, latent: card.latent });
     expect(body).toMatchObject({
       ...card,
-      label: 'brand name in a review',
+      label: LABELS[DNA],
       indexed: true,
       run: RUN,
       model: MODEL,
@@ -276,16 +273,18 @@ describe('runs and features', () => {
   });
 
   it('search by number, likeness, and in pages', async () => {
-    expect((await call('search_features', { run: RUN, query: '#1243' })).body.features[0]).toMatchObject({
-      latent: 1243,
-      label: 'Cyrillic, inside a word',
+    expect(
+      (await call('search_features', { run: RUN, query: `#${CYRILLIC}` })).body.features[0],
+    ).toMatchObject({
+      latent: CYRILLIC,
+      label: LABELS[CYRILLIC],
     });
     const { body: like } = await call('search_features', { run: RUN, query: `like:#${DNA}` });
     const { body: feature } = await call('get_feature', { run: RUN, latent: DNA });
     expect(like.features[0].latent).toBe(feature.neighbours[0].latent);
     const { body: page } = await call('search_features', { run: RUN, offset: 10, limit: 5 });
     expect([page.total, page.features.map(({ latent }: { latent: number }) => latent)]).toEqual([
-      48,
+      cardsOf(RUN).length,
       cardsOf(RUN)
         .slice(10, 15)
         .map(({ latent }) => latent),
@@ -397,11 +396,11 @@ describe('steer', () => {
       'features[0].unit',
       /largest activation .* is not known/,
     ],
-    [{ run: RUN, latent: 4096, value: 1 }, 'features[0].latent', /0 to 4095/],
+    [{ run: RUN, latent: late.F, value: 1 }, 'features[0].latent', new RegExp(`0 to ${late.F - 1}`)],
     [
       { run: RUN, latent: 1, value: 1, when: { latent: 9999, above: 1 } },
       'features[0].when.latent',
-      /0 to 4095/,
+      new RegExp(`0 to ${late.F - 1}`),
     ],
     [
       { run: RUN, latent: 1, value: 1, when: { latent: 1 } },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import '../platform/node.ts';
 import { root } from '../../test/repository.ts';
+import { demoModel, late } from '../../test/support/demo.ts';
 import { padBatch } from '../models/batch.ts';
 import { argmax } from '../models/generation/sample.ts';
 import { openModel } from '../models/index.ts';
@@ -31,7 +32,7 @@ const GOLDEN = JSON.parse(readFileSync(join(root, 'test/golden/steer/exactness.j
   readonly logitsOf: readonly number[];
   readonly cases: Readonly<Record<string, Case>>;
 };
-const D = 192;
+const { D } = demoModel;
 
 /** The same numbers as in the generator. */
 const numbers = (seed: number, size: number, scale: number): Float32Array =>
@@ -85,7 +86,7 @@ const saes: Record<string, Sae> = {
 };
 beforeAll(async () => {
   model = await openModel('demo/model', { threads: 1 });
-  saes.topk = await loadSae('demo/saes/blocks.2.hook_resid_post');
+  saes.topk = await loadSae(late.path);
 });
 afterAll(() => model.close());
 

@@ -1,6 +1,7 @@
 // Each mode against its formula, h' = h + (z' - z) d, with z of the sparse encoder. Against PyTorch: exactness.test.ts.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import '../platform/node.ts';
+import { DNA, demoModel, early as earlySae, LATE as HOOK, late } from '../../test/support/demo.ts';
 import { openModel } from '../models/index.ts';
 import type { Intervention } from '../models/steering/types.ts';
 import type { Model, TokenBatch } from '../models/types.ts';
@@ -9,7 +10,7 @@ import { encode, latentColumn, loadSae } from '../sae/index.ts';
 import type { Sae } from '../sae/types.ts';
 import { type InterventionSpec, steer } from './index.ts';
 
-const HOOK = 'blocks.2.hook_resid_post';
+const { D } = demoModel;
 const PROMPT = 'The meeting will be held';
 const TEXT = 'The meeting will be held in ACGTACGTTTAAGC 12 * 3 = 36';
 
@@ -24,7 +25,7 @@ let z: Float32Array;
 
 beforeAll(async () => {
   model = await openModel('demo/model', { threads: 1 });
-  sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+  sae = await loadSae(late.path);
   const { cache, batch: found } = await model.runWithCache(TEXT, HOOK);
   batch = found;
   h = cache[HOOK]!.data;
@@ -52,7 +53,6 @@ function difference(a: Float32Array, b: Float32Array): number {
 /** h + (change(z) - z) d */
 const expected = (change: (z: number) => number) =>
   h.map((value, i) => {
-    const { D } = sae.config;
     const at = z[Math.floor(i / D)]!;
     return value + (change(at) - at) * sae.W_dec[latent * D + (i % D)]!;
   });
@@ -76,7 +76,6 @@ describe('one latent', () => {
 
 test('a latent at its mean over another text; a whole hook at its mean, and as it was there', async () => {
   const text = '12 * 3 = 36 ACGTACGT';
-  const { D } = sae.config;
   const { cache, batch: there } = await model.runWithCache(text, HOOK);
   const other = cache[HOOK]!.data;
   const mean = (values: (t: number) => number): number => {
@@ -127,12 +126,12 @@ async function sessionsOpened(body: () => Promise<unknown>): Promise<number> {
 }
 
 test('no change of features, strengths, modes, positions or rules opens a session, nor does going back to a layer', async () => {
-  const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+  const early = await loadSae(earlySae.path);
   const write = async (...specs: InterventionSpec[]): Promise<string> =>
     await model.generate(PROMPT, { maxNewTokens: 3, interventions: await steer(model, specs) });
-  await write({ sae, latent: 2839, value: 1 }, { sae: early, latent: 3, value: 1 });
+  await write({ sae, latent: DNA, value: 1 }, { sae: early, latent: 3, value: 1 });
   const opened = await sessionsOpened(async () => {
-    await write({ sae, latent: 2839, mode: 'clamp', value: 60 });
+    await write({ sae, latent: DNA, mode: 'clamp', value: 60 });
     await write({ sae, latent: 12, mode: 'scale', value: 0.5, positions: 'generated' });
     await write(
       ...Array.from({ length: 64 }, (_, i) => ({
@@ -152,11 +151,11 @@ test('no change of features, strengths, modes, positions or rules opens a sessio
 
 test('texts that are written at the same time with different changes are those written alone', async () => {
   const fresh = await openModel('demo/model', { threads: 1 });
-  const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+  const early = await loadSae(earlySae.path);
   try {
     const changes = await Promise.all([
       steer(fresh, []),
-      steer(fresh, [{ sae, latent: 2839, mode: 'clamp', value: 60 }]),
+      steer(fresh, [{ sae, latent: DNA, mode: 'clamp', value: 60 }]),
       steer(fresh, [{ sae: early, latent: 5, value: 30 }]),
     ]);
     const write = (on: Model, interventions: Intervention[]) =>
@@ -181,13 +180,13 @@ describe('what cannot be is refused', () => {
   test.each([
     [
       'a latent that is not there',
-      { latent: 4096 },
-      /Latent 4096 is not there: the SAE at blocks\.2.* has latents 0 to 4095/,
+      { latent: late.F },
+      new RegExp(`Latent ${late.F} is not there: the SAE at ${HOOK}.* has latents 0 to ${late.F - 1}`),
     ],
     [
       'a strength beyond float32',
       { latent: 1, value: 1e39 },
-      /add of latent 1 at blocks\.2.*1e\+39 is not a finite number/,
+      new RegExp(`add of latent 1 at ${HOOK}.*1e\\+39 is not a finite number`),
     ],
     [
       'a product beyond float32',
@@ -199,16 +198,12 @@ describe('what cannot be is refused', () => {
     [
       'another hook',
       { latent: 1, value: 1, hook: 'blocks.1.mlp.hook_post' },
-      /width 192, but blocks\.1\.mlp\.hook_post of .* width 512/,
+      new RegExp(`width ${D}, but blocks\\.1\\.mlp\\.hook_post of .* width ${demoModel.mlp}`),
     ],
-    [
-      'a direction without place',
-      { sae: undefined, vector: new Float32Array(192), value: 1 },
-      /needs `hook`/,
-    ],
+    ['a direction without place', { sae: undefined, vector: new Float32Array(D), value: 1 }, /needs `hook`/],
     [
       'no direction',
-      { sae: undefined, vector: new Float32Array(192), hook: HOOK, mode: 'zero' },
+      { sae: undefined, vector: new Float32Array(D), hook: HOOK, mode: 'zero' },
       /has length 0/,
     ],
     [
@@ -230,7 +225,7 @@ describe('what cannot be is refused', () => {
   });
 
   test('a rule that looks at a later layer, and two SAEs in place of one hook', async () => {
-    const early = await loadSae('demo/saes/blocks.0.hook_resid_post');
+    const early = await loadSae(earlySae.path);
     const late = await steer(model, [
       { sae: early, latent: 1, value: 1, when: { sae, latent: 2, above: 0 } },
     ]);

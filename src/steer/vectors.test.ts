@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import '../platform/node.ts';
 import { root } from '../../test/repository.ts';
+import { LATE as hook } from '../../test/support/demo.ts';
 import { openModel } from '../models/index.ts';
 import { fromBytes } from '../platform/index.ts';
 import { createVector, directionOf, encodeVector, readVector, steer, vectorMethods } from './index.ts';
@@ -36,7 +37,6 @@ test.each(vectorMethods)('%s is that of scikit-learn', (method) => {
 test('a direction between Greek and English goes through a file and turns the text Greek; the other way it does not', async () => {
   const model = await openModel('demo/model', { threads: 1 });
   try {
-    const hook = 'blocks.2.hook_resid_post';
     const positive = [
       'Το βιβλίο είναι πάνω στο τραπέζι.',
       'Η συνάντηση θα γίνει αύριο το πρωί.',

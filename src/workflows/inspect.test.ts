@@ -2,14 +2,14 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { root } from '../../test/repository.ts';
+import { early } from '../../test/support/demo.ts';
 import { readResults } from './inspect.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'saekit-labels-'));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
 describe('labels.jsonl', () => {
-  cpSync(join(root, 'demo/saes/blocks.0.hook_resid_post/features'), join(place, 'features'), {
+  cpSync(join(early.folder, 'features'), join(place, 'features'), {
     recursive: true,
   });
   const write = (...lines: string[]): void => writeFileSync(join(place, 'labels.jsonl'), lines.join('\n'));

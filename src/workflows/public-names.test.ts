@@ -3,13 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { root } from '../../test/repository.ts';
+import { late } from '../../test/support/demo.ts';
 import { type Run, runSchema } from '../shared/run.ts';
 import { createPublic, hubNames } from './public-names.ts';
 
-const demo = runSchema.parse(
-  JSON.parse(readFileSync(join(root, 'demo/saes/blocks.2.hook_resid_post/run.json'), 'utf8')),
-);
+const demo = runSchema.parse(JSON.parse(readFileSync(join(late.folder, 'run.json'), 'utf8')));
 const COMMIT = 'ab'.repeat(20);
 const file = (path: string) => ({ path, bytes: 1, sha256: 'x', documents: 1 });
 /** A run on this model and these data files; `hub` when the model came from there. */

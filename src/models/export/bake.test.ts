@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import '../../platform/node.ts';
 import { plainGreedy } from '../../../test/fixtures/plain-greedy.ts';
+import { DNA, late } from '../../../test/support/demo.ts';
 import { getPlatform } from '../../platform/index.ts';
 import { loadSae, type Sae } from '../../sae/index.ts';
 import type { SharedConfig } from '../../sae/types.ts';
@@ -39,7 +40,7 @@ beforeAll(async () => {
   models.demo!.prompts = ['The meeting will be held', 'Мы читали книгу', 'def f(x):'].map((text) =>
     tokenizer!.encode(text, { bos: true }),
   );
-  sae = await loadSae(join(root, 'demo/saes/blocks.2.hook_resid_post'));
+  sae = await loadSae(late.folder);
 }, 60_000);
 afterAll(async () => {
   await Promise.all(Object.values(models).map(({ model }) => model.close()));
@@ -76,9 +77,9 @@ const transcoder = randomSae(
 );
 
 const cases: Record<string, () => InterventionSpec[]> = {
-  'demo: add, but not to special tokens': () => [{ sae, latent: 2839, value: 61 }],
+  'demo: add, but not to special tokens': () => [{ sae, latent: DNA, value: 61 }],
   'demo: patched latent and patched hook': () => [
-    { sae, latent: 2839, mode: 'patch', text: 'ACGTTTAAGCACGTTTAAGC' },
+    { sae, latent: DNA, mode: 'patch', text: 'ACGTTTAAGCACGTTTAAGC' },
     { hook: 'blocks.0.hook_resid_post', mode: 'patch', text: 'ACGT', positions: [[1, 3]] },
   ],
   'many latents and hooks': () => [

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../../platform/node.ts';
 import { join } from 'node:path';
-import { ask, createServerFixture, type Lab, RUN } from '../../../test/fixtures/server.ts';
+import { ask, createServerFixture, LABELS, type Lab, RUN } from '../../../test/fixtures/server.ts';
 import { root } from '../../../test/repository.ts';
+import { CYRILLIC, DNA } from '../../../test/support/demo.ts';
 import { openCorpus } from '../../data/index.ts';
 import { indexConfigSchema } from '../../shared/feature-tables.ts';
 import { openFeatureTables } from '../../store/index.ts';
@@ -11,7 +12,7 @@ import { indexSae } from '../../workflows/index.ts';
 import type { RunningServer } from '../index.ts';
 import { operations } from '../operations/all.ts';
 
-const [DNA, OTHER] = [2839, 7];
+const OTHER = 7;
 let fixture: Lab;
 let server: RunningServer;
 beforeAll(async () => {
@@ -45,7 +46,7 @@ describe('a feature from tables', () => {
     const row = await tables.latent(DNA);
     expect(body).toMatchObject({
       indexed: true,
-      label: 'DNA, stretches rich in A and T',
+      label: LABELS[DNA],
       density: row.density,
       maximum: row.max,
       mean: row.mean,
@@ -90,7 +91,7 @@ describe('a feature from tables', () => {
     const body = await get(`/api/feature/${RUN}/${DNA}`);
     expect(await found(`logit:"${body.raises[0].token}"`)).toContain(DNA);
     expect(await found(`token:"${body.peakTokens[0].token}"`)).toContain(DNA);
-    const other = await get(`/api/feature/${RUN}/1243`);
-    expect([other.indexed, other.label]).toEqual([false, 'Cyrillic, inside a word']);
+    const other = await get(`/api/feature/${RUN}/${CYRILLIC}`);
+    expect([other.indexed, other.label]).toEqual([false, LABELS[CYRILLIC]]);
   });
 });

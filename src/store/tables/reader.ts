@@ -1,6 +1,7 @@
 /** Feature tables, read one latent at a time: a range of rows of each table. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
 import { openFile } from '../../platform/node.ts';
 import type { ByteSource } from '../../platform/types.ts';
@@ -14,6 +15,8 @@ import {
 import { migrate } from '../../shared/migrate.ts';
 
 export const MANIFEST_FILE = 'index.json';
+/** Those that ship are gzipped (scripts/demo/pack.ts); ours are Snappy, which hyparquet knows itself. */
+const compressors = { GZIP: (bytes: Uint8Array) => gunzipSync(bytes) };
 /** Rows of latents that are kept. */
 const RECENT = 64;
 
@@ -140,6 +143,7 @@ function openTable(
             await parquetRead({
               file,
               metadata,
+              compressors,
               columns: [...wanted],
               rowStart: from,
               rowEnd: to,

@@ -2,16 +2,17 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportModel, loadSae, openModel, steer } from '../../../src/index.ts';
+import { DNA, late } from '../../support/demo.ts';
 
 const [folder = ''] = process.argv.slice(2);
 const location = 'demo/model';
 const prompts = ['The meeting will be held', 'Мы читали'];
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae(late.path);
 const model = await openModel(location);
 const expected: Record<string, unknown> = {};
 for (const [name, interventions] of Object.entries({
   plain: [],
-  steered: [{ sae, latent: 2839, mode: 'clamp' as const, value: 61 }],
+  steered: [{ sae, latent: DNA, mode: 'clamp' as const, value: 61 }],
 })) {
   await exportModel(join(folder, name), { model: location, interventions });
   const made = await steer(model, interventions);

@@ -1,6 +1,7 @@
 """The bundled model with the bundled SAEs spliced in, by SAELens's HookedSAETransformer."""
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -9,15 +10,17 @@ from transformer_lens import HookedTransformerConfig
 from transformer_lens.pretrained.weight_conversions import convert_llama_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ROOT = Path(__file__).parents[3]
-FIRST, SECOND = "blocks.0.hook_resid_post", "blocks.2.hook_resid_post"
+sys.path.append(str(Path(__file__).parents[1]))
+from demo import CYRILLIC, DNA, EARLY as FIRST, LATE as SECOND, ROOT
+
+# Of each line the first text without a near tie.
 TEXTS = [
-    "The meeting will be held on the 4th of March.",
-    "страницы: ошибка чтения файла",
-    '{"id": 7, "name": "salt", "price": 3.99}',
+    ["The meeting will be held on the 4th of March.", "The meeting was held on the 5th of May.", "We met on the 6th of June."],
+    ["страницы: ошибка чтения файла", "ошибка чтения файла", "Мы читали книгу о море"],
+    ['{"id": 7, "name": "salt", "price": 3.99}', '{"id": 8, "name": "oil", "price": 2.50}', '{"id": 9, "name": "rice"}'],
 ]
 # Latents of the second SAE that are changed: Cyrillic text, and one that is off in most places.
-ABLATED, RAISED, AMOUNT = 1243, 2839, 6.0
+ABLATED, RAISED, AMOUNT = CYRILLIC, DNA, 6.0
 LOGITS_OF = list(range(0, 8192, 256))
 
 torch.manual_seed(0)
@@ -42,7 +45,11 @@ def losses(logits, ids):
     return torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="none")
 
 
-def check_ties(ids):
+def encoded(text):
+    return torch.tensor([[BOS] + tokenizer.encode(text, add_special_tokens=False)])
+
+
+def has_ties(ids):
     """A K-th latent that is almost the next one would make the comparison a matter of rounding."""
     _, cache = model.run_with_cache(ids)
     for hook, sae in saes.items():
@@ -50,7 +57,10 @@ def check_ties(ids):
         pre = torch.relu((x - sae.b_dec) @ sae.W_enc + sae.b_enc)
         top = pre.topk(sae.cfg.k + 1).values
         gap = (top[:, -2] - top[:, -1]).min() / top[:, -2].max()
-        assert gap > 1e-5, f"near tie at {hook}: {gap}"
+        if gap <= 1e-5:
+            print(f"near tie at {hook}: {gap}")
+            return True
+    return False
 
 
 def change(latent, to):
@@ -72,9 +82,9 @@ CASES = {
 }
 
 out = {"ablated": ABLATED, "raised": RAISED, "amount": AMOUNT, "logitsOf": LOGITS_OF, "texts": []}
-for text in TEXTS:
-    ids = torch.tensor([[BOS] + tokenizer.encode(text, add_special_tokens=False)])
-    check_ties(ids)
+for texts in TEXTS:
+    text = next(text for text in texts if not has_ties(encoded(text)))
+    ids = encoded(text)
     clean = losses(model(ids), ids)
     assert torch.allclose(clean, losses(hf(ids).logits, ids), atol=1e-4), "TransformerLens has another model"
     entry = {"text": text, "ids": ids[0].tolist(), "clean": clean.tolist(), "cases": {}}

@@ -1,0 +1,19 @@
+"""What the generators know of the bundled SAEs: their hooks, and latents for a register or concept. Another model can take the place of this one."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EARLY, LATE = sorted(path.name for path in (ROOT / "demo/saes").iterdir())
+
+
+def latent_for(label: str, *others: int) -> int:
+    """The latent of the late SAE whose card tells a register or concept best; the first one where no card does."""
+    cards = json.loads((ROOT / "demo/saes" / LATE / "features/cards.json").read_text())["cards"]
+    left = [card for card in cards if card["latent"] not in others]
+    f1 = lambda card: card["best"]["f1"] if card.get("best", {}).get("label", "").startswith(label) else 0
+    return max(left, key=f1)["latent"]
+
+
+DNA = latent_for("dna")
+CYRILLIC = latent_for("script/cyrillic", DNA)
