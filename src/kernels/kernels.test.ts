@@ -107,6 +107,60 @@ describe('selection by threshold', () => {
 });
 
 describe('selection', () => {
+  it('keeps the K best of every row in order, however dense, uneven or wide the rows are', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          rows: fc.integer({ min: 1, max: 7 }),
+          widths: fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 41, max: 2600 })), {
+            minLength: 1,
+            maxLength: 6,
+          }),
+          K: fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 2200 })),
+          mean: fc.constantFrom(-2, 0, 3),
+          // The next row's values are all smaller, or larger: what was learnt from the last one misleads.
+          growth: fc.constantFrom(0.1, 1, 10),
+          levels: fc.constantFrom(0, 4),
+          seed: fc.nat(),
+        }),
+        ({ rows, widths, K, mean, growth, levels, seed }) => {
+          const { arena, kernels } = setup(1);
+          const rng = createRng(seed);
+          const F = widths.reduce((sum, width) => sum + width, 0);
+          const drawn = (row: number) => {
+            const value = mean + rng.normal();
+            return growth ** row * (levels ? Math.round(value * levels) / levels : value);
+          };
+          const pre = Float32Array.from({ length: rows * F }, (_, i) => drawn(Math.floor(i / F)));
+          pre[rng.int(pre.length)] = Number.POSITIVE_INFINITY;
+          const missing = rng.int(pre.length);
+          const [values, latents] = [arena.f32(rows * K), arena.i32(rows * K)];
+          const tile = arena.f32(rows * Math.max(...widths));
+          pre[missing] = Number.NaN;
+          let first = 0;
+          for (const width of widths) {
+            for (let b = 0; b < rows; b++)
+              tile.set(pre.subarray(b * F + first, b * F + first + width), b * width);
+            kernels.selectTile(at(tile), rows, width, first, at(values), at(latents), K);
+            first += width;
+          }
+          kernels.sortHeaps(at(values), at(latents), rows, K);
+          // The slow version orders numbers only; NaN is never taken.
+          pre[missing] = -1;
+          const [allValues, allLatents] = [new Float32Array(rows * K), new Int32Array(rows * K)];
+          const filled = new Int32Array(rows);
+          for (const { row, latent, value } of reference.topK(pre, rows, F, K)) {
+            const slot = row * K + filled[row]!++;
+            [allValues[slot], allLatents[slot]] = [value, latent];
+          }
+          expect(latents).toEqual(allLatents);
+          expect(values).toEqual(allValues);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   it('merges the lists of all shards into the exact top K, ties to the lower latent', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 10_000 }), (seed) => {

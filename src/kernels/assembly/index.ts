@@ -10,7 +10,8 @@
 // reference.ts says the same in plain loops and is what the tests compare with.
 
 export { centre, columnSums, rowError, squaredSum, sumRows } from './dense';
-export { auxCollect, auxPrepare, countAbove, foldSign, gatherColumns, mergeTopK, selectAbove, selectTile, sortHeaps, transposeEntries, unfoldSign } from './select';
+export { auxCollect, auxPrepare, countAbove, foldSign, gatherColumns, mergeTopK, selectAbove, transposeEntries, unfoldSign } from './select';
+export { selectTile, sortHeaps } from './heaps';
 export { keepBest, quantiseRows, rescore, screenedEntries, screenTile } from './screen';
 export { decodeRows } from './decode';
 export { collectBatch, countBins, countBits, entriesByPrefix, entriesByRow, keepAbove } from './batch';

@@ -5,7 +5,7 @@
 //
 // All row widths P are multiples of 16, padded with zeros.
 
-import { replaceWorst } from './select';
+import { replaceWorst } from './heaps';
 
 /**
  * x [rows,P] -> q [rows,P] as bytes with zero point 128, its scales [rows], and the sums of squares [rows] of x and of e. Rows too small to

@@ -1,75 +1,5 @@
-// Selection: the K largest pre-activations of every row, exactly; ties go to the lower latent. z = ReLU(TopK(.)), so nothing
-// that is <= 0 is ever taken.
-//
-// A group keeps, per row, a heap of its K best so far, worst at the root, while tiles of pre-activations stream past;
-// the groups' sorted heaps are then merged. Since latents stream in ascending order, an equal value comes later and is
-// not better: `>` is the whole tie rule within a group, and the lower group wins between groups.
-
-/**
- * Streams a tile pre [rows,width] past the heaps of its rows: heapValues, heapLatents [rows,K], zero at the beginning.
- * Column c is latent firstLatent + c.
- */
-export function selectTile(
-  pre: usize, rows: u32, width: u32, firstLatent: u32, heapValues: usize, heapLatents: usize, K: u32,
-): void {
-  const bytes: usize = <usize>width << 2;
-  const blocks: usize = bytes & ~63;
-  for (let r: u32 = 0; r < rows; r++) {
-    const row = pre + <usize>r * bytes;
-    const values = heapValues + (<usize>(r * K) << 2);
-    const latents = heapLatents + (<usize>(r * K) << 2);
-    let worst = load<f32>(values);
-    let t = f32x4.splat(worst);
-    let p: usize = 0;
-    for (; p < blocks; p += 64) {
-      const best = f32x4.max(
-        f32x4.max(v128.load(row + p), v128.load(row + p, 16)), f32x4.max(v128.load(row + p, 32), v128.load(row + p, 48)),
-      );
-      if (!v128.any_true(f32x4.gt(best, t))) continue;
-      for (let q = p; q < p + 64; q += 4) {
-        const v = load<f32>(row + q);
-        if (v > worst) {
-          replaceWorst(values, latents, K, v, firstLatent + <u32>(q >> 2));
-          worst = load<f32>(values);
-        }
-      }
-      t = f32x4.splat(worst);
-    }
-    for (; p < bytes; p += 4) {
-      const v = load<f32>(row + p);
-      if (v > worst) {
-        replaceWorst(values, latents, K, v, firstLatent + <u32>(p >> 2));
-        worst = load<f32>(values);
-      }
-    }
-  }
-}
-
-/** Puts (value, latent) in the place of the root and lets it sink. Of two equal values the higher latent is worse. */
-export function replaceWorst(values: usize, latents: usize, K: u32, value: f32, latent: u32): void {
-  let at: u32 = 0;
-  for (;;) {
-    let child: u32 = 2 * at + 1;
-    if (child >= K) break;
-    let v = load<f32>(values + (<usize>child << 2));
-    let l = load<u32>(latents + (<usize>child << 2));
-    if (child + 1 < K) {
-      const w = load<f32>(values + (<usize>child << 2), 4);
-      const m = load<u32>(latents + (<usize>child << 2), 4);
-      if (w < v || (w == v && m > l)) {
-        child++;
-        v = w;
-        l = m;
-      }
-    }
-    if (value < v || (value == v && latent > l)) break;
-    store<f32>(values + (<usize>at << 2), v);
-    store<u32>(latents + (<usize>at << 2), l);
-    at = child;
-  }
-  store<f32>(values + (<usize>at << 2), value);
-  store<u32>(latents + (<usize>at << 2), latent);
-}
+// Selection: by threshold, and the K largest of every row out of the lists of all groups (heaps.ts makes those). Ties go to the
+// lower latent: `>` within a group, where latents ascend, and the lower group between groups.
 
 /**
  * The entries of a tile pre [rows,width] that are above the threshold of their latent: value = scale * pre + shift, kept where it is
@@ -105,22 +35,6 @@ export function selectAbove(
     store<u32>(rowStart + (<usize>(r + 1) << 2), n);
   }
   return n;
-}
-
-/** Turns every row's heap into a list, best first. */
-export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u32): void {
-  for (let r: u32 = 0; r < rows; r++) {
-    const values = heapValues + (<usize>(r * K) << 2);
-    const latents = heapLatents + (<usize>(r * K) << 2);
-    for (let size = K - 1; size > 0; size--) {
-      const v = load<f32>(values);
-      const l = load<u32>(latents);
-      const last = <usize>size << 2;
-      replaceWorst(values, latents, size, load<f32>(values + last), load<u32>(latents + last));
-      store<f32>(values + last, v);
-      store<u32>(latents + last, l);
-    }
-  }
 }
 
 /**
