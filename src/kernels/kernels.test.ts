@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRng, type Rng } from '../shared/rng.ts';
 import { pointer as at, createArena } from './arena.ts';
-import { createKernels } from './kernels.ts';
+import { createKernels, keyBytes } from './kernels.ts';
 import * as reference from './reference.ts';
 
 function setup(megabytes = 8) {
@@ -38,14 +38,15 @@ function problem(seed: number, { B = 37, D = 20, F = 48, K = 5, S = 4, groups = 
   const values = arena.f32(groups * B * K);
   const heapLatents = Array.from({ length: groups }, () => arena.i32(B * K));
   const tile = arena.f32(B * Fs);
+  const keys = at(arena.u8(keyBytes));
   heapLatents.forEach((latents, g) => {
     const heap = at(values) + g * B * K * 4;
     for (let s = 0; s < own; s++) {
       for (let b = 0; b < B; b++)
         for (let i = 0; i < Fs; i++) tile[b * Fs + i] = pre[b * F + (g * own + s) * Fs + i]!;
-      kernels.selectTile(at(tile), B, Fs, s * Fs, heap, at(latents), K);
+      kernels.selectTile(at(tile), B, Fs, s * Fs, heap, at(latents), K, keys);
     }
-    kernels.sortHeaps(heap, at(latents), B, K);
+    kernels.sortHeaps(heap, at(latents), B, K, keys);
   });
   const entries = heapLatents.map((latents, g) => {
     const rowStart = arena.i32(B * own + 1);
@@ -136,15 +137,16 @@ describe('selection', () => {
           const missing = rng.int(pre.length);
           const [values, latents] = [arena.f32(rows * K), arena.i32(rows * K)];
           const tile = arena.f32(rows * Math.max(...widths));
+          const keys = at(arena.u8(keyBytes));
           pre[missing] = Number.NaN;
           let first = 0;
           for (const width of widths) {
             for (let b = 0; b < rows; b++)
               tile.set(pre.subarray(b * F + first, b * F + first + width), b * width);
-            kernels.selectTile(at(tile), rows, width, first, at(values), at(latents), K);
+            kernels.selectTile(at(tile), rows, width, first, at(values), at(latents), K, keys);
             first += width;
           }
-          kernels.sortHeaps(at(values), at(latents), rows, K);
+          kernels.sortHeaps(at(values), at(latents), rows, K, keys);
           // The slow version orders numbers only; NaN is never taken.
           pre[missing] = -1;
           const [allValues, allLatents] = [new Float32Array(rows * K), new Int32Array(rows * K)];

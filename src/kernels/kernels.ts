@@ -1,5 +1,8 @@
 import { sharedWasmBase64, wasmBase64 } from './wasm.ts';
 
+/** Bytes of the scratch `keys` of selectTile and sortHeaps. */
+export const keyBytes = 16_384;
+
 /** A function of assembly/index.ts: numbers in (byte offsets, sizes, scalars), at most one number out. */
 type Kernel = (...args: number[]) => number;
 

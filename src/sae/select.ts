@@ -3,7 +3,7 @@
  * Signed codes keep two heaps, of pre and of -pre, and the K largest magnitudes of both.
  */
 import { type Arena, pointer as at } from '../kernels/arena.ts';
-import type { Kernels } from '../kernels/kernels.ts';
+import { type Kernels, keyBytes } from '../kernels/kernels.ts';
 import { latentTile, rowTile } from './product.ts';
 import type { SparseCode } from './types.ts';
 import type { Selection } from './variants/variant.ts';
@@ -23,7 +23,7 @@ export type Selector = { readonly bytes: number; open(arena: Arena, kernels: Ker
 export function createSelector(selection: Selection, F: number): Selector {
   if (selection.by === 'threshold') return thresholdSelector(selection, F);
   const { K, signed } = selection;
-  const heapBytes = 8 * K * rowTile + 128;
+  const heapBytes = 8 * K * rowTile + keyBytes + 128;
   return {
     bytes: signed ? 2 * heapBytes : heapBytes,
     open: (arena, kernels) => (signed ? signedSelect(arena, kernels, K) : rankSelect(arena, kernels, K)),
@@ -33,15 +33,16 @@ export function createSelector(selection: Selection, F: number): Selector {
 function rankSelect(arena: Arena, kernels: Kernels, K: number): Select {
   const values = arena.f32(rowTile * K);
   const latents = arena.i32(rowTile * K);
+  const keys = at(arena.u8(keyBytes));
   return {
     start() {
       values.fill(0);
       latents.fill(0);
     },
     tile: (pre, rows, width, first) =>
-      void kernels.selectTile(pre, rows, width, first, at(values), at(latents), K),
+      void kernels.selectTile(pre, rows, width, first, at(values), at(latents), K, keys),
     finish(rows) {
-      kernels.sortHeaps(at(values), at(latents), rows, K);
+      kernels.sortHeaps(at(values), at(latents), rows, K, keys);
       return { B: rows, K, values: values.slice(0, rows * K), indices: latents.slice(0, rows * K) };
     },
   };

@@ -1,5 +1,5 @@
 import { alignedBytes, createArena } from '../kernels/arena.ts';
-import { createKernels } from '../kernels/kernels.ts';
+import { createKernels, keyBytes } from '../kernels/kernels.ts';
 import { outputWidth } from '../sae/check.ts';
 import { rowTile } from '../sae/product.ts';
 import { auxBlock, averageOf, chunkRows, momentsOf, multiTopkFactor } from './constants.ts';
@@ -216,6 +216,8 @@ function intArrays(config: TrainerConfig, ranks: number) {
     auxLearning: auxColumns,
     cursor: F,
     heads: ranks,
+    /** Of the selection of one row. */
+    keys: keyBytes / 4,
   };
 }
 

@@ -8,7 +8,7 @@
  *   c         : 256 random unit vectors u, fed as u + b_dec, come back with mean norm 1   (c = 1 / mean |TopK(u W_dec^T) W_dec|)
  */
 import { pointer as at, createArena } from '../kernels/arena.ts';
-import { createKernels } from '../kernels/kernels.ts';
+import { createKernels, keyBytes } from '../kernels/kernels.ts';
 import { getPlatform } from '../platform/index.ts';
 import { createProduct, latentTile } from '../sae/product.ts';
 import { createRng } from '../shared/rng.ts';
@@ -69,10 +69,11 @@ export async function randomStart(
   const u = new Float32Array(probes * D);
   for (let row = 0; row < probes; row++) fillUnit(u.subarray(row * D, (row + 1) * D), () => rng.normal());
 
-  const arena = createArena(8 * K * probes + 4 * probes * latentTile + 1024);
+  const arena = createArena(8 * K * probes + 4 * probes * latentTile + keyBytes + 1024);
   const kernels = createKernels(arena.memory);
   const [values, latents] = [arena.f32(probes * K), arena.i32(probes * K)];
   const pre = arena.f32(probes * latentTile);
+  const keys = at(arena.u8(keyBytes));
   const product = await createProduct(getPlatform().threads);
   const tile = new Float32Array(Math.min(F, latentTile) * D);
   for (let first = 0; first < F; first += latentTile) {
@@ -81,7 +82,7 @@ export async function randomStart(
     for (let i = 0; i < n; i++) fillDirection(rows.subarray(i * D, (i + 1) * D), first + i, seed);
     await product.run(u, rows, new Float32Array(n), pre.subarray(0, probes * n), D);
     if (signed) kernels.foldSign(at(pre), probes * n);
-    kernels.selectTile(at(pre), probes, n, first, at(values), at(latents), K);
+    kernels.selectTile(at(pre), probes, n, first, at(values), at(latents), K, keys);
     await take(rows, first);
   }
   await product.close();

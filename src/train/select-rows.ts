@@ -19,9 +19,18 @@ export async function selectRows(context: StepContext, competitors: Competitors 
   await eachOwnTile(context, competitors, ({ s, row, rows }) => {
     if (config.signed) kernels.foldSign(at(group.pre), rows * shardLatents);
     const [values, latents] = [at(mine) + row * listed * 4, at(group.heapLatent) + row * listed * 4];
-    kernels.selectTile(at(group.pre), rows, shardLatents, s * shardLatents, values, latents, listed);
+    kernels.selectTile(
+      at(group.pre),
+      rows,
+      shardLatents,
+      s * shardLatents,
+      values,
+      latents,
+      listed,
+      at(group.keys),
+    );
   });
-  kernels.sortHeaps(at(mine), at(group.heapLatent), B, listed);
+  kernels.sortHeaps(at(mine), at(group.heapLatent), B, listed, at(group.keys));
   comm.allGather('heapValues', mine, group.heapValues);
   // biome-ignore format: grouped as in the kernel
   kernels.mergeTopK(

@@ -9,16 +9,15 @@
 //
 // A key is one number of 64 bits, the bits of a positive float, which order like it, above the complement of the latent.
 
-/** Keys at once: of more, the K best are kept. */
+/** Keys at once: of more, the K best are kept. Their place, `keys`, is the caller's: threads may share one memory. */
 const room = 2048;
-const keys: usize = memory.data(16384);
 
 /**
  * Streams a tile pre [rows,width] past the heaps of its rows: heapValues, heapLatents [rows,K], zero at the beginning.
- * Column c is latent firstLatent + c.
+ * Column c is latent firstLatent + c. keys [2048] of 8 bytes is scratch.
  */
 export function selectTile(
-  pre: usize, rows: u32, width: u32, firstLatent: u32, heapValues: usize, heapLatents: usize, K: u32,
+  pre: usize, rows: u32, width: u32, firstLatent: u32, heapValues: usize, heapLatents: usize, K: u32, keys: usize,
 ): void {
   const few = <i32>K > room / 2 - 16 || firstLatent >= 4 * width;
   // Rows resemble each other: well below the K-th value of the last one there are somewhat more than K, and seldom fewer.
@@ -32,8 +31,8 @@ export function selectTile(
       continue;
     }
     const worst = load<f32>(values);
-    if (!(guess > worst && renewHeap(row, width, firstLatent, values, latents, K, guess)))
-      renewHeap(row, width, firstLatent, values, latents, K, worst);
+    if (!(guess > worst && renewHeap(row, width, firstLatent, values, latents, K, guess, keys)))
+      renewHeap(row, width, firstLatent, values, latents, K, worst, keys);
     guess = 0.6 * load<f32>(values);
   }
 }
@@ -70,7 +69,9 @@ function replaceInHeap(row: usize, width: u32, firstLatent: u32, values: usize, 
  * The K best of the heap and of the row's values above `least` become the heap. False, and nothing is changed, when those may not be
  * the K best of all: `least` was above the K-th of them, and above the worst of the heap.
  */
-function renewHeap(row: usize, width: u32, firstLatent: u32, values: usize, latents: usize, K: u32, least: f32): bool {
+function renewHeap(
+  row: usize, width: u32, firstLatent: u32, values: usize, latents: usize, K: u32, least: f32, keys: usize,
+): bool {
   const worst = load<f32>(values);
   const full: usize = keys + ((room - 16) << 3);
   let limit = least;
@@ -177,8 +178,8 @@ export function replaceWorst(values: usize, latents: usize, K: u32, value: f32, 
   store<u32>(latents + (<usize>at << 2), latent);
 }
 
-/** Turns every row's heap into a list, best first. */
-export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u32): void {
+/** Turns every row's heap into a list, best first. keys as above. */
+export function sortHeaps(heapValues: usize, heapLatents: usize, rows: u32, K: u32, keys: usize): void {
   for (let r: u32 = 0; r < rows; r++) {
     const values = heapValues + (<usize>(r * K) << 2);
     const latents = heapLatents + (<usize>(r * K) << 2);

@@ -4,7 +4,7 @@
  * W_enc and the biases lie in one memory that all lanes read, followed by a region for each lane (rows.ts).
  */
 import { type Arena, pointer as at, createArena, maximumBytes, openArena } from '../../kernels/arena.ts';
-import { createKernels } from '../../kernels/kernels.ts';
+import { createKernels, keyBytes } from '../../kernels/kernels.ts';
 import { latentTile } from '../product.ts';
 import type { InputNorm, Sae } from '../types.ts';
 import type { Selection } from '../variants/variant.ts';
@@ -78,10 +78,11 @@ export const openRegion = (arena: Arena, { P, F, K, capacity }: Sizes) => ({
   numbersByLatent: arena.i32(rowTile * capacity),
   bestValues: arena.f32(rowTile * K),
   bestLatents: arena.i32(rowTile * K),
+  keys: arena.u8(keyBytes),
 });
 
 export const regionBytes = ({ P, F, K, capacity }: Sizes): number =>
-  rowTile * (5 * P + 20 * capacity + 8 * K + 16) + 8 * F + 16 * 64;
+  rowTile * (5 * P + 20 * capacity + 8 * K + 16) + 8 * F + keyBytes + 16 * 64;
 
 /** How many lanes have room beside W_enc, at most `wanted`. */
 export const lanesThatFit = (sizes: Sizes, wanted: number): number =>

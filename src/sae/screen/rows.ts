@@ -120,7 +120,7 @@ export function openLane(
     // biome-ignore format: grouped as in the kernel
     exact.keepBest(at(beside.rowStart), at(beside.latents), at(beside.values), rows, at(bestValues), at(bestLatents), K);
     for (let r = 0; r < rows; r++) if (!(bestValues[r * K]! >= row.limit[r]!)) counts[r] = capacity + 1;
-    exact.sortHeaps(at(bestValues), at(bestLatents), rows, K);
+    exact.sortHeaps(at(bestValues), at(bestLatents), rows, K, at(beside.keys));
     return { B: rows, K, values: bestValues.slice(0, rows * K), indices: bestLatents.slice(0, rows * K) };
   }
 
