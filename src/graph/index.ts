@@ -6,4 +6,5 @@ export * from './row-norm.ts';
 export * from './session.ts';
 export * from './skeleton.ts';
 export * from './steering-bus.ts';
+export * from './steering-inputs.ts';
 export * from './types.ts';

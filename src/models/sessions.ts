@@ -50,6 +50,20 @@ export function graphFor(graph: Graph, { outputs, given, steer, bus, cached }: P
   return cutGraph(cachedGraph(steered, cached.layers, cached.last, wanted), outputs, given);
 }
 
+/** Made once for an array that comes with every token. */
+function onceFor<Values extends object>(make: (values: Values) => string): (values: Values) => string {
+  const known = new WeakMap<Values, string>();
+  return (values) => {
+    const key = known.get(values) ?? make(values);
+    known.set(values, key);
+    return key;
+  };
+}
+const outputsKey = onceFor((outputs: Purpose['outputs']) => [...outputs].sort().join());
+const busKey = onceFor((sites: NonNullable<Purpose['bus']>) =>
+  JSON.stringify(sites.map(({ writes, reads, slot }) => [writes, reads, slot])),
+);
+
 /** What all sessions of a model have in common. */
 export type SessionSettings = Pick<SessionOptions, 'threads' | 'mapped' | 'device'>;
 
@@ -72,14 +86,13 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
 
   function slotFor(purpose: Purpose): Slot {
     const rest = JSON.stringify([
-      [...purpose.outputs].sort(),
+      outputsKey(purpose.outputs),
       [...(purpose.given?.keys() ?? [])].sort(),
       purpose.steer?.hook ?? '',
       purpose.cached !== undefined,
       purpose.bus !== undefined,
     ]);
-    const key =
-      rest + JSON.stringify(purpose.bus?.map(({ writes, reads, slot }) => [writes, reads, slot]) ?? '');
+    const key = rest + (purpose.bus ? busKey(purpose.bus) : '');
     let slot = slots.get(key);
     if (slot) slots.delete(key);
     else {
