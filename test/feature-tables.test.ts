@@ -221,6 +221,39 @@ describe('feature tables', () => {
     await expect(library.indexSae({ ...config, latents: [F], out })).rejects.toThrow(`0 to ${F - 1}`);
   });
 
+  it('are the same with int8 screening, up to the order of float32 sums', async () => {
+    const out = join(work, 'screened');
+    await library.indexSae({ ...config, screen: 'int8', out });
+    const screened = await library.openFeatureTables(out);
+    let [compared, differing] = [0, 0];
+    for (let latent = 0; latent < F; latent++) {
+      const [own, plain] = [await screened.activations(latent), await tables.activations(latent)];
+      expect(Math.abs(own.at.length - plain.at.length)).toBeLessThanOrEqual(1);
+      if (own.at.length !== plain.at.length) continue;
+      compared++;
+      expect([...own.at]).toEqual([...plain.at]);
+      for (const [i, value] of plain.values.entries()) {
+        expect(own.values[i]).toBeCloseTo(value, 4);
+        if (own.values[i] !== value) differing++;
+      }
+    }
+    await screened.close();
+    expect(compared).toBeGreaterThan(F - 5);
+    // Another order of summation: it was screened.
+    expect(differing).toBeGreaterThan(0);
+    const signed = join(work, 'signed');
+    await library.saveSae(library.folderWriter(signed), {
+      ...sae,
+      config: { ...sae.config, signed: true },
+    } as library.Sae);
+    await expect(library.indexSae({ ...config, sae: signed, screen: 'int8', out })).rejects.toThrow(
+      'Signed codes cannot be screened',
+    );
+    await expect(
+      library.indexSae({ ...config, directions: 'probe.safetensors', screen: 'int8', out }),
+    ).rejects.toThrow('--screen is for the latents of an SAE');
+  });
+
   it('of directions hold x · d where it is positive', async () => {
     const { D } = sae.config;
     const path = join(work, 'probe.safetensors');

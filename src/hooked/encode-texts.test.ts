@@ -112,6 +112,28 @@ describe('encodeTexts', () => {
     expect(three!.cut).toBe(short!.ids.length - 2);
   });
 
+  test('screened: what encode gives screened, the latents that it gives without; signed codes are refused', async () => {
+    for (const text of texts.slice(0, 3)) {
+      const [{ code }] = (await collect(
+        encodeTexts(model, sae, text, { screen: 'int8', excludeSpecial: false }),
+      )) as [EncodedText];
+      const { cache } = await model.runWithCache(text, HOOK);
+      expect(code).toEqual(await encode(sae, cache[HOOK]!.data, { screen: 'int8' }));
+      const plain = await encode(sae, cache[HOOK]!.data);
+      // Sums in another order: the same code, not the same bits.
+      expect(code.values).not.toEqual(plain.values);
+      const { F } = sae.config;
+      const [got, wanted] = [dense(code, F), dense(plain, F)];
+      const largest = wanted.reduce((a, b) => Math.max(a, b), 0);
+      for (const [i, value] of wanted.entries())
+        if (Math.abs(got[i]! - value) > 1e-5 * largest) expect.fail(`place ${i}: ${got[i]}, not ${value}`);
+    }
+    const signed = { ...sae, config: { ...sae.config, signed: true } } as Sae;
+    await expect(collect(encodeTexts(model, signed, texts, { screen: 'int8' }))).rejects.toThrow(
+      /Signed codes cannot be screened/,
+    );
+  });
+
   test('one string is one text', async () => {
     const encoded = await collect(encodeTexts(model, sae, 'One two'));
     expect(encoded.map(({ text }) => text)).toEqual(['One two']);

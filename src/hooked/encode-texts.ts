@@ -8,7 +8,7 @@
 import { padBatch } from '../models/batch.ts';
 import { type Fitting, type Placement, placeSae } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
-import { encode, type Sae, type SparseCode } from '../sae/index.ts';
+import { encode, type Sae, type Screening, type SparseCode } from '../sae/index.ts';
 import { actsAt, clearRows } from './fit.ts';
 
 /** Texts that are sorted together have so many batches' tokens. */
@@ -43,6 +43,8 @@ export type EncodeTextsOptions = Placement & {
   readonly maxTokens?: number;
   /** Leave the rows of special tokens (BOS, …) empty: SAEs are not trained on those. Default true. */
   readonly excludeSpecial?: boolean;
+  /** As of `encode`: the same codes for less work. */
+  readonly screen?: Screening | undefined;
   /** Looked at before every batch. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: EncodeProgress) => void;
@@ -51,7 +53,7 @@ export type EncodeTextsOptions = Placement & {
 /**
  * Encodes texts, or one, in order. Only a window of them is held at a time, so the texts may come from anywhere and never end.
  *
- * @throws when the SAE does not fit the model (`placeSae`), the model has no tokenizer, or a size is below 1
+ * @throws when the SAE does not fit the model (`placeSae`), the model has no tokenizer, a size is below 1, or codes are signed and `screen` is given
  * @example
  * for await (const { tokens, code } of encodeTexts(model, sae, ['One text', 'and another'])) console.log(tokens, code.indices);
  */
@@ -61,7 +63,7 @@ export async function* encodeTexts(
   texts: Iterable<string> | AsyncIterable<string>,
   options: EncodeTextsOptions = {},
 ): AsyncGenerator<EncodedText, void, undefined> {
-  const { batchTokens = 4096, excludeSpecial = true, signal, onProgress } = options;
+  const { batchTokens = 4096, excludeSpecial = true, screen, signal, onProgress } = options;
   const { tokenizer, info } = model;
   const hook = placeSae(model, sae, options);
   if (!tokenizer) throw new Error(`${info.name} has no tokenizer.json, so texts cannot be encoded.`);
@@ -82,7 +84,7 @@ export async function* encodeTexts(
     signal?.throwIfAborted();
     const padded = padBatch(batch.map(({ ids }) => ids));
     const { cache } = await model.run(padded, { hooks: [hook], ...stop });
-    const code = await encode(sae, cache[hook]!.data, stop);
+    const code = await encode(sae, cache[hook]!.data, { ...stop, screen });
     clearRows(code, actsAt(padded, specialIds));
     const { K } = code;
     done.texts += batch.length;

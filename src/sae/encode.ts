@@ -98,6 +98,12 @@ export async function createEncoder(
   };
 }
 
+/** Whether codes of this SAE can be screened: signed ones cannot, whose large values of either sign count. */
+export function canScreen(sae: Sae): boolean {
+  const selection = checkSae(sae);
+  return !(selection.by === 'rank' && selection.signed);
+}
+
 const encoders = { whole: new WeakMap<Sae, Promise<Encoder>>(), int8: new WeakMap<Sae, Promise<Encoder>>() };
 
 /** Encodes rows x [B,D]. The first call opens an encoder, which lives as long as the SAE. */

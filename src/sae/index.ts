@@ -1,7 +1,14 @@
 export { activePerRow, checkSae, describeSae, outputWidth } from './check.ts';
 export { type DecodeOptions, decode, dense } from './decode.ts';
 export { editLatent, latentColumn } from './edit.ts';
-export { createEncoder, type EncodeOptions, type Encoder, encode, type Screening } from './encode.ts';
+export {
+  canScreen,
+  createEncoder,
+  type EncodeOptions,
+  type Encoder,
+  encode,
+  type Screening,
+} from './encode.ts';
 export { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 export { type LatentRows, loadSae, type OpenedSae, openSae, readLatent, readSaeConfig } from './load.ts';
 export { saveSae } from './save.ts';

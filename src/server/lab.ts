@@ -9,7 +9,7 @@
 import { openModel } from '../models/index.ts';
 import { placeSae } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
-import type { Sae } from '../sae/index.ts';
+import { canScreen, type Sae, type Screening } from '../sae/index.ts';
 import type { RunSummary } from '../shared/api.ts';
 import type { ServeConfig } from '../shared/serve.ts';
 import { lockOwner } from '../store/index.ts';
@@ -31,6 +31,8 @@ export type OpenRun = {
   readonly run: string;
   readonly folder: string;
   readonly sae: Sae;
+  /** How its texts are encoded. */
+  readonly screen: Screening | undefined;
   readonly hook: string;
   readonly model: Model;
   readonly modelName: string;
@@ -138,7 +140,8 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
             } catch (error) {
               throw badRequest(`${next}: ${(error as Error).message}`, param ?? 'run');
             }
-            const one = { run: next, folder: path, sae, hook, model, modelName };
+            const screen = canScreen(sae) ? config.screen : undefined;
+            const one = { run: next, folder: path, sae, screen, hook, model, modelName };
             return await lab.withFeatures(next, (features) => go([...opened, { ...one, features }]), param);
           }),
         );

@@ -51,8 +51,8 @@ export async function readText(
   const { cache } = await model.run(batch, { hooks, signal });
   const acts = actsAt(batch, ignoreBos ? tokenizer.specialIds : undefined);
   const codes: SparseCode[] = [];
-  for (const { sae, hook } of open) {
-    const code = await encode(sae, cache[hook]!.data, { signal });
+  for (const { sae, screen, hook } of open) {
+    const code = await encode(sae, cache[hook]!.data, { screen, signal });
     clearRows(code, acts);
     codes.push(code);
   }

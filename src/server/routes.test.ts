@@ -64,6 +64,26 @@ async function encoded(run: string): Promise<EncodedText> {
   throw new Error('nothing');
 }
 describe('texts', () => {
+  it('screened codes come from a server that was started so', async () => {
+    const screening = await fixture.start({ screen: 'int8' });
+    try {
+      const { body } = await ask(screening, 'POST', '/api/activation/all', { run: RUN, text: TEXT });
+      const values = async (screen?: 'int8') => {
+        for await (const { code } of encodeTexts(model, saes[RUN]!, TEXT, { screen }))
+          return Array.from({ length: code.B }, (_, t) =>
+            [...code.indices.subarray(t * code.K, (t + 1) * code.K)]
+              .map((latent, k) => ({ latent, value: code.values[t * code.K + k]! }))
+              .filter(({ value }) => value > 0),
+          );
+        return [];
+      };
+      expect(body.values).toEqual(await values('int8'));
+      expect(body.values).not.toEqual(await values());
+    } finally {
+      await screening.close();
+    }
+  });
+
   it('activation/all equals encodeTexts, token by token', async () => {
     const { body } = await call('activations_of_text', { run: RUN, text: TEXT });
     const { tokens, ids, code } = await encoded(RUN);

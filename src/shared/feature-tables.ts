@@ -11,7 +11,7 @@
  * `at` = sequence · T + position, over the packed rows in the order in which they were read.
  */
 import { z } from 'zod';
-import { trainFields } from './config.ts';
+import { evalConfigSchema, trainFields } from './config.ts';
 import { schemaVersionOf } from './migrate.ts';
 
 export const tablesSchemaVersion = schemaVersionOf('tables');
@@ -198,6 +198,7 @@ export const indexConfigSchema = z.strictObject({
   seed: z.int().nonnegative().default(0).describe('Of the order of documents and of the examples drawn.'),
   device: trainFields.shape.device,
   lowMemory: trainFields.shape.lowMemory,
+  screen: evalConfigSchema.shape.screen,
 });
 export type IndexConfigInput = z.input<typeof indexConfigSchema>;
 export type IndexConfig = z.output<typeof indexConfigSchema>;

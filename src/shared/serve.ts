@@ -41,6 +41,12 @@ export const serveConfigSchema = z.strictObject({
   device: modelDevice,
   lowMemory: trainFields.shape.lowMemory,
   threads: z.int().positive().optional().describe("Threads of the engine. Default: by the machine's cores."),
+  screen: z
+    .enum(['int8'])
+    .optional()
+    .describe(
+      'Encode with less work: an int8 product says which latents can matter, those are computed in float32. The same codes; SAEs with signed codes are encoded without.',
+    ),
 });
 export type ServeConfigInput = z.input<typeof serveConfigSchema>;
 export type ServeConfig = z.output<typeof serveConfigSchema>;

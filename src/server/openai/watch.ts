@@ -75,11 +75,11 @@ export function createWatch(
       row.ids.push(...ids);
       const rang: Alarm[] = [];
       let stop = false;
-      for (const { run, sae, hook } of watched) {
+      for (const { run, sae, screen, hook } of watched) {
         const { D } = sae.config;
         const x = new Float32Array(ids.length * D);
         for (const [t, token] of captured[hook]!.entries()) x.set(token, t * D);
-        const code = await encode(sae, x, { signal });
+        const code = await encode(sae, x, { screen, signal });
         for (let t = 0; t < ids.length; t++) {
           const position = from + t;
           const fired = firing(code, t);

@@ -60,6 +60,8 @@ export async function indexSae(
     throw new UsageError(
       '--latents chooses latents of the SAE; with --directions all directions are indexed.',
     );
+  if (config.directions !== undefined && config.screen !== undefined)
+    throw new UsageError('--screen is for the latents of an SAE; directions are few, and all computed.');
   const target = await findTarget({ ...config, heldout: config.data }, hubAccess(options));
   const folder = config.out ?? join(resultsFolder(config.sae), 'features');
   const { signal } = options;
@@ -80,7 +82,7 @@ export async function indexSae(
     const documents = corpus.heldout;
     const subject = own(
       config.directions === undefined
-        ? await latentsOf(target.sae, config.latents)
+        ? await latentsOf(target.sae, config.latents, config.screen)
         : await directionsOf(config.directions, target.sae.config.D),
     );
     const labels = await documentLabels(documents, config.groups, signal);

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readSafetensors } from '../../formats/index.ts';
 import { openFile } from '../../platform/node.ts';
-import { createEncoder, type Sae, type SparseCode } from '../../sae/index.ts';
+import { createEncoder, type Sae, type Screening, type SparseCode } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 
 export type Subject = {
@@ -30,13 +30,13 @@ const hashOf = (...parts: readonly (Float32Array | string)[]): string => {
   return hash.digest('hex');
 };
 
-/** @throws UsageError for a latent that is not there */
-export async function latentsOf(sae: Sae, chosen?: readonly number[]): Promise<Subject> {
+/** @throws UsageError for a latent that is not there; Error where codes cannot be screened */
+export async function latentsOf(sae: Sae, chosen?: readonly number[], screen?: Screening): Promise<Subject> {
   const { F } = sae.config;
   const wrong = chosen?.find((latent) => latent >= F);
   if (wrong !== undefined) throw new UsageError(`Latent ${wrong} is not there: this SAE has 0 to ${F - 1}.`);
   const latents = chosen && [...new Set(chosen)].sort((a, b) => a - b);
-  const encoder = await createEncoder(sae);
+  const encoder = await createEncoder(sae, { screen });
   return {
     F,
     W_dec: sae.W_dec,
