@@ -15,7 +15,7 @@ import {
   type ValueInfo,
 } from '../graph/index.ts';
 import type { ByteSource, Ort } from '../platform/index.ts';
-import { cachedGraph } from './generation/cached-graph.ts';
+import { type CachedModel, cachedGraph } from './generation/cached-graph.ts';
 
 /** Evaluation with splices uses five; above that, reopening costs less than the memory. */
 const MAX_SESSIONS = 6;
@@ -28,7 +28,7 @@ export type Purpose = {
   /** Places where it can be steered, in the order in which they are computed. */
   readonly bus?: readonly SteerSite[];
   /** With a cache of keys and values, for generation; the head reads some rows of `last`. */
-  readonly cached?: { readonly layers: number; readonly last: Value };
+  readonly cached?: CachedModel;
 };
 
 export type Feeds = Readonly<Record<string, () => InstanceType<Ort['Tensor']>>>;
@@ -47,7 +47,7 @@ export function graphFor(graph: Graph, { outputs, given, steer, bus, cached }: P
   if (!cached) return cutGraph(steered, outputs, given);
   // Where the bus reads and writes there is a row for every token, too.
   const wanted = [...outputs, ...(bus ?? []).flatMap(({ reads, writes }) => [reads, writes])];
-  return cutGraph(cachedGraph(steered, cached.layers, cached.last, wanted), outputs, given);
+  return cutGraph(cachedGraph(steered, cached, wanted), outputs, given);
 }
 
 /** Made once for an array that comes with every token. */

@@ -15,7 +15,15 @@
 import type { Graph, GraphNode, Value, ValueInfo } from '../../graph/index.ts';
 import { INPUTS, LOGITS, MASK_PARTS } from '../families/blocks.ts';
 import { chosenRows, valuesBehind } from './chosen-rows.ts';
-import { type AttentionValues, inQueryBlocks, nodesBetween, QUERY_BLOCKS } from './query-blocks.ts';
+import {
+  type AttentionValues,
+  biasAmong,
+  biasOfBlocks,
+  type HeadSizes,
+  inQueryBlocks,
+  nodesBetween,
+  QUERY_BLOCKS,
+} from './query-blocks.ts';
 
 /** Inputs that the cached graph has beside those of the family. */
 export const CACHE_INPUTS = {
@@ -51,11 +59,19 @@ const attentionValues = (layer: number): AttentionValues => ({
   mixed: `blocks.${layer}.attn/mixed`,
 });
 
-/**
- * @param last the residual that the head reads
- * @param wanted values that must be there for all tokens; logits are not
- */
-export function cachedGraph(graph: Graph, layers: number, last: Value, wanted: readonly Value[]): Graph {
+/** What a cached graph has to know of its model. */
+export type CachedModel = HeadSizes & {
+  readonly layers: number;
+  /** The residual that the head reads. */
+  readonly last: Value;
+};
+
+/** @param wanted values that must be there for all tokens; logits are not */
+export function cachedGraph(
+  graph: Graph,
+  { layers, last, ...heads }: CachedModel,
+  wanted: readonly Value[],
+): Graph {
   const inputs = new Map<Value, ValueInfo>(graph.inputs);
   inputs.set(CACHE_INPUTS.split, { type: 'int64', dims: [2] });
   inputs.set(CACHE_INPUTS.headRows, { type: 'int32', dims: ['R'] });
@@ -110,14 +126,25 @@ export function cachedGraph(graph: Graph, layers: number, last: Value, wanted: r
   }
   const asked = new Set(wanted);
   const replaced = new Map<GraphNode, GraphNode[]>();
+  const sizes = { inBlocks: CACHE_INPUTS.inBlocks, sizes: CACHE_INPUTS.blocks, split: CACHE_INPUTS.split };
+  const biases = new Map<Value, readonly Value[]>();
   for (let layer = 0; layer < layers; layer++) {
     const values = attentionValues(layer);
     const between = nodesBetween(graph.nodes, values);
     if (between.some(({ outputs }) => outputs.some((output) => asked.has(output)))) continue;
     const whole = between.flatMap(changed);
-    const sizes = { inBlocks: CACHE_INPUTS.inBlocks, sizes: CACHE_INPUTS.blocks };
+    const bias = biasAmong(between, graph, values);
+    const before: GraphNode[] = [];
+    if (!biases.has(bias)) {
+      const cut = biasOfBlocks(bias, sizes);
+      biases.set(bias, cut.biases);
+      before.push(cut.node);
+    }
     for (const one of between) replaced.set(one, []);
-    replaced.set(between.at(-1)!, [inQueryBlocks(graph, between, whole, values, sizes)]);
+    replaced.set(between.at(-1)!, [
+      ...before,
+      inQueryBlocks(between, whole, values, sizes, bias, biases.get(bias)!, heads),
+    ]);
   }
   const nodes = graph.nodes.flatMap((one) => replaced.get(one) ?? changed(one));
   const z = `blocks.${layers - 1}.attn/z_rows`;

@@ -55,7 +55,13 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
   );
   const plain: Purpose = {
     outputs: [...new Set([LOGITS, ...made, ...hooks.map(({ name }) => name)])],
-    cached: { layers: spec.layers, last },
+    cached: {
+      layers: spec.layers,
+      last,
+      heads: spec.heads,
+      kvHeads: spec.kvHeads,
+      headDim: spec.headDim,
+    },
   };
   let texts = Array.from({ length: rows }, (): number[] => []);
   /** Tokens of each prompt: what was given first. */

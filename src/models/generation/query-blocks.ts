@@ -8,16 +8,19 @@
 import { createGraphBuilder, type Graph, type GraphBuilder, type Value } from '../../graph/index.ts';
 import type { GraphNode } from '../../graph/types.ts';
 
-export const QUERY_BLOCKS = 8;
+/** More would leave out more of what causality hides, but their smaller products and the nodes around them cost more than that. */
+export const QUERY_BLOCKS = 4;
 
 /** Sizes of the blocks, or undefined where there are too few tokens to gain by it. */
 export const blockSizes = (T: number): number[] | undefined =>
-  T < 2 * QUERY_BLOCKS
+  T < 4 * QUERY_BLOCKS
     ? undefined
     : Array.from(
         { length: QUERY_BLOCKS },
         (_, i) => Math.floor(((i + 1) * T) / QUERY_BLOCKS) - Math.floor((i * T) / QUERY_BLOCKS),
       );
+
+export type HeadSizes = { readonly heads: number; readonly kvHeads: number; readonly headDim: number };
 
 /** What attention of one layer reads and makes. */
 export type AttentionValues = {
@@ -39,17 +42,34 @@ export function nodesBetween(nodes: readonly GraphNode[], { queries, mixed }: At
   });
 }
 
-/** Repeats nodes in another graph with some values in place of others; returns the value that stands for `wanted`. */
+/** The bias [M,1,T,S] that nodes between queries and mixed values add: what differs from query to query beside the queries. */
+export const biasAmong = (
+  between: readonly GraphNode[],
+  { initializers }: Graph,
+  { queries, keys, values }: AttentionValues,
+): Value => {
+  const made = new Set(between.flatMap(({ outputs }) => outputs));
+  return between
+    .flatMap(({ inputs }) => inputs)
+    .find((v) => !made.has(v) && !initializers.has(v) && ![queries, keys, values].includes(v))!;
+};
+
+/**
+ * Repeats nodes in another graph with some values in place of others; returns the value that stands for `wanted`. Reshapes are left out:
+ * they only stack the heads that share keys, which have an axis of their own here.
+ */
 function repeat(
   g: GraphBuilder,
   nodes: readonly GraphNode[],
   wanted: Value,
   instead: Iterable<[Value, Value]> = [],
+  { stacked = false }: { stacked?: boolean } = {},
 ): Value {
   const names = new Map(instead);
   for (const { op, inputs, outputs, attributes, domain } of nodes) {
     const operands = inputs.map((input) => names.get(input) ?? input);
-    const made = g.ops(op, operands, outputs.length, attributes, domain);
+    const made =
+      op === 'Reshape' && !stacked ? operands : g.ops(op, operands, outputs.length, attributes, domain);
     outputs.forEach((output, i) => {
       names.set(output, made[i]!);
     });
@@ -57,17 +77,51 @@ function repeat(
   return names.get(wanted)!;
 }
 
+/** Inputs that say whether there are blocks: bool, int64 [QUERY_BLOCKS], int64 [2] of C and T. */
+export type BlockInputs = { readonly inBlocks: Value; readonly sizes: Value; readonly split: Value };
+
+/** The bias [M,1,T,C+T] of every block over the keys that it sees, [M,1,1,T_i,C+T_1+..+T_i]: cut once for all layers. Where there are no blocks, nothing. */
+export function biasOfBlocks(
+  bias: Value,
+  { inBlocks, sizes, split }: BlockInputs,
+): { node: GraphNode; biases: readonly Value[] } {
+  const g = createGraphBuilder(`${bias}/blocks_`);
+  const none = createGraphBuilder(`${bias}/none_`);
+  let end = g.slice(split, 0, 1, 0);
+  const each = g.split(sizes, QUERY_BLOCKS, 0);
+  const outputs = g.ops('Split', [bias, sizes], QUERY_BLOCKS, { axis: 2 }).map((block, i) => {
+    end = g.add(end, each[i]!);
+    return g.unsqueeze(g.op('Slice', [block, g.axes([0]), end, g.axes([3])]), [2]);
+  });
+  const biases = outputs.map((_, i) => `${bias}/block_${i}`);
+  const node: GraphNode = {
+    op: 'If',
+    domain: '',
+    inputs: [inBlocks],
+    outputs: biases,
+    reads: [bias, sizes, split],
+    attributes: {
+      then_branch: { branch: g.graph, outputs },
+      else_branch: { branch: none.graph, outputs: outputs.map(() => none.op('Identity', [none.scalar(0)])) },
+    },
+  };
+  return { node, biases };
+}
+
 /**
- * One node for those between queries and mixed values: in blocks where `inBlocks` holds, otherwise as `whole` says.
+ * One node for those between queries and mixed values: in blocks where `inBlocks` holds, otherwise as `whole` says. In blocks every query
+ * head is a product of its own, [kvHeads,H/kvHeads] of them: more to deal to threads than stacks of heads, and no reshaping.
  *
- * @param sizes int64 [QUERY_BLOCKS]
+ * @param biases of the blocks, from `biasOfBlocks`
  */
 export function inQueryBlocks(
-  { initializers }: Graph,
   between: readonly GraphNode[],
   whole: readonly GraphNode[],
   { queries, keys, values, cachedKeys, cachedValues, mixed }: AttentionValues,
-  { inBlocks, sizes }: { inBlocks: Value; sizes: Value },
+  { inBlocks, sizes }: BlockInputs,
+  bias: Value,
+  biases: readonly Value[],
+  { heads, kvHeads, headDim }: HeadSizes,
 ): GraphNode {
   const g = createGraphBuilder(`${mixed}/blocks_`);
   const all = createGraphBuilder(`${mixed}/whole_`);
@@ -75,25 +129,21 @@ export function inQueryBlocks(
   const made = new Set(between.flatMap(({ outputs }) => outputs));
   const operands = new Set([...between, ...whole].flatMap(({ inputs }) => inputs));
   for (const node of whole) for (const output of node.outputs) made.add(output);
-  const reads = [...operands, cachedKeys, cachedValues, sizes].filter((value) => !made.has(value));
-  // What else differs from query to query is the bias [M,1,T,S].
-  const bias = between
-    .flatMap(({ inputs }) => inputs)
-    .find((v) => !made.has(v) && !initializers.has(v) && ![queries, keys, values].includes(v))!;
-  const [q, k, v, b] = [parts(queries, 2), parts(keys, 3), parts(values, 2), parts(bias, 2)];
+  const reads = [...operands, ...biases, cachedKeys, cachedValues, sizes].filter((value) => !made.has(value));
+  const q = parts(g.reshape(queries, [0, kvHeads, heads / kvHeads, -1, headDim]), 3);
+  const [k, v] = [parts(keys, 3), parts(values, 2)];
   let [K, V] = [cachedKeys, cachedValues];
   const blocks = q.map((block, i) => {
     K = g.concat([K, k[i]!], 3);
     V = g.concat([V, v[i]!], 2);
-    const end = g.op('Shape', [K], { start: 3 });
-    const near = g.op('Slice', [b[i]!, g.axes([0]), end, g.axes([3])]);
     return repeat(g, between, mixed, [
       [queries, block],
-      [keys, K],
-      [values, V],
-      [bias, near],
+      [keys, g.unsqueeze(K, [2])],
+      [values, g.unsqueeze(V, [2])],
+      [bias, biases[i]!],
     ]);
   });
+  const joined = g.reshape(g.concat(blocks, 3), [0, heads, -1, headDim]);
   return {
     op: 'If',
     domain: '',
@@ -101,8 +151,8 @@ export function inQueryBlocks(
     outputs: [mixed],
     reads: [...new Set(reads)],
     attributes: {
-      then_branch: { branch: g.graph, outputs: [g.concat(blocks, 2)] },
-      else_branch: { branch: all.graph, outputs: [repeat(all, whole, mixed)] },
+      then_branch: { branch: g.graph, outputs: [joined] },
+      else_branch: { branch: all.graph, outputs: [repeat(all, whole, mixed, [], { stacked: true })] },
     },
   };
 }
