@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { ask, createServerFixture, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
-import { DNA, late } from '../../test/support/demo.ts';
+import { DNA, largest, late } from '../../test/support/demo.ts';
 import { padBatch } from '../models/index.ts';
 import { openModel } from '../models/open.ts';
 import type { Model } from '../models/types.ts';
@@ -14,6 +14,7 @@ import { steer } from '../steer/index.ts';
 import type { RunningServer } from './index.ts';
 
 const PROMPT = 'The meeting will be held';
+const [STRENGTH, THRESHOLD] = [2.5 * largest(DNA), largest(DNA) / 3];
 let fixture: Lab;
 let server: RunningServer;
 let client: OpenAI;
@@ -96,8 +97,12 @@ describe('completions', () => {
   });
 
   it('end at stop strings', async () => {
-    const { choices } = await client.completions.create({ ...asked, temperature: 0, stop: ['time'] });
-    expect(choices[0]).toMatchObject({ text: ' in the same ', finish_reason: 'stop' });
+    const greedy = await model.generate(PROMPT, { maxNewTokens: 24 });
+    const [, before, stop] = /^([\s\S]{6,}?\s)(\S+)/.exec(greedy)!;
+    const text = greedy.slice(0, greedy.indexOf(stop!));
+    expect(before!.startsWith(text)).toBe(true);
+    const { choices } = await client.completions.create({ ...asked, temperature: 0, stop: [stop!] });
+    expect(choices[0]).toMatchObject({ text, finish_reason: 'stop' });
   });
 
   it('are steered: as the library does, and by strength 0 not at all', async () => {
@@ -109,14 +114,13 @@ describe('completions', () => {
           ...extra({ steer: [{ run: RUN, latent: DNA, value: strength }] }),
         })
       ).choices[0]!.text;
-    const interventions = await steer(model, [{ sae, latent: DNA, value: 60 }]);
-    expect(await text(60)).toBe(await model.generate(PROMPT, { maxNewTokens: 20, interventions }));
-    expect(await text(60)).not.toBe(await text(0));
+    const interventions = await steer(model, [{ sae, latent: DNA, value: STRENGTH }]);
+    expect(await text(STRENGTH)).toBe(await model.generate(PROMPT, { maxNewTokens: 20, interventions }));
+    expect(await text(STRENGTH)).not.toBe(await text(0));
     expect(await text(0)).toBe(await model.generate(PROMPT, { maxNewTokens: 20 }));
   });
 
   it('return activations, and alarms where they are above a threshold', async () => {
-    const THRESHOLD = 8;
     const { choices } = await client.completions.create({
       ...{ model: MODEL, prompt: 'ACGTTAGACATTAGCA', max_tokens: 20, temperature: 0 },
       ...extra({
@@ -160,8 +164,8 @@ describe('completions', () => {
     const stream = await client.completions.create({
       ...{ model: MODEL, prompt: PROMPT, max_tokens: 6, temperature: 0, stream: true as const },
       ...extra({
-        steer: [{ run: RUN, latent: DNA, value: 60 }],
-        alarms: [{ run: RUN, latent: DNA, threshold: 20 }],
+        steer: [{ run: RUN, latent: DNA, value: STRENGTH }],
+        alarms: [{ run: RUN, latent: DNA, threshold: 2 * THRESHOLD }],
       }),
     });
     const rang: number[] = [];

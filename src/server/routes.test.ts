@@ -23,6 +23,7 @@ import { type InterventionSpec, steer } from '../steer/index.ts';
 import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
+type Card = FeatureCards['cards'][0];
 const TEXT = 'The meeting was held on the 4th of March.\nМы читали книгу о море\n{"id": 7}';
 let fixture: Lab;
 let server: RunningServer;
@@ -263,26 +264,32 @@ describe('runs and features', () => {
     expect(body.lowers.map(({ id }: { id: number }) => id)).toEqual(card.lowers.map(({ id }) => id));
   });
 
-  it.each([
-    ['', (card: FeatureCards['cards'][0]) => card],
+  /** What the first card of the early SAE has: a word, a token, a token that it raises. */
+  const [one] = cardsOf(EARLY);
+  const textsOf = ({ examples }: Card) =>
+    examples.map(({ left, peak, right }) => [...left, peak, ...right].join(''));
+  const word = /\p{L}{3,}/u.exec(textsOf(one!).join(' '))![0].toLowerCase();
+  const token = one!.examples.map(({ peak }) => peak.trim()).find((text) => /^[^"\ufffd\s]+$/.test(text))!;
+  const raised = one!.raises
+    .map((effect) => effect.token.trim())
+    .find((text) => /^[^"\ufffd\s]+$/.test(text))!;
+  it.each<[string, (card: Card) => boolean]>([
+    ['', () => true],
     [
-      'dna',
-      (card: FeatureCards['cards'][0]) =>
-        JSON.stringify([
-          card.guess,
-          card.examples.map(({ left, peak, right }) => [...left, peak, ...right].join('')),
-        ])
+      word,
+      (card) =>
+        JSON.stringify([card.guess, textsOf(card)])
           .toLowerCase()
-          .includes('dna'),
+          .includes(word),
     ],
     [
-      'token:" ("',
-      (card: FeatureCards['cards'][0]) =>
-        [...card.examples.map(({ peak }) => peak), ...card.peakTokens.map(({ token }) => token)].some(
-          (token) => token.trim() === '(',
+      `token:"${token}"`,
+      ({ examples, peakTokens }) =>
+        [...examples.map(({ peak }) => peak), ...peakTokens.map((peak) => peak.token)].some(
+          (text) => text.trim() === token,
         ),
     ],
-    ['logit:"r"', (card: FeatureCards['cards'][0]) => card.raises.some(({ token }) => token.trim() === 'r')],
+    [`logit:"${raised}"`, ({ raises }) => raises.some((effect) => effect.token.trim() === raised)],
   ])('search %s', async (query, holds) => {
     const { body } = await call('search_features', { run: EARLY, query, limit: 100 });
     const expected = cardsOf(EARLY)

@@ -155,8 +155,8 @@ test('texts that are written at the same time with different changes are those w
   try {
     const changes = await Promise.all([
       steer(fresh, []),
-      steer(fresh, [{ sae, latent: DNA, mode: 'clamp', value: 60 }]),
-      steer(fresh, [{ sae: early, latent: 5, value: 30 }]),
+      steer(fresh, [{ sae, latent: DNA, mode: 'clamp', value: 300 }]),
+      steer(fresh, [{ sae: early, latent: 5, value: 300 }]),
     ]);
     const write = (on: Model, interventions: Intervention[]) =>
       on.generate(PROMPT, { maxNewTokens: 8, interventions });

@@ -36,7 +36,7 @@ const evaluation = ((): EvalResult => {
 
 async function source(change: Partial<CardSource> = {}): Promise<CardSource> {
   const { files: _, leftOut: __, ...read } = await readPublication(DEMO, { features: true });
-  return { ...read, name: 'lab/sae', revision: 'main', license: undefined, ...change };
+  return { ...read, evaluation, name: 'lab/sae', revision: 'main', license: undefined, ...change };
 }
 const frontMatter = (card: string): string => card.split('---\n')[1]!;
 /** Cells of a table's row that begins with this name. */
@@ -127,7 +127,7 @@ describe('the card', () => {
     }
     const last = JSON.parse(readFileSync(join(DEMO, 'metrics.jsonl'), 'utf8').trim().split('\n').at(-1)!);
     expect(modelCard({ ...whole, evaluation: undefined })).toContain(
-      `The last training batch had FVU ${last.fvu.toFixed(4)} and ${last.dead} dead`,
+      `The last training batch had FVU ${last.fvu.toFixed(4)} and ${last.dead.toLocaleString('en')} dead`,
     );
   });
 

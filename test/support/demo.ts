@@ -45,3 +45,11 @@ function latentsFor(...labels: readonly RegExp[]): number[] {
 
 /** One that fires on DNA, one on Cyrillic, as good as the bundled SAE has them. */
 export const [DNA, CYRILLIC] = latentsFor(/^dna/, /^script\/cyrillic/) as [number, number];
+
+/** The largest activation on its card. */
+export const largest = (latent: number): number =>
+  Math.max(
+    ...cardsOf(LATE)
+      .find((card) => card.latent === latent)!
+      .examples.map(({ value }) => value),
+  );

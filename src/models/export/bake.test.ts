@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import '../../platform/node.ts';
 import { plainGreedy } from '../../../test/fixtures/plain-greedy.ts';
-import { DNA, late } from '../../../test/support/demo.ts';
+import { DNA, largest, late } from '../../../test/support/demo.ts';
 import { getPlatform } from '../../platform/index.ts';
 import { loadSae, type Sae } from '../../sae/index.ts';
 import type { SharedConfig } from '../../sae/types.ts';
@@ -77,7 +77,7 @@ const transcoder = randomSae(
 );
 
 const cases: Record<string, () => InterventionSpec[]> = {
-  'demo: add, but not to special tokens': () => [{ sae, latent: DNA, value: 61 }],
+  'demo: add, but not to special tokens': () => [{ sae, latent: DNA, value: 2.5 * largest(DNA) }],
   'demo: patched latent and patched hook': () => [
     { sae, latent: DNA, mode: 'patch', text: 'ACGTTTAAGCACGTTTAAGC' },
     { hook: 'blocks.0.hook_resid_post', mode: 'patch', text: 'ACGT', positions: [[1, 3]] },

@@ -11,7 +11,7 @@ from transformer_lens.pretrained.weight_conversions import convert_llama_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 sys.path.append(str(Path(__file__).parents[1]))
-from demo import CYRILLIC, DNA, EARLY as FIRST, LATE as SECOND, ROOT
+from demo import CYRILLIC, DNA, EARLY as FIRST, LATE as SECOND, ROOT, largest
 
 # Of each line the first text without a near tie.
 TEXTS = [
@@ -20,7 +20,7 @@ TEXTS = [
     ['{"id": 7, "name": "salt", "price": 3.99}', '{"id": 8, "name": "oil", "price": 2.50}', '{"id": 9, "name": "rice"}'],
 ]
 # Latents of the second SAE that are changed: Cyrillic text, and one that is off in most places.
-ABLATED, RAISED, AMOUNT = CYRILLIC, DNA, 6.0
+ABLATED, RAISED, AMOUNT = CYRILLIC, DNA, round(largest(DNA) / 4)
 LOGITS_OF = list(range(0, 8192, 256))
 
 torch.manual_seed(0)

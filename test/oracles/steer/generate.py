@@ -164,9 +164,11 @@ def run(ids, edits, prompt, cache=None, other=None):
             layer.mlp.register_forward_hook(lambda m, a, out, i=i: change(f"blocks.{i}.hook_mlp_out", out)),
             layer.register_forward_hook(lambda m, a, out, i=i: change(f"blocks.{i}.hook_resid_post", out)),
         ]
-    logits = model(ids).logits[0]
-    for handle in handles:
-        handle.remove()
+    try:
+        logits = model(ids).logits[0]
+    finally:
+        for handle in handles:
+            handle.remove()
     return logits, kept
 
 
