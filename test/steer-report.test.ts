@@ -271,11 +271,10 @@ it('stops on a signal with what was measured kept, and the same call goes on to 
   const out = join(place, 'stopped');
   const controller = new AbortController();
   const config = steerReportConfigSchema.parse({ ...base, out });
-  let measured = 0;
   const running = steerReport(config, {
     signal: controller.signal,
-    onProgress: ({ stage }) => {
-      if (stage === 'candidates' && ++measured === 5) controller.abort(new Error('enough'));
+    onProgress: ({ stage, done }) => {
+      if (stage === 'candidates' && done === 5) controller.abort(new Error('enough'));
     },
   });
   await expect(running).rejects.toThrow('enough');
@@ -319,4 +318,57 @@ it('a judge of the caller is asked about every text', async () => {
     asked.slice(0, 4).reduce((sum, { length }) => sum + length, 0) / 4,
     10,
   );
+});
+
+it('of a transcoder, latents are read where it reads, and everything is pushed where it writes, at its width', async () => {
+  const [reads, writes] = ['blocks.1.hook_resid_mid', 'blocks.1.hook_mlp_out'];
+  const { D } = model.info;
+  const rng = createRng('a transcoder');
+  const rows = () => Float32Array.from({ length: F * D }, () => rng.normal() / Math.sqrt(D));
+  const metadata = { hook_name: reads, hook_name_out: writes, model_hash: model.info.hash };
+  const transcoder: Sae = {
+    config: { architecture: 'jumprelu', D, Dout: D, F, metadata },
+    ...{ W_enc: rows(), b_enc: new Float32Array(F), W_dec: rows(), b_dec: new Float32Array(D) },
+    threshold: new Float32Array(F).fill(0.1),
+  };
+  await saveSae(folderWriter(join(place, 'transcoder')), transcoder);
+  const { report: made } = await report({
+    ...{ sae: join(place, 'transcoder'), latents: [5], mode: 'add', strengths: [2], controls: 2 },
+  });
+  const [feature] = made.features;
+  // KL of the latent by hand: its decoder row, so many times, is added to what the MLP gives.
+  const texts = readFileSync(base.heldout![0]!, 'utf8').trim().split('\n');
+  const kls: number[] = [];
+  for (const line of texts) {
+    const { text, register } = JSON.parse(line);
+    if (register !== 'words') continue;
+    const bos = model.info.bosTokenId === undefined ? [] : [model.info.bosTokenId];
+    const batch = padBatch([[...bos, ...model.tokenizer!.encode(text).slice(0, 32)]]);
+    const steer = {
+      hook: writes,
+      directions: transcoder.W_dec.slice(5 * D, 6 * D),
+      strengths: Float32Array.of(2 * feature!.largest),
+    };
+    const [before, after] = [
+      (await model.run(batch, { logits: true })).logits!.data,
+      (await model.run(batch, { logits: true, steer })).logits!.data,
+    ];
+    const { V } = model.info;
+    let sum = 0;
+    for (let t = 0; t < batch.T; t++) {
+      const logs = (logits: Float32Array) => {
+        const row = Array.from(logits.subarray(t * V, (t + 1) * V));
+        const z = Math.log(row.reduce((all, x) => all + Math.exp(x), 0));
+        return row.map((x) => x - z);
+      };
+      const [p, q] = [logs(before), logs(after)] as [number[], number[]];
+      sum += p.reduce((all, x, v) => all + Math.exp(x) * (x - q[v]!), 0);
+    }
+    kls.push(sum / batch.T);
+  }
+  const { kl } = feature!.points.find(({ arm }) => arm === 'latent')!.measures;
+  expect(kl!.n).toBe(2);
+  const near = kls.flatMap((a, i) => kls.slice(i + 1).map((b) => Math.abs((a + b) / 2 - kl!.value!)));
+  expect(Math.min(...near)).toBeLessThan(1e-3 * kl!.value!);
+  expect(feature!.points.some(({ arm }) => arm === 'difference of means')).toBe(true);
 });

@@ -8,6 +8,7 @@ import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
 import { createDownloads } from '../output/downloads.ts';
+import { duration, grouped } from '../output/numbers.ts';
 import { steerReportText } from '../output/steer-report.ts';
 
 const example = `
@@ -23,6 +24,9 @@ const STAGES = {
   'output effect': 'latents screened',
   candidates: 'candidates',
 } as const;
+
+/** Candidates behind the estimate of the time: the first two are the model as it is. */
+const TIMED = 4;
 
 export function addSteerReportCommand(program: Command): void {
   const command = addCommonFlags(
@@ -45,18 +49,29 @@ export function addSteerReportCommand(program: Command): void {
       const { print, note, json, signal, style } = context;
       const downloads = createDownloads(context);
       let stage: keyof typeof STAGES | undefined;
+      let started = 0;
       let counter = createCounter(context, '');
       try {
         const { report, folder: written } = await steerReport(config, {
           ...downloads.access,
           onTarget: ({ hook }, model) => note(`${model.info.name}, ${hook}`),
           onProgress: (progress) => {
+            const { done, total } = progress;
             if (progress.stage !== stage) {
               counter.end();
               stage = progress.stage;
               counter = createCounter(context, STAGES[stage]);
+              started = performance.now();
+              if (stage === 'candidates')
+                note(
+                  `${grouped(total)} candidates, each writes ${config.samples} texts of ${config.maxTokens} tokens`,
+                );
             }
-            counter.update(progress.done, progress.total);
+            if (stage === 'candidates' && done === TIMED && total > 2 * TIMED) {
+              const each = (performance.now() - started) / 1000 / done;
+              note(`This takes about ${duration(each * total)}; after Ctrl-C the same command goes on`);
+            }
+            counter.update(done, total);
           },
         });
         counter.end();

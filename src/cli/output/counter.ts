@@ -6,6 +6,12 @@ import { duration, grouped, percent } from './numbers.ts';
 const DRAW_MS = 150;
 const LINE_MS = 5000;
 
+/** Per minute where little is done in a second. */
+const speed = (perSecond: number): string =>
+  perSecond < 2
+    ? `${grouped(Number((perSecond * 60).toPrecision(2)))} per minute`
+    : `${grouped(perSecond)} per second`;
+
 export function createCounter(
   { style, write, note, signal }: Context,
   what: string,
@@ -31,7 +37,7 @@ export function createCounter(
       printedAt = now;
       const rate = (Math.max(1, done - first) * 1000) / (now - started);
       const left = Math.max(0, total - done) / rate;
-      const text = `${what} ${grouped(done)} of ${grouped(total)} (${percent(Math.min(1, done / total))}), ${grouped(rate)} per second, ${duration(left)} left`;
+      const text = `${what} ${grouped(done)} of ${grouped(total)} (${percent(Math.min(1, done / total))}), ${speed(rate)}, ${duration(left)} left`;
       if (style.terminal) live.draw([style.format('dim', `  ${text}`)]);
       else note(text);
     },

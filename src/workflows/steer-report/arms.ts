@@ -31,16 +31,24 @@ export async function openArms(
   }
   if (lines.at(-1)) await appendFile(file, '\n');
   let done = 0;
+  let left = total;
+  options.onProgress?.({ stage: 'candidates', done, total });
   return {
     async measure(name, who, work) {
       const key = createHash('sha256')
         .update(run + JSON.stringify(name))
         .digest('hex')
         .slice(0, 32);
-      const measured = known.get(key) ?? (await work());
-      if (!known.has(key)) await appendFile(file, `${JSON.stringify([key, measured])}\n`);
-      known.set(key, measured);
-      options.onProgress?.({ stage: 'candidates', done: ++done, total });
+      const found = known.get(key);
+      // What is there already says nothing about how long the rest takes.
+      if (found) left--;
+      const measured = found ?? (await work());
+      if (!found) {
+        await appendFile(file, `${JSON.stringify([key, measured])}\n`);
+        known.set(key, measured);
+        done++;
+      }
+      options.onProgress?.({ stage: 'candidates', done, total: left });
       return { who, measured };
     },
   };

@@ -10,7 +10,7 @@
  */
 import { createUnembed } from '../../explain/index.ts';
 import { type Model, padBatch, type TokenBatch } from '../../models/index.ts';
-import type { Sae } from '../../sae/index.ts';
+import { outputWidth, type Sae } from '../../sae/index.ts';
 import type { SteeredFeature } from '../../shared/steer-report.ts';
 import type { Concept, LatentFacts, Texts } from './concept.ts';
 import { type Push, pushLatent } from './push.ts';
@@ -56,7 +56,10 @@ export async function screenByEffect(
 ): Promise<Screened[]> {
   const direct = await directEffects(model, sae, concept, signal);
   const latents = [
-    ...new Set([...firstBy(facts.selectivity, facts.density, most), ...firstBy(direct, facts.density, most)]),
+    ...new Set([
+      ...firstBy(facts.selectivity, facts.density, most),
+      ...(direct ? firstBy(direct, facts.density, most) : []),
+    ]),
   ];
   const gainOf = await createGain(model, concept.teach, signal);
   const screened: Screened[] = [];
@@ -100,13 +103,15 @@ export async function createGain(
   };
 }
 
-/** Σ_v (W_U d_f)_v (w_v − mean w) of every latent [F]. */
+/** Σ_v (W_U d_f)_v (w_v − mean w) of every latent [F]; undefined where decoder rows are not as wide as the residual stream. */
 async function directEffects(
   model: Model,
-  { config: { D, F }, W_dec }: Sae,
+  { config, W_dec }: Sae,
   { classifier: { weights } }: Concept,
   signal: AbortSignal | undefined,
-): Promise<Float64Array> {
+): Promise<Float64Array | undefined> {
+  const D = outputWidth(config);
+  if (D !== model.info.D) return undefined;
   const unembed = createUnembed(model);
   const mean = weights.reduce((a, b) => a + b, 0) / weights.length;
   // Linear in the direction, so that the unit directions say all:  Σ_v (W_U d)_v c_v = d . u,  u_i = Σ_v (W_U e_i)_v c_v
@@ -121,8 +126,8 @@ async function directEffects(
     for (let r = 0; r < rows; r++)
       for (let v = 0; v < V; v++) u[from + r]! += logits[r * V + v]! * (weights[v]! - mean);
   }
-  const effects = new Float64Array(F);
-  for (let f = 0; f < F; f++) for (let d = 0; d < D; d++) effects[f]! += W_dec[f * D + d]! * u[d]!;
+  const effects = new Float64Array(config.F);
+  for (let f = 0; f < config.F; f++) for (let d = 0; d < D; d++) effects[f]! += W_dec[f * D + d]! * u[d]!;
   return effects;
 }
 

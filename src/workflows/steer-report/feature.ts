@@ -7,11 +7,11 @@
  *     noise                h + s a ‖d_f‖ u            u uniform on the sphere
  *     difference of means  h + s a ‖d_f‖ m / ‖m‖      m: mean activation on texts of the concept minus that on others
  *     prompt, none         no push: after a prompt that shows the concept, and as the model is
- *
  */
 import { differenceOfMeans, noiseDirection, withNorm } from '../../eval/steering/directions.ts';
 import { matchedLatents, matchedStrata } from '../../eval/steering/matched.ts';
 import { padBatch } from '../../models/index.ts';
+import { outputWidth } from '../../sae/index.ts';
 import type {
   SteerArmName,
   SteeredFeature,
@@ -47,9 +47,9 @@ export async function reportFeature(
   facts: LatentFacts,
   arms: Arms,
 ): Promise<SteeredFeature> {
-  const { config, options, model, sae, hook, checker } = work;
+  const { config, options, model, sae, hook, writes, checker } = work;
   const { latent } = chosen;
-  const { D, F } = sae.config;
+  const { F } = sae.config;
   const { signal, judge } = options;
   const { tokenStrings, decode } = tokenizerOf(model);
   const norms = Float64Array.from({ length: F }, (_, f) => Math.hypot(...decoderRow(sae, f)));
@@ -84,7 +84,7 @@ export async function reportFeature(
       return await at(`${sign < 0 ? '-' : ''}#${f}`, `${config.mode} ${value}`, push);
     };
     const directionAt = async (direction: Float32Array, who: string): Promise<Member> =>
-      await at(who, String(length), await pushDirection(model, hook, withNorm(direction, length)));
+      await at(who, String(length), await pushDirection(model, writes, withNorm(direction, length)));
     const dose = {
       latent: await latentAt(latent),
       matched: await inTurn(matched, (f) => latentAt(f)),
@@ -96,7 +96,10 @@ export async function reportFeature(
     point('latent', [dose.latent]);
     point('sign flip', [await latentAt(latent, -1)]);
     point('matched latents', dose.matched);
-    point('noise', await inTurn(noise, (name) => directionAt(noiseDirection(D, 1, name), name)));
+    point(
+      'noise',
+      await inTurn(noise, (name) => directionAt(noiseDirection(outputWidth(sae.config), 1, name), name)),
+    );
     point('difference of means', [await directionAt(means, 'difference of means')]);
   }
   return {
@@ -113,25 +116,26 @@ export async function reportFeature(
   };
 }
 
-/** Mean activation [D] on texts of the concept minus that on others, special tokens left out. */
+/** Mean activation [Dout] on texts of the concept minus that on others, special tokens left out. */
 async function meanDifference(
-  { model, hook, sae, options }: Work,
+  { model, writes, sae, options }: Work,
   { teach }: Concept,
 ): Promise<Float32Array> {
   const { signal } = options;
-  const { D } = sae.config;
+  const Dout = outputWidth(sae.config);
   const bos = model.info.bosTokenId === undefined ? [] : [model.info.bosTokenId];
   const rows = async (texts: readonly number[][]): Promise<Float32Array> => {
     const batch = padBatch(texts.slice(0, MEAN_TEXTS).map((ids) => [...bos, ...ids.slice(0, MEAN_TOKENS)]));
-    const { cache } = await model.run(batch, { hooks: [hook], ...(signal ? { signal } : {}) });
+    const { cache } = await model.run(batch, { hooks: [writes], ...(signal ? { signal } : {}) });
     const kept = Array.from(batch.mask.keys()).filter(
       (i) => batch.mask[i] === 1 && i % batch.T >= bos.length,
     );
-    const data = new Float32Array(kept.length * D);
-    for (const [r, i] of kept.entries()) data.set(cache[hook]!.data.subarray(i * D, (i + 1) * D), r * D);
+    const data = new Float32Array(kept.length * Dout);
+    for (const [r, i] of kept.entries())
+      data.set(cache[writes]!.data.subarray(i * Dout, (i + 1) * Dout), r * Dout);
     return data;
   };
-  return differenceOfMeans(await rows(teach.positive), await rows(teach.negative), D);
+  return differenceOfMeans(await rows(teach.positive), await rows(teach.negative), Dout);
 }
 
 /** One after the other: the engine has one session. */

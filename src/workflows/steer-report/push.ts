@@ -1,7 +1,7 @@
 /** What is done to the model, as an option of its runs: at every token but special ones. */
 import type { Model } from '../../models/index.ts';
 import type { Intervention } from '../../models/steering/types.ts';
-import type { Sae } from '../../sae/index.ts';
+import { outputWidth, type Sae } from '../../sae/index.ts';
 import { type InterventionSpec, steer } from '../../steer/index.ts';
 
 /** Goes into `generateBatch`, `lossPerToken` and `lastResidual` alike; empty without steering. */
@@ -17,15 +17,24 @@ export async function pushLatent(
     readonly positions?: InterventionSpec['positions'];
   },
 ): Promise<Push> {
-  return { interventions: await steer(model, [spec]) };
+  const { hook, ...rest } = spec;
+  // A transcoder knows where it reads and where it writes; `hook` is where it reads.
+  return { interventions: await steer(model, [spec.sae.config.Dout === undefined ? spec : rest]) };
 }
 
-/** h <- h + direction [D]. */
+/** The hook that the latents of an SAE change: the one it reads, of a transcoder the one it gives. */
+export async function changedHook(model: Model, sae: Sae, hook: string): Promise<string> {
+  const { interventions } = await pushLatent(model, { sae, hook, latent: 0, mode: 'add', value: 0 });
+  return interventions![0]!.writes;
+}
+
+/** h <- h + direction, as wide as the hook. */
 export async function pushDirection(model: Model, hook: string, vector: Float32Array): Promise<Push> {
   return { interventions: await steer(model, [{ hook, vector, mode: 'add', value: 1 }]) };
 }
 
-/** The decoder row of a latent [D]. */
-export function decoderRow({ config: { D }, W_dec }: Sae, latent: number): Float32Array {
-  return W_dec.slice(latent * D, (latent + 1) * D);
+/** The decoder row of a latent [Dout]. */
+export function decoderRow({ config, W_dec }: Sae, latent: number): Float32Array {
+  const Dout = outputWidth(config);
+  return W_dec.slice(latent * Dout, (latent + 1) * Dout);
 }

@@ -27,6 +27,7 @@ import { chooseLatents } from './choose.ts';
 import { latentFacts, makeConcept, ownConcept, readConcept } from './concept.ts';
 import { candidateCount, reportFeature } from './feature.ts';
 import { reportPage } from './page.ts';
+import { changedHook } from './push.ts';
 import { corrected } from './summary.ts';
 import type { SteerReportOptions, Work } from './types.ts';
 
@@ -55,10 +56,6 @@ export async function steerReport(
     const model = own(await openModel(target.model, { ...modelOptions(config, options), ...threads }));
     if (model.info.encoder)
       throw new UsageError(`${model.info.name} is an encoder: it writes no text to steer.`);
-    if (sae.config.Dout !== undefined)
-      throw new UsageError(
-        `${config.sae} is a transcoder, which the report does not cover; saekit generate steers with one.`,
-      );
     if (config.prompt === '' && model.info.bosTokenId === undefined)
       throw new UsageError(`${model.info.name} has no token that begins a text, so it needs one: --prompt.`);
     const hook = placeSae(model, sae, { hook: target.hook });
@@ -75,7 +72,8 @@ export async function steerReport(
       }),
     );
     options.onTarget?.(target, model);
-    const work: Work = { config, options, model, sae, hook, checker };
+    const writes = await changedHook(model, sae, hook);
+    const work: Work = { config, options, model, sae, hook, writes, checker };
     const texts = await readConcept(config, corpus.heldout, target.textField, signal);
     const labelled = byTurns(texts.positive, texts.negative);
     const facts = await latentFacts(model, sae, labelled, {
@@ -135,7 +133,7 @@ function notesOf({ samples, controls, temperature, strengths }: SteerReportConfi
   return [
     `A strength of 1 is the latent's largest activation on held-out text; every control pushes as far, at every token but special ones.`,
     `Every candidate wrote ${samples} texts with the same random numbers, temperature ${temperature}.`,
-    `p: rank of the latent's mean over ${strengths.length} doses among ${controls} random latents of like density and norm; it cannot be below ${(1 / (controls + 1)).toPrecision(2)}. Adjusted: Benjamini and Hochberg over all tests.`,
+    `p: rank of the latent${strengths.length === 1 ? '' : `'s mean over ${strengths.length} doses`} among ${controls} random latents of like density and norm; it cannot be below ${(1 / (controls + 1)).toPrecision(2)}. Adjusted: Benjamini and Hochberg over all tests.`,
     'A latent chosen by output effect was the best of many on other texts; its p-value says whether fresh texts agree, not that no other would do.',
     'Intervals are at 95 %: exact binomial for shares of one candidate, bootstrap over texts or documents elsewhere.',
     'Loss is that of the written text under the unsteered model, e to that power the perplexity; a low one may mean repetition.',

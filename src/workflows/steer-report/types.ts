@@ -24,6 +24,8 @@ export type Work = {
   readonly options: SteerReportOptions;
   readonly model: Model;
   readonly sae: Sae;
+  /** What latents are read from, and what they change: the same but of transcoders. */
   readonly hook: string;
+  readonly writes: string;
   readonly checker: ((text: string) => boolean) | undefined;
 };
