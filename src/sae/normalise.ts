@@ -31,12 +31,14 @@ export function normaliseRows(
   bias: Float32Array | undefined,
   out: Float32Array,
 ): void {
+  const minus = bias ?? new Float32Array(D);
   for (let from = 0; from < x.length; from += D) {
-    const { shift, divisor } = rowNorm(kind, kind ? x.subarray(from, from + D) : x);
-    for (let d = 0; d < D; d++) {
-      const value = x[from + d]!;
-      out[from + d] = (kind ? (value - shift) / divisor : value) - (bias ? bias[d]! : 0);
+    if (kind === undefined) {
+      for (let d = 0; d < D; d++) out[from + d] = x[from + d]! - minus[d]!;
+      continue;
     }
+    const { shift, divisor } = rowNorm(kind, x.subarray(from, from + D));
+    for (let d = 0; d < D; d++) out[from + d] = (x[from + d]! - shift) / divisor - minus[d]!;
   }
 }
 

@@ -91,7 +91,8 @@ function joinBlock(parts: readonly Observed[], kept: Uint8Array | undefined): Bl
       positions[token] = base + own[r]!;
       if (code)
         for (let k = r * code.K; k < (r + 1) * code.K; k++) {
-          const [value, latent] = [code.values[k]!, code.indices[k]!];
+          const value = code.values[k]!;
+          const latent = code.indices[k]!;
           if (!(value > 0) || (kept && kept[latent] === 0)) continue;
           latents[entry] = latent;
           values[entry++] = value;
