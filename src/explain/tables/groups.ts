@@ -45,6 +45,20 @@ const minus = (a: Sums, b: Sums): Sums => ({
   yn: a.yn - b.yn,
 });
 
+/** Forgets what fired. */
+function clear(sums: Sums): void {
+  sums.y = 0;
+  sums.yy = 0;
+  sums.yn = 0;
+}
+
+/** A document of n tokens, y of them firing. */
+function add(sums: Sums, y: number, n: number): void {
+  sums.y += y;
+  sums.yy += y * y;
+  sums.yn += y * n;
+}
+
 export type GroupTest = (entries: Entries, documents: Int32Array) => GroupRate[];
 
 /**
@@ -65,54 +79,62 @@ export function createGroupTest(columns: readonly LabelColumn[], tokens: Int32Ar
         sums.nn += n * n;
       }
     }
+    // What is of documents alone stays from latent to latent.
     return { groups, all };
   });
   const fired = new Int32Array(tokens.length);
+  const touched = new Int32Array(tokens.length);
 
   return ({ at }, documents) => {
-    const touched: number[] = [];
-    for (const place of at) {
-      const d = documents[place]!;
-      if (fired[d] === 0) touched.push(d);
+    let m = 0;
+    for (let i = 0; i < at.length; i++) {
+      const d = documents[at[i]!]!;
+      if (fired[d]! === 0) touched[m++] = d;
       fired[d]!++;
     }
-    const rates = columns.flatMap(({ column, values, ofDocument }, c) => {
-      const groups = sides[c]!.groups.map((sums) => ({ ...sums }));
-      const all = { ...sides[c]!.all };
-      for (const d of touched) {
+    const rates: GroupRate[] = [];
+    for (const [c, { column, values, ofDocument }] of columns.entries()) {
+      const { groups, all } = sides[c]!;
+      for (const sums of groups) clear(sums);
+      clear(all);
+      for (let i = 0; i < m; i++) {
+        const d = touched[i]!;
         const g = ofDocument[d]!;
         if (g < 0) continue;
-        const [y, n] = [fired[d]!, tokens[d]!];
-        for (const sums of [groups[g]!, all]) {
-          sums.y += y;
-          sums.yy += y * y;
-          sums.yn += y * n;
-        }
+        add(groups[g]!, fired[d]!, tokens[d]!);
+        add(all, fired[d]!, tokens[d]!);
       }
-      return groups.flatMap((group, g) =>
-        group.y === 0 ? [] : [{ column, value: values[g]!, ...compare(group, minus(all, group)) }],
-      );
-    });
-    for (const d of touched) fired[d] = 0;
+      for (const [g, group] of groups.entries())
+        if (group.y > 0) rates.push(compare(column, values[g]!, group, minus(all, group)));
+    }
+    for (let i = 0; i < m; i++) fired[touched[i]!] = 0;
     return rates;
   };
 }
 
-function compare(group: Sums, rest: Sums): Omit<GroupRate, 'column' | 'value'> {
+function compare(column: string, value: string, group: Sums, rest: Sums): GroupRate {
   const rate = group.y / group.n;
   const rateRest = rest.n > 0 ? rest.y / rest.n : 0;
-  const known = { tokens: group.n, fired: group.y, rate, rateRest };
-  const untested = { ...known, low: null, high: null, p: null };
-  if (group.m < FEWEST_DOCUMENTS || rest.m < FEWEST_DOCUMENTS) return untested;
-  const variance = ({ m, n, nn, yy, yn }: Sums, r: number): number =>
-    ((m / (m - 1)) * Math.max(0, yy - 2 * r * yn + r * r * nn)) / (n * n);
-  const [a, b] = [variance(group, rate), variance(rest, rateRest)];
-  if (a + b === 0) return untested;
-  const df = (a + b) ** 2 / (a ** 2 / (group.m - 1) + b ** 2 / (rest.m - 1));
-  const difference = rate - rateRest;
-  const error = Math.sqrt(a + b);
-  const half = studentQuantile(df) * error;
-  return { ...known, low: difference - half, high: difference + half, p: studentP(difference / error, df) };
+  const untested = group.m < FEWEST_DOCUMENTS || rest.m < FEWEST_DOCUMENTS;
+  const a = untested ? 0 : variance(group, rate);
+  const b = untested ? 0 : variance(rest, rateRest);
+  let low: number | null = null;
+  let high: number | null = null;
+  let p: number | null = null;
+  if (a + b > 0) {
+    const df = ((a + b) * (a + b)) / ((a * a) / (group.m - 1) + (b * b) / (rest.m - 1));
+    const difference = rate - rateRest;
+    const error = Math.sqrt(a + b);
+    const half = studentQuantile(df) * error;
+    low = difference - half;
+    high = difference + half;
+    p = studentP(difference / error, df);
+  }
+  return { column, value, tokens: group.n, fired: group.y, rate, rateRest, low, high, p };
+}
+
+function variance({ m, n, nn, yy, yn }: Sums, r: number): number {
+  return ((m / (m - 1)) * Math.max(0, yy - 2 * r * yn + r * r * nn)) / (n * n);
 }
 
 /** Two-sided p of Student's t: I_{ν/(ν+t²)}(ν/2, 1/2). */
@@ -120,17 +142,21 @@ export function studentP(t: number, df: number): number {
   return Math.min(1, incompleteBeta(df / (df + t * t), df / 2, 0.5));
 }
 
+const z = 1.959963984540054;
+const [z3, z5, z7, z9] = [z ** 3, z ** 5, z ** 7, z ** 9];
+/** Of 1, 1/ν, 1/ν², … */
+const expansion = [
+  z,
+  (z3 + z) / 4,
+  (5 * z5 + 16 * z3 + 3 * z) / 96,
+  (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / 384,
+  (79 * z9 + 776 * z7 + 1482 * z5 - 1920 * z3 - 945 * z) / 92_160,
+] as const;
+
 /** The 97.5 % quantile, to 3e-5 for ν >= 9: expansion in 1/ν about the normal one (Abramowitz & Stegun 1964, 26.7.5). */
 export function studentQuantile(df: number): number {
-  const z = 1.959963984540054;
-  const [z3, z5, z7, z9] = [z ** 3, z ** 5, z ** 7, z ** 9];
-  return (
-    z +
-    (z3 + z) / (4 * df) +
-    (5 * z5 + 16 * z3 + 3 * z) / (96 * df ** 2) +
-    (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * df ** 3) +
-    (79 * z9 + 776 * z7 + 1482 * z5 - 1920 * z3 - 945 * z) / (92_160 * df ** 4)
-  );
+  const [a, b, c, d, e] = expansion;
+  return a + (b + (c + (d + e / df) / df) / df) / df;
 }
 
 /** Regularised incomplete beta I_x(a, b): continued fraction, modified Lentz (Press et al., Numerical Recipes, 6.4). */
@@ -143,9 +169,10 @@ function incompleteBeta(x: number, a: number, b: number): number {
     : 1 - (front * fraction(1 - x, b, a)) / b;
 }
 
+/** Not zero. */
+const away = (v: number): number => (Math.abs(v) < 1e-300 ? 1e-300 : v);
+
 function fraction(x: number, a: number, b: number): number {
-  const tiny = 1e-300;
-  const away = (v: number): number => (Math.abs(v) < tiny ? tiny : v);
   let c = 1;
   let d = 1 / away(1 - ((a + b) * x) / (a + 1));
   let h = d;
@@ -165,9 +192,10 @@ function fraction(x: number, a: number, b: number): number {
 
 /** ln Γ(x) for x > 0: Stirling's series after shifting x above 10. */
 function logGamma(x: number): number {
-  let shift = 0;
+  let shift = 1;
   let y = x;
-  for (; y < 10; y++) shift += Math.log(y);
-  const series = 1 / (12 * y) - 1 / (360 * y ** 3) + 1 / (1260 * y ** 5) - 1 / (1680 * y ** 7);
-  return (y - 0.5) * Math.log(y) - y + 0.5 * Math.log(2 * Math.PI) + series - shift;
+  for (; y < 10; y++) shift *= y;
+  const w = 1 / (y * y);
+  const series = (1 / 12 - (1 / 360 - (1 / 1260 - w / 1680) * w) * w) / y;
+  return (y - 0.5) * Math.log(y) - y + 0.5 * Math.log(2 * Math.PI) + series - Math.log(shift);
 }

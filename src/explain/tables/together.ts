@@ -31,30 +31,34 @@ export function createTogether(F: number, { offsets, latents }: SampleCodes): (l
     for (let k = offsets[i]!; k < offsets[i + 1]!; k++) tokens[next[latents[k]!]!++] = i;
 
   const both = new Int32Array(F);
+  const touched = new Int32Array(F);
   return (latent) => {
-    const touched: number[] = [];
-    for (let n = starts[latent]!; n < starts[latent + 1]!; n++) {
-      const token = tokens[n]!;
-      for (let k = offsets[token]!; k < offsets[token + 1]!; k++) {
+    let n = 0;
+    for (let i = starts[latent]!; i < starts[latent + 1]!; i++) {
+      const token = tokens[i]!;
+      for (let k = offsets[token]!, end = offsets[token + 1]!; k < end; k++) {
         const other = latents[k]!;
-        if (both[other] === 0) touched.push(other);
+        if (both[other]! === 0) touched[n++] = other;
         both[other]!++;
       }
     }
-    const found = touched
-      .filter((other) => other !== latent && both[other]! >= FEWEST_TOKENS)
-      .map((other) => ({
-        other,
-        n: both[other]!,
-        jaccard: both[other]! / (counts[latent]! + counts[other]! - both[other]!),
-      }))
-      .sort((a, b) => b.jaccard - a.jaccard || a.other - b.other)
-      .slice(0, PARTNERS);
-    for (const other of touched) both[other] = 0;
+    const own = counts[latent]!;
+    const best: { other: number; both: number; jaccard: number }[] = [];
+    for (let i = 0; i < n; i++) {
+      const other = touched[i]!;
+      const shared = both[other]!;
+      both[other] = 0;
+      if (other === latent || shared < FEWEST_TOKENS) continue;
+      const jaccard = shared / (own + counts[other]! - shared);
+      if (best.length === PARTNERS && jaccard < best[PARTNERS - 1]!.jaccard) continue;
+      best.push({ other, both: shared, jaccard });
+      best.sort((a, b) => b.jaccard - a.jaccard || a.other - b.other);
+      best.length = Math.min(best.length, PARTNERS);
+    }
     return {
-      latents: found.map(({ other }) => other),
-      jaccard: found.map(({ jaccard }) => jaccard),
-      tokens: found.map(({ n }) => n),
+      latents: best.map(({ other }) => other),
+      jaccard: best.map(({ jaccard }) => jaccard),
+      tokens: best.map(({ both }) => both),
     };
   };
 }
