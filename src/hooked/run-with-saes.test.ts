@@ -8,7 +8,8 @@ import { memoryDocuments, packRows } from '../data/index.ts';
 import { evaluate, saeCandidate } from '../eval/index.ts';
 import { openModel, padBatch } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
-import { decode, editLatent, loadSae, type Sae } from '../sae/index.ts';
+import { decode, editLatent, encode, loadSae, type Sae } from '../sae/index.ts';
+import { createRng } from '../shared/rng.ts';
 import { type CodeEdit, runWithSaes, type SaesOptions } from './run-with-saes.ts';
 
 const TEXTS = [
@@ -200,6 +201,110 @@ describe('with an edit', () => {
   });
 });
 
+describe('transcoders', () => {
+  const rng = createRng('transcoder');
+  const normals = (n: number, scale: number) => Float32Array.from({ length: n }, () => scale * rng.normal());
+  /** From what the MLP of block 1 reads, as it is in the stream, to what it gives; with a linear map beside its latents. */
+  function planted(metadata: Record<string, unknown> = {}): Sae<'topk'> {
+    const { D } = model.info;
+    const F = 64;
+    return {
+      config: {
+        ...{ architecture: 'topk', D, Dout: D, F, K: 4 },
+        metadata: { hook_name: 'blocks.1.hook_resid_mid', ...metadata },
+      },
+      ...{ W_enc: normals(F * D, 0.1), b_enc: normals(F, 0.1), W_dec: normals(F * D, 0.1) },
+      ...{ b_dec: normals(D, 0.1), W_skip: normals(D * D, 0.02) },
+    } as Sae<'topk'>;
+  }
+  const [reads, writes] = ['blocks.1.hook_resid_mid', 'blocks.1.hook_mlp_out'];
+
+  /** y = W_skip x + b_dec + the K largest of W_enc x + b_enc, through W_dec; in plain loops. */
+  function slowly({ config: { D, F, K }, W_enc, b_enc, W_dec, b_dec, W_skip }: Sae<'topk'>, x: Float32Array) {
+    const dot = (W: Float32Array, i: number) => x.reduce((sum, v, d) => sum + v * W[i * D + d]!, 0);
+    const best = Array.from({ length: F }, (_, i) => ({ i, pre: dot(W_enc, i) + b_enc[i]! }))
+      .sort((a, b) => b.pre - a.pre)
+      .slice(0, K)
+      .filter(({ pre }) => pre > 0);
+    return x.map((_, o) =>
+      best.reduce((sum, { i, pre }) => sum + pre * W_dec[i * D + o]!, b_dec[o]! + dot(W_skip!, o)),
+    );
+  }
+
+  test('stand in place of the MLP: the logits of a run whose output was put there by hand', async () => {
+    const transcoder = planted();
+    const { D } = transcoder.config;
+    const { cache, batch } = await model.runWithCache(TEXTS, [reads, writes]);
+    const y = cache[writes]!.data.slice();
+    for (const [row, real] of batch.mask.entries())
+      if (real && !model.tokenizer!.specialIds.has(batch.ids[row]!))
+        y.set(slowly(transcoder, cache[reads]!.data.subarray(row * D, (row + 1) * D)), row * D);
+    const expected = await model.runWithHooks(batch, { [writes]: () => y }, { hooks: [reads] });
+    const found = await runWithSaes(model, TEXTS, [transcoder], { hooks: [reads] });
+    expect(relativeError(found.logits!, expected.logits!, batch.mask)).toBeLessThan(1e-5);
+    const [{ hook, outputHook, error }] = found.saes;
+    expect([hook, outputHook]).toEqual([reads, writes]);
+    const difference = cache[writes]!.data.map((value, i) => value - y[i]!);
+    expect(relativeError(error, { data: difference, dims: error.dims }, batch.mask)).toBeLessThan(1e-5);
+    // What it reads is left alone.
+    expect(found.cache[reads]!.data).toEqual(expected.cache[reads]!.data);
+    const kept = await runWithSaes(model, TEXTS, [transcoder], { keepError: true });
+    const clean = await model.run(batch, { logits: true });
+    expect(relativeError(kept.logits!, clean.logits!, batch.mask)).toBeLessThan(1e-5);
+    expect(relativeError(found.logits!, clean.logits!, batch.mask)).toBeGreaterThan(0.01);
+  });
+
+  test('an SAE before them changes what they read; one latent raised adds its row', async () => {
+    const transcoder = planted();
+    const { D } = transcoder.config;
+    const before = { ...first, config: { ...first.config, metadata: { hook_name: reads } } } as Sae;
+    const edit: CodeEdit = (code) => editLatent(code, 5, (value) => value + 3);
+    const found = await runWithSaes(model, TEXTS, [{ sae: transcoder, edit }, before], {
+      excludeSpecial: false,
+    });
+    const { batch } = found;
+    const expected = await model.runWithHooks(
+      batch,
+      {
+        [reads]: async ({ data }) => decode(before, await encode(before, data)),
+        [writes]: async () => {
+          const { cache } = await runWithSaes(model, TEXTS, [before], {
+            hooks: [reads],
+            excludeSpecial: false,
+          });
+          const x = cache[reads]!.data;
+          const out = x.slice();
+          for (let row = 0; row < batch.mask.length; row++) {
+            const y = slowly(transcoder, x.subarray(row * D, (row + 1) * D));
+            out.set(
+              y.map((value, d) => value + 3 * transcoder.W_dec[5 * D + d]!),
+              row * D,
+            );
+          }
+          return out;
+        },
+      },
+      {},
+    );
+    expect(relativeError(found.logits!, expected.logits!, batch.mask)).toBeLessThan(1e-5);
+  });
+
+  test('go where they say, and are refused where that cannot be', async () => {
+    const run = (sae: Sae, more = {}) => runWithSaes(model, 'One', [{ sae, ...more }]);
+    const other = 'blocks.1.hook_resid_post';
+    expect((await run(planted({ hook_name_out: other }))).saes[0]!.outputHook).toBe(other);
+    expect((await run(planted(), { outputHook: other })).saes[0]!.outputHook).toBe(other);
+    await expect(run(planted(), { outputHook: 'blocks.0.hook_mlp_out' })).rejects.toThrow(
+      'reads blocks.1.hook_resid_mid, which is computed after blocks.0.hook_mlp_out, where it writes',
+    );
+    await expect(run(planted(), { outputHook: 'blocks.1.mlp.hook_post' })).rejects.toThrow(/writes width/);
+    await expect(run(second, { outputHook: writes })).rejects.toThrow('is no transcoder');
+    await expect(runWithSaes(model, 'One', [planted(), { sae: planted() }])).rejects.toThrow(
+      `Two SAEs write at ${writes}`,
+    );
+  });
+});
+
 describe('what does not fit is refused with what would', () => {
   const run = (sae: Parameters<typeof runWithSaes>[2][number]) => runWithSaes(model, 'One', [sae]);
   const withMetadata = (metadata: Record<string, unknown>): Sae => ({
@@ -230,7 +335,7 @@ describe('what does not fit is refused with what would', () => {
     );
     expect((await run({ sae: other, otherModel: true })).saes).toHaveLength(1);
     await expect(runWithSaes(model, 'One', [second, { sae: first, hook: SECOND }])).rejects.toThrow(
-      `Two SAEs read ${SECOND}; a hook takes one.`,
+      `Two SAEs write at ${SECOND}; a hook takes one.`,
     );
   });
 

@@ -6,10 +6,12 @@
  *     x' = decode(z')                              keepError false: what the SAE understands
  *     x' = decode(z') + e                          keepError true: x' = x without an edit, and with one nothing else is changed
  *
+ * A transcoder leaves x as it is. Where it writes, y [N,Dout] takes the place of x in the last three lines: e = y - decode(z), y' = …
+ *
  * The same as `run_with_saes(use_error_term=…)` of SAELens's HookedSAETransformer; e is the error node of Marks et al. 2024,
  * "Sparse feature circuits".
  */
-import { type Fitting, type Placement, placeSae } from '../models/place-sae.ts';
+import { type Fitting, outputPlace, type Placement, placeSae } from '../models/place-sae.ts';
 import type {
   HookedOptions,
   HookedResult,
@@ -33,7 +35,12 @@ export type CodeEdit = (
 // biome-ignore lint/suspicious/noConfusingVoidType: the type of a function without return.
 type EditedCode = SparseCode | void;
 
-export type PlacedSae = Placement & { readonly sae: Sae; readonly edit?: CodeEdit };
+export type PlacedSae = Placement & {
+  readonly sae: Sae;
+  /** Of a transcoder: where it writes. Default: `hook_name_out` of its metadata, else the output of the MLP beside what it reads. */
+  readonly outputHook?: string;
+  readonly edit?: CodeEdit;
+};
 
 export type SaesOptions = Omit<HookedOptions, 'loss'> & {
   /** Next-token loss, as `lossPerToken` gives it. Default true, but in an encoder, which has none. */
@@ -46,11 +53,13 @@ export type SaesOptions = Omit<HookedOptions, 'loss'> & {
 
 /** What one SAE made of its hook. */
 export type SaeRun = {
+  /** What it reads, and where it writes: another place for a transcoder. */
   readonly hook: string;
+  readonly outputHook: string;
   readonly sae: Sae;
   /** As encoded, before the edit; one row for each of the B T positions. */
   readonly code: SparseCode;
-  /** [B,T,D]; 0 where the SAE does not act. */
+  /** [B,T,D], of a transcoder [B,T,Dout]; 0 where the SAE does not act. */
   readonly error: Tensor;
 };
 
@@ -62,7 +71,7 @@ export type SaesResult<Saes extends readonly unknown[] = readonly unknown[]> = H
 /**
  * Runs a model with SAEs spliced in.
  *
- * @throws when an SAE fits neither model nor hook (`placeSae`), two are at one hook, an edit returns a code of other rows or names a
+ * @throws when an SAE fits neither model nor hook (`placeSae`), two write at one hook, a transcoder writes before it reads, an edit returns a code of other rows or names a
  *   latent that is not there, and what `runWithHooks` throws
  * @example // latent 1243 off, everything else that the SAE does not explain kept
  * const edit = (code: SparseCode) => editLatent(code, 1243, () => 0);
@@ -76,36 +85,58 @@ export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[
 ): Promise<SaesResult<Saes>> {
   const specialIds = excludeSpecial ? model.tokenizer?.specialIds : undefined;
   const placed = saes.map((one): PlacedSae => ('sae' in one ? one : { sae: one }));
-  const hooks = placed.map(({ sae, ...where }) => placeSae(model, sae, where));
-  for (const [i, { sae }] of placed.entries())
-    if (sae.config.Dout !== undefined)
-      throw new Error(`The SAE at ${hooks[i]} is a transcoder: what it gives does not go where it reads.`);
-  const twice = hooks.find((hook, i) => hooks.indexOf(hook) < i);
-  if (twice !== undefined) throw new Error(`Two SAEs read ${twice}; a hook takes one.`);
+  const spliced = placed.map(({ sae, outputHook, edit, ...where }) => {
+    const reads = placeSae(model, sae, where);
+    return { sae, edit, reads, writes: outputPlace(model, sae, reads, outputHook) };
+  });
+  const twice = spliced.find(({ writes }, i) => spliced.slice(0, i).some((one) => one.writes === writes));
+  if (twice) throw new Error(`Two SAEs write at ${twice.writes}; a hook takes one.`);
 
-  const runs = new Map<string, SaeRun>();
-  const functions: Record<string, HookFunction> = {};
-  for (const [i, { sae, edit }] of placed.entries()) {
-    const hook = hooks[i]!;
-    functions[hook] = async ({ data, dims }, where) => {
-      const acts = actsAt(where.batch, specialIds);
-      const code = await encode(sae, data, options.signal ? { signal: options.signal } : {});
-      clearRows(code, acts);
-      const needs = { x: data, ids: where.batch.ids };
-      const xhat = decode(sae, code, needs);
-      const error = subtract(data, xhat, acts, sae.config.D);
-      runs.set(hook, { hook, sae, code, error: { data: error, dims } });
-      const out = edit ? decode(sae, await applyEdit(edit, code, where), needs) : xhat;
-      for (const [row, on] of acts.entries()) {
-        const [from, to] = [row * sae.config.D, (row + 1) * sae.config.D];
-        if (!on) out.set(data.subarray(from, to), from);
-        else if (keepError) for (let d = from; d < to; d++) out[d]! += error[d]!;
-      }
-      return out;
-    };
+  type Where = Parameters<HookFunction>[1];
+  type Spliced = (typeof spliced)[number];
+  const seen = new Map<Spliced, { x: Float32Array; code: SparseCode }>();
+  const runs = new Map<Spliced, SaeRun>();
+
+  async function read(one: Spliced, x: Float32Array, { batch }: Where): Promise<void> {
+    const code = await encode(one.sae, x, options.signal ? { signal: options.signal } : {});
+    clearRows(code, actsAt(batch, specialIds));
+    seen.set(one, { x, code });
   }
+
+  /** What stands at the hook where it writes, in place of y. */
+  async function write(one: Spliced, { data: y, dims }: Tensor, where: Where): Promise<Float32Array> {
+    const { sae, edit, reads, writes } = one;
+    const found = seen.get(one);
+    if (!found)
+      throw new Error(`The transcoder reads ${reads}, which is computed after ${writes}, where it writes.`);
+    const { x, code } = found;
+    const acts = actsAt(where.batch, specialIds);
+    const needs = { x, ids: where.batch.ids };
+    const yhat = decode(sae, code, needs);
+    const width = yhat.length / acts.length;
+    const error = subtract(y, yhat, acts, width);
+    runs.set(one, { hook: reads, outputHook: writes, sae, code, error: { data: error, dims } });
+    const out = edit ? decode(sae, await applyEdit(edit, code, { ...where, hook: reads }), needs) : yhat;
+    for (const [row, on] of acts.entries()) {
+      const [from, to] = [row * width, (row + 1) * width];
+      if (!on) out.set(y.subarray(from, to), from);
+      else if (keepError) for (let d = from; d < to; d++) out[d]! += error[d]!;
+    }
+    return out;
+  }
+
+  const functions: Record<string, HookFunction> = {};
+  for (const hook of new Set(spliced.flatMap(({ reads, writes }) => [reads, writes])))
+    functions[hook] = async (tensor, where) => {
+      const writer = spliced.find(({ writes }) => writes === hook);
+      if (writer?.reads === hook) await read(writer, tensor.data, where);
+      const replaced = writer && (await write(writer, tensor, where));
+      for (const one of spliced)
+        if (one.reads === hook && one !== writer) await read(one, (replaced ?? tensor.data).slice(), where);
+      return replaced;
+    };
   const result = await model.runWithHooks(input, functions, { ...options, loss });
-  const found = hooks.map((hook) => runs.get(hook)!);
+  const found = spliced.map((one) => runs.get(one)!);
   return { ...result, saes: found as unknown as SaesResult<Saes>['saes'] };
 }
 

@@ -1,6 +1,7 @@
 /** Which hook an SAE reads, and whether it belongs to a model. */
 import type { Sae } from '../sae/types.ts';
 import { findHook } from './hooks.ts';
+import { rowWidth } from './steering/plan.ts';
 import type { Model } from './types.ts';
 
 /** An SAE and where it goes. */
@@ -46,4 +47,25 @@ export function placeSae(
       `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${model_hash.slice(0, 12)}…; ${info.name} has ${info.hash.slice(0, 12)}…. Open that model, or pass otherModel: true to use the SAE all the same.`,
     );
   return name;
+}
+
+/**
+ * The hook where an SAE writes: the one that it reads; of a transcoder `given`, else `hook_name_out` of its metadata, else the output of the
+ * MLP beside what it reads.
+ *
+ * @throws when the model has no such hook, or one of another width
+ */
+export function outputPlace({ hooks }: Fitting, sae: Sae, reads: string, given?: string): string {
+  const { Dout, metadata } = sae.config;
+  if (Dout === undefined) {
+    if (given === undefined) return reads;
+    throw new Error(`The SAE at ${reads} is no transcoder: it writes where it reads, not at ${given}.`);
+  }
+  const { hook_name_out: said } = metadata;
+  const mlp = reads.replace(/^(.*blocks\.\d+)\..*$/, '$1.hook_mlp_out');
+  const writes = given ?? (typeof said === 'string' ? said : mlp);
+  const width = rowWidth(findHook(hooks, writes));
+  if (width !== Dout)
+    throw new Error(`The transcoder at ${reads} writes width ${Dout}, but ${writes} has width ${width}.`);
+  return writes;
 }

@@ -7,7 +7,7 @@
  * A TopK or threshold is not asked again after a change, and all changes at a hook read z from h as it arrives.
  */
 import { findHook } from '../models/hooks.ts';
-import { type Fitting, placeSae } from '../models/place-sae.ts';
+import { type Fitting, outputPlace, placeSae } from '../models/place-sae.ts';
 import { rowWidth } from '../models/steering/plan.ts';
 import type { Change, Condition, Intervention } from '../models/steering/types.ts';
 import type { Model } from '../models/types.ts';
@@ -132,13 +132,7 @@ function placeOf(
     return { reads, writes: reads };
   }
   const reads = placeSae(model, sae, placement);
-  const { hook_name_out: given } = sae.config.metadata;
-  const mlp = reads.replace(/^(.*blocks\.\d+)\..*$/, '$1.hook_mlp_out');
-  const writes = hook ?? (typeof given === 'string' ? given : mlp);
-  const width = rowWidth(findHook(model.hooks, writes));
-  if (width !== Dout)
-    throw new Error(`The transcoder at ${reads} writes width ${Dout}, but ${writes} has width ${width}.`);
-  return { reads, writes };
+  return { reads, writes: outputPlace(model, sae, reads, hook) };
 }
 
 function condition(
