@@ -8,6 +8,7 @@ const others = {
   '--activations': 'activation-dtypes.ts',
   '--controller': 'controller.ts',
   '--tables': 'tables.ts',
+  '--app': 'app.ts',
   '--variants': 'variants.ts',
   '--calibration': 'calibration.ts',
   '--visible': 'visible.ts',

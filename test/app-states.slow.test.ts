@@ -279,9 +279,9 @@ describe.runIf(chromium)('empty and broken', () => {
   it('a run without an index: says how to make one', async () => {
     const page = await app.open('/search/tiny');
     await page.getByRole('heading', { name: 'This run has no index yet' }).waitFor();
-    expect(await page.textContent('pre')).toBe('npx saekit index tiny');
+    expect(await page.textContent('pre')).toBe(`npx saekit index ${join(app.fixture.folder, 'tiny')}`);
     await page.goto(`${app.server.url}/feature/tiny/3`);
-    await page.getByText('npx saekit index tiny').waitFor();
+    await page.getByText(`npx saekit index ${join(app.fixture.folder, 'tiny')}`).waitFor();
     await page.context().close();
   });
 

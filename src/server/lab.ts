@@ -27,16 +27,18 @@ const MAX_SUMMARIES = 256;
 /** Reading a text takes a moment; texts that are written do not wait for it, nor it for them. */
 const READERS = { running: 2, waiting: 64 };
 
-export type OpenRun = {
+export type ReadyRun = {
   readonly run: string;
   readonly folder: string;
-  readonly sae: Sae;
-  /** How its texts are encoded. */
-  readonly screen: Screening | undefined;
   readonly hook: string;
   readonly model: Model;
   readonly modelName: string;
   readonly features: FeatureSource;
+};
+export type OpenRun = ReadyRun & {
+  readonly sae: Sae;
+  /** How its texts are encoded. */
+  readonly screen: Screening | undefined;
 };
 
 export type Lab = {
@@ -57,6 +59,8 @@ export type Lab = {
     use: (open: readonly OpenRun[]) => Promise<T>,
     param?: string,
   ): Promise<T>;
+  /** The same without the SAE, whose weights may be large: enough to show what is known of a latent. */
+  useReader<T>(run: string, signal: AbortSignal, use: (open: ReadyRun) => Promise<T>): Promise<T>;
   useModel<T>(name: string, signal: AbortSignal, use: (model: Model) => Promise<T>): Promise<T>;
   /** Names of models: those of the runs. */
   models(): Promise<readonly string[]>;
@@ -89,6 +93,21 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
     return { ...known, live, ...(config.model === undefined ? {} : { model: config.model }) };
   }
 
+  /** @throws ApiError for a run that cannot be used, or not yet */
+  async function ready(run: string, param = 'run') {
+    const path = folder(run, param);
+    const { problem, architecture, model, hook, status, step } = await summary(run, param);
+    if (problem !== undefined) throw badRequest(`${run} cannot be used: ${problem}`, param);
+    if (architecture === undefined)
+      throw badRequest(`${run} has no finished SAE yet (${status}, step ${step}).`, param);
+    if (model === undefined)
+      throw badRequest(
+        `${run} does not say which model it was trained on. Start the server with --model.`,
+        param,
+      );
+    return { path, modelName: model, hook };
+  }
+
   const lab: Lab = {
     config,
     writers: createQueue({ running: config.running, waiting: config.queue }),
@@ -117,21 +136,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
         const next = runs[opened.length];
         if (next === undefined) return await use(opened);
         signal.throwIfAborted();
-        const path = folder(next, param);
-        const known = await summary(next, param);
-        const { model: modelName } = known;
-        if (known.problem !== undefined)
-          throw badRequest(`${next} cannot be used: ${known.problem}`, param ?? 'run');
-        if (known.architecture === undefined)
-          throw badRequest(
-            `${next} has no finished SAE yet (${known.status}, step ${known.step}).`,
-            param ?? 'run',
-          );
-        if (modelName === undefined)
-          throw badRequest(
-            `${next} does not say which model it was trained on. Start the server with --model.`,
-            param ?? 'run',
-          );
+        const { path, modelName } = await ready(next, param);
         const read = () => findTarget({ sae: path, model: modelName, data: ['-'] });
         return await saes.use(path, read, ({ sae, hook }) =>
           openedModel(modelName, path, async (model) => {
@@ -147,6 +152,13 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
         );
       };
       return await go([]);
+    },
+    async useReader(run, signal, use) {
+      signal.throwIfAborted();
+      const { path, modelName, hook = '' } = await ready(run);
+      return await openedModel(modelName, path, (model) =>
+        lab.withFeatures(run, (features) => use({ run, folder: path, hook, model, modelName, features })),
+      );
     },
     async close() {
       await Promise.all([models.close(), sources.close()]);

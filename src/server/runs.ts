@@ -5,7 +5,7 @@
  * request: a run that has just begun is there. Names are looked up in this list alone and never become a path.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { readSaeConfig } from '../sae/load.ts';
 import type { RunSummary } from '../shared/api.ts';
 import { UsageError } from '../shared/errors.ts';
@@ -62,9 +62,19 @@ export function locateModel(model: string, folder: string): string {
   return model;
 }
 
+/** As a person would type it where the server was started. */
+function typed(folder: string): string {
+  const path = relative(process.cwd(), folder);
+  return path === '' ? '.' : path.startsWith('..') ? folder : path;
+}
+
 /** What is known of a run without its weights. */
 export async function summarise(run: string, folder: string): Promise<Omit<RunSummary, 'live'>> {
-  const base = { run, folder, kind: existsSync(join(folder, 'run.json')) ? 'run' : 'sae' } as const;
+  const base = {
+    run,
+    folder: typed(folder),
+    kind: existsSync(join(folder, 'run.json')) ? 'run' : 'sae',
+  } as const;
   try {
     const earlier = base.kind === 'run' ? await readRun(folder) : undefined;
     const finished = earlier === undefined || existsSync(join(folder, 'sae_weights.safetensors'));

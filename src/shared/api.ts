@@ -24,7 +24,7 @@ const densityThreshold = z
 
 export const runSummarySchema = z.strictObject({
   run: runId,
-  folder: z.string(),
+  folder: z.string().describe('As it is given to other commands, from where the server was started.'),
   kind: z.enum(['run', 'sae']).describe('run: trained here; sae: a folder with an SAE alone.'),
   status: runSchema.shape.status.optional(),
   live: z.boolean().describe('Whether a process is writing it now.'),

@@ -26,13 +26,15 @@ function App() {
   }, [page, first, second]);
   const answer = useAnswer(`runs ${page}`, (signal) => api.runs(signal));
   const runs = answer.value?.runs;
-  if (!runs)
+  // What a latent is, and what a run has, can be asked before the runs are known.
+  const early = (page === 'feature' || page === 'search') && first !== undefined;
+  if (!runs && (!early || answer.error !== undefined))
     return (
       <main>
         <Status answer={answer} what="Looking for runs" />
       </main>
     );
-  const usable = runs.filter(
+  const usable = (runs ?? []).filter(
     ({ architecture, problem }) => architecture !== undefined && problem === undefined,
   );
   const wanted =
@@ -46,22 +48,25 @@ function App() {
   const choose = (name: string) => {
     localStorage.setItem('saekit-run', name);
     if (page === 'search') go(`/search/${encodeURIComponent(name)}${place.search}`);
-    else if (page === 'feature') go(`/feature/${encodeURIComponent(name)}/0`);
+    else if (page === 'feature') go(`/search/${encodeURIComponent(name)}`);
     else setParams({ run: name });
   };
   const shown = () => {
-    if (page === 'runs') return first === undefined ? <RunsPage runs={runs} /> : <RunPage run={first} />;
+    if (page === 'runs')
+      return first === undefined ? <RunsPage runs={runs ?? []} /> : <RunPage run={first} />;
     if (page === 'lists') return <ListsPage />;
-    if (!run) return <RunsPage runs={[]} />;
-    if (page === '') return <Home run={run} runs={runs} />;
-    if (page === 'search') return <SearchPage run={run.run} />;
-    if (page === 'steer') return <SteerPage run={run.run} />;
+    if (!run && runs) return <RunsPage runs={[]} />;
+    if (page === 'search' && (first ?? run) !== undefined)
+      return <SearchPage key={first ?? run?.run} run={first ?? run!.run} runs={usable} />;
+    if (page === '' && run) return <Home run={run} runs={usable} />;
+    if (page === 'steer' && run) return <SteerPage run={run.run} />;
     if (page === 'feature' && first !== undefined && /^\d+$/.test(second ?? ''))
       return (
         <FeaturePage
           run={first}
           latent={Number(second)}
-          latents={runs.find((one) => one.run === first)?.latents ?? Number.MAX_SAFE_INTEGER}
+          latents={runs?.find((one) => one.run === first)?.latents}
+          folder={runs?.find((one) => one.run === first)?.folder ?? first}
         />
       );
     return (

@@ -1,6 +1,6 @@
-/** Three hooks: the place in the site, an answer of the server, keys. */
+/** Hooks: the place in the site, an answer of the server, the name of a latent, keys. */
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
-import { Refused } from './api.ts';
+import { api, type FeatureName, Refused } from './api.ts';
 
 const listeners = new Set<() => void>();
 window.addEventListener('popstate', () => {
@@ -44,7 +44,10 @@ export type Answer<T> = {
   readonly again: () => void;
 };
 
-/** Asks when `key` changes, `delay` ms after the last change; what is no longer wanted is stopped. undefined asks nothing. */
+/**
+ * Asks when `key` changes: at once, or, while an answer is still awaited, `delay` ms after the last change. What is no longer wanted is
+ * stopped. undefined asks nothing.
+ */
 export function useAnswer<T>(
   key: string | undefined,
   ask: (signal: AbortSignal) => Promise<T>,
@@ -55,10 +58,13 @@ export function useAnswer<T>(
   const [attempt, setAttempt] = useState(0);
   const latest = useRef(ask);
   latest.current = ask;
+  const asking = useRef(false);
   useEffect(() => {
     if (key === undefined) return;
     const controller = new AbortController();
-    const blink = setTimeout(() => setSlow(true), 300 + delay);
+    const wait = asking.current ? delay : 0;
+    asking.current = true;
+    const blink = setTimeout(() => setSlow(true), 300 + wait);
     const start = setTimeout(async () => {
       try {
         const value = await latest.current(controller.signal);
@@ -72,9 +78,12 @@ export function useAnswer<T>(
         }));
       } finally {
         clearTimeout(blink);
-        if (!controller.signal.aborted) setSlow(false);
+        if (!controller.signal.aborted) {
+          setSlow(false);
+          asking.current = false;
+        }
       }
-    }, delay);
+    }, wait);
     return () => {
       controller.abort();
       clearTimeout(start);
@@ -94,6 +103,13 @@ export function useAnswer<T>(
     },
   };
 }
+
+/** Label, guess, rarity and maximum of one latent. */
+export const useName = (run: string, latent: number): Answer<FeatureName | undefined> =>
+  useAnswer(
+    `${run} #${latent}`,
+    async (signal) => (await api.search(run, `#${latent}`, 0, 1, signal)).features[0],
+  );
 
 /** Single keys, when nothing is being typed. */
 export function useKeys(keys: Readonly<Record<string, () => void>>): void {

@@ -29,6 +29,10 @@ export const visible = (token: string): string =>
     .replaceAll('\t', '⇥')
     .replace(/^ +| +$/g, (spaces) => '·'.repeat(spaces.length)) || '∅';
 
+/** A word of a command line, quoted where a shell would take it apart. */
+export const shellWord = (text: string): string =>
+  /^[\w./~@%+,:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+
 /** Part of a path or of a parameter; what is no encoding stands for itself. */
 export function decoded(text: string): string {
   try {

@@ -11,50 +11,52 @@ const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near
 /** A text of at most so many tokens is kept in memory (16 bytes each): a page of a table costs as much as all of it. */
 const MOST_KEPT = 4_000_000;
 
-type Text = {
-  range(from: number, to: number): Promise<TextRange>;
-  document(document: number): ReturnType<FeatureTables['document']>;
-};
+type Ranges = (from: number, to: number) => Promise<TextRange>;
 
-function textOf(tables: FeatureTables): Text {
+function textOf(tables: FeatureTables): Ranges {
   const { positions } = tables.manifest;
   let whole: Promise<TextRange> | undefined;
-  const documents = new Map<number, ReturnType<FeatureTables['document']>>();
-  return {
-    async range(from, to) {
-      if (positions > MOST_KEPT) return await tables.text(from, to);
-      whole ??= tables.text(0, positions);
-      const { ids, documents, starts, ends } = await whole;
-      const cut = (column: Int32Array): Int32Array => column.subarray(from, to);
-      return { ids: cut(ids), documents: cut(documents), starts: cut(starts), ends: cut(ends) };
-    },
-    document(number) {
-      const known = documents.get(number) ?? tables.document(number);
-      documents.set(number, known);
-      return known;
-    },
+  return async (from, to) => {
+    if (positions > MOST_KEPT) return await tables.text(from, to);
+    whole ??= tables.text(0, positions);
+    const { ids, documents, starts, ends } = await whole;
+    const cut = (column: Int32Array): Int32Array => column.subarray(from, to);
+    return { ids: cut(ids), documents: cut(documents), starts: cut(starts), ends: cut(ends) };
   };
 }
 
 type Example = NonNullable<FeatureEvidence['examples']>[number];
 
+/** Activations at places [from, to), 0 where it does not fire; `at` ascends. */
+function valuesIn(
+  { at, values }: { at: Int32Array; values: Float32Array },
+  from: number,
+  to: number,
+): number[] {
+  let [low, high] = [0, at.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (at[middle]! < from) low = middle + 1;
+    else high = middle;
+  }
+  const found = new Array<number>(to - from).fill(0);
+  for (; low < at.length && at[low]! < to; low++) found[at[low]! - from] = values[low]!;
+  return found;
+}
+
 /** The passages around places of one latent, with its activation at each token. */
 async function readExamples(
   tables: FeatureTables,
-  text: Text,
+  text: Ranges,
   latent: number,
   texts: TokenTexts,
 ): Promise<Example[]> {
   const { contextLength: T, positions } = tables.manifest;
   const [rows, fired] = await Promise.all([tables.examples(latent), tables.activations(latent)]);
-  const valueAt = new Map(Array.from(fired.at, (at, i) => [at, fired.values[i]!]));
   const example = async ({ kind, value, at }: ExampleRow): Promise<Example> => {
     const row = at - (at % T);
     const first = Math.max(row, at - BEFORE);
-    const { ids, documents, starts, ends } = await text.range(
-      first,
-      Math.min(row + T, at + AFTER + 1, positions),
-    );
+    const { ids, documents, starts, ends } = await text(first, Math.min(row + T, at + AFTER + 1, positions));
     const owner = documents[at - first]!;
     let [from, to] = [at - first, at - first + 1];
     while (from > 0 && documents[from - 1] === owner) from--;
@@ -63,10 +65,10 @@ async function readExamples(
     while (from < at - first && starts[from]! >= 0 && starts[from] === ends[from]) from++;
     const peak = at - first - from;
     const tokens = await texts.passage([...ids.subarray(from, to)], peak);
-    const document = await text.document(owner);
+    const document = await tables.document(owner);
     return {
       ...{ left: tokens.slice(0, peak), peak: tokens[peak]!, right: tokens.slice(peak + 1) },
-      activations: Array.from({ length: to - from }, (_, i) => valueAt.get(first + from + i) ?? 0),
+      activations: valuesIn(fired, first + from, first + to),
       ...{ value, kind: KINDS[kind], document: Number(document.document) },
       ...(typeof document.register === 'string' ? { register: document.register } : {}),
     };
@@ -82,14 +84,18 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     return undefined;
   }
   const text = textOf(tables);
-  const column = await tables.columns(['latent', 'density', 'max', 'guess', 'label', 'rank']);
-  const rows = Array.from(column.latent, (latent, row) => ({ latent, row }));
-  const rowOf = new Map(rows.map(({ latent, row }) => [latent, row]));
-  const rankOf = (row: number): number => column.rank[row] ?? Number.POSITIVE_INFINITY;
-  const order = rows
-    .filter(({ row }) => column.density[row]! > 0)
-    .sort((a, b) => rankOf(a.row) - rankOf(b.row) || a.latent - b.latent || 0);
-  const latents = order.map(({ latent }) => latent);
+  const { F, latents: chosen } = tables.manifest;
+  const column = await tables.columns(['density', 'max', 'guess', 'rank']);
+  const places = chosen && new Map(chosen.map((latent, row) => [latent, row]));
+  const rowOf = (latent: number): number | undefined =>
+    places ? places.get(latent) : latent < F ? latent : undefined;
+  // By rank, those without one last; numbers alone sort fast.
+  const keys = Float64Array.from(column.rank, (rank, row) => (rank ?? F) * F + row);
+  const latents = Array.from(keys.sort(), (key) => key % F)
+    .filter((row) => column.density[row]! > 0)
+    .map((row) => chosen?.[row] ?? row);
+
+  let labels: readonly (string | null)[] | undefined;
 
   /** Latents, in order, in whose list of token ids one has this text. */
   async function withToken(
@@ -105,18 +111,18 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     const wanted = new Set<number>();
     const strings = await texts.names(unique);
     for (const [i, id] of unique.entries()) if (strings[i]!.trim() === token.trim()) wanted.add(id);
-    return latents.filter((latent) => Array.from(ids[rowOf.get(latent)!]!).some((id) => wanted.has(id)));
+    return latents.filter((latent) => Array.from(ids[rowOf(latent)!]!).some((id) => wanted.has(id)));
   }
 
   return {
     latents,
     name(latent) {
-      const row = rowOf.get(latent);
+      const row = rowOf(latent);
       if (row === undefined) return {};
       return { guess: column.guess[row]!, density: column.density[row]!, maximum: column.max[row]! };
     },
     async about(latent, texts) {
-      if (!rowOf.has(latent)) return undefined;
+      if (rowOf(latent) === undefined) return undefined;
       const [row, groups, examples] = await Promise.all([
         tables.latent(latent),
         tables.groups(latent),
@@ -167,13 +173,14 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
       };
     },
     async neighbours(latent) {
-      if (!rowOf.has(latent)) return undefined;
+      if (rowOf(latent) === undefined) return undefined;
       const { neighbours, neighbour_cosines } = await tables.latent(latent);
       return Array.from(neighbours, (other, i) => ({ latent: other, cosine: neighbour_cosines[i]! }));
     },
     async words(latent) {
-      const row = rowOf.get(latent);
-      return row === undefined ? '' : `${column.guess[row]}\n${column.label[row] ?? ''}`;
+      const row = rowOf(latent);
+      labels ??= (await tables.columns(['label'])).label;
+      return row === undefined ? '' : `${column.guess[row]}\n${labels[row] ?? ''}`;
     },
     peaksAt: (token, texts) => withToken('peak_tokens', token, texts),
     raises: (token, texts) => withToken('raises', token, texts),

@@ -58,8 +58,8 @@ const textsIn = (model: Model): TokenTexts => ({
 
 /** The same with the run's model opened when it is needed. */
 const textsOf = (lab: Lab, run: string, signal: AbortSignal): TokenTexts => ({
-  passage: (ids, peak) => lab.use([run], signal, ([open]) => textsIn(open!.model).passage(ids, peak)),
-  names: (ids) => lab.use([run], signal, ([open]) => textsIn(open!.model).names(ids)),
+  passage: (ids, peak) => lab.useReader(run, signal, ({ model }) => textsIn(model).passage(ids, peak)),
+  names: (ids) => lab.useReader(run, signal, ({ model }) => textsIn(model).names(ids)),
 });
 
 /** A query of the search field -> latents in order. */
@@ -78,9 +78,14 @@ async function search(
     if (digits === undefined)
       throw badRequest(`query: found ${query}, expected a number of a latent such as ${kind}1234.`, 'query');
     const latent = Number(digits);
+    if (kind === '#') {
+      const { latents: F = 0 } = await lab.summary(run);
+      checkLatent({ run, sae: { config: { F } } }, latent, 'query');
+      return [latent];
+    }
     return await lab.use([run], signal, async ([open]) => {
       checkLatent(open!, latent, 'query');
-      return kind === '#' ? [latent] : neighbours(open!.sae, latent, LIKE).map((near) => near.latent);
+      return neighbours(open!.sae, latent, LIKE).map((near) => near.latent);
     });
   }
   if (kind !== undefined && quoted.trim() === '')
@@ -89,6 +94,31 @@ async function search(
   if (kind === 'logit:') return await source.raises(quoted, texts);
   const words = query.split(/\s+/).filter((word) => word !== '');
   return words.length === 0 ? source.latents : await source.search(words, texts);
+}
+
+/** Nearest decoder rows and output tokens: from the tables, else from the SAE. */
+async function nearAndOutputs(
+  lab: Lab,
+  run: string,
+  latent: number,
+  source: FeatureSource,
+  signal: AbortSignal,
+) {
+  const near = await source.neighbours(latent);
+  if (near) return { near, outputs: {} };
+  return await lab.use([run], signal, async ([open]) => {
+    checkLatent(open!, latent);
+    const { sae, model } = open!;
+    const effects = async () => {
+      if (model.info.encoder || sae.config.D !== model.info.D) return {};
+      const [one] = await lab.readers.run(signal, () => logitEffects(model, sae, [latent], { signal }));
+      return { raises: [...one!.raises], lowers: [...one!.lowers] };
+    };
+    return {
+      near: neighbours(sae, latent, NEIGHBOURS),
+      outputs: (await source.about(latent, textsIn(model))) ? {} : await effects(),
+    };
+  });
 }
 
 export const featureOperations = [
@@ -153,22 +183,14 @@ export const featureOperations = [
     input: z.strictObject({ run: runId, latent: latentIndex }),
     output: featureSchema,
     async run(lab, { run, latent }, signal) {
-      return await lab.use([run], signal, async ([open]) => {
-        checkLatent(open!, latent);
-        const { sae, model, hook, modelName, features: source } = open!;
+      return await lab.useReader(run, signal, async ({ model, hook, modelName, features: source }) => {
         const found = await source.about(latent, textsIn(model));
+        // Tables have all there is to show; the SAE, which may be large, is opened for what is not in them.
+        const { near, outputs } = await nearAndOutputs(lab, run, latent, source, signal);
         const { together, ...evidence } = found ?? {};
         const { label, origin, note, checked } = source.note(latent) ?? {};
-        const outputs = async () => {
-          if (found || model.info.encoder || sae.config.D !== model.info.D) return {};
-          const [effects] = await lab.readers.run(signal, () =>
-            logitEffects(model, sae, [latent], { signal }),
-          );
-          return { raises: [...effects!.raises], lowers: [...effects!.lowers] };
-        };
-        const near = (await source.neighbours(latent)) ?? neighbours(sae, latent, NEIGHBOURS);
         return {
-          ...(await outputs()),
+          ...(found ? {} : outputs),
           ...evidence,
           ...{ run, latent, model: modelName, hook, indexed: found !== undefined },
           ...(label === undefined ? {} : { label, ...(origin ? { origin } : {}) }),
@@ -197,9 +219,10 @@ export const featureOperations = [
     input: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     output: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     async run(lab, { run, latent, ...given }, signal) {
-      const { folder, before } = await lab.use([run], signal, async ([open]) => {
-        checkLatent(open!, latent);
-        return { folder: open!.folder, before: open!.features.note(latent) };
+      const { latents: F = 0 } = await lab.summary(run);
+      const { folder, before } = await lab.useReader(run, signal, async ({ folder, features }) => {
+        checkLatent({ run, sae: { config: { F } } }, latent);
+        return { folder, before: features.note(latent) };
       });
       const today = new Date().toISOString().slice(0, 10);
       const {

@@ -1,9 +1,8 @@
 import { ApiError } from '../errors.ts';
-import type { OpenRun } from '../lab.ts';
 
 /** @throws ApiError for a latent that the SAE does not have, naming what it has */
 export function checkLatent(
-  { run, sae }: Pick<OpenRun, 'run' | 'sae'>,
+  { run, sae }: { readonly run: string; readonly sae: { readonly config: { readonly F: number } } },
   latent: number,
   param = 'latent',
 ): void {

@@ -17,8 +17,9 @@ import { migrate } from '../../shared/migrate.ts';
 export const MANIFEST_FILE = 'index.json';
 /** Those that ship are gzipped (scripts/demo/pack.ts); ours are Snappy, which hyparquet knows itself. */
 const compressors = { GZIP: (bytes: Uint8Array) => gunzipSync(bytes) };
-/** Rows of latents that are kept. */
+/** Rows of latents that are kept, and blocks of documents of so many rows: a page of them costs as much as one. */
 const RECENT = 64;
+const DOCUMENTS = 4096;
 
 export type LatentRow = {
   readonly latent: number;
@@ -81,6 +82,7 @@ export type GroupRow = {
   readonly p: number | null;
   readonly q: number | null;
 };
+export type DocumentRow = Readonly<Record<string, string | number | null>>;
 export type TextRange = {
   readonly ids: Int32Array;
   readonly documents: Int32Array;
@@ -104,7 +106,7 @@ export type FeatureTables = {
   /** Whole columns of `latents`, for lists and searches. */
   columns<K extends keyof LatentRow>(names: readonly K[]): Promise<{ [N in K]: readonly LatentRow[N][] }>;
   /** A row of `documents`: id, tokens and label columns. */
-  document(document: number): Promise<Readonly<Record<string, string | number | null>>>;
+  document(document: number): Promise<DocumentRow>;
   close(): Promise<void>;
 };
 
@@ -171,7 +173,13 @@ function joined(
     return ArrayBuffer.isView(data) ? (data as Float32Array).subarray(a, b) : (data as unknown[]).slice(a, b);
   };
   if (chunks.length === 1) return cut(chunks[0]!);
-  return chunks.toSorted((x, y) => x.from - y.from).flatMap((chunk) => Array.from(cut(chunk)));
+  const parts = chunks.toSorted((x, y) => x.from - y.from).map(cut);
+  const all = parts.every((part) => part instanceof Int32Array)
+    ? new Int32Array(to - from)
+    : new Array<unknown>(to - from);
+  let at = 0;
+  for (const part of parts) for (let i = 0; i < part.length; i++) all[at++] = part[i];
+  return all;
 }
 
 /**
@@ -224,6 +232,7 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
       (_, i) => Object.fromEntries(names.map((column) => [column, data[column]![i]])) as R,
     );
   }
+  const documents = new Map<number, Promise<DocumentRow[]>>();
   // One look at a latent asks for its row several times.
   const recent = new Map<number, Promise<LatentRow>>();
   const latent = async (f: number): Promise<LatentRow> => {
@@ -264,7 +273,8 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
         Math.max(0, from),
         Math.min(manifest.positions, to),
       );
-      const ints = (data: ArrayLike<unknown> | undefined) => Int32Array.from(data as ArrayLike<number>);
+      const ints = (data: ArrayLike<unknown> | undefined) =>
+        data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number>);
       return { ids: ints(id), documents: ints(document), starts: ints(start), ends: ints(end) };
     },
     async valuesAt(f, from, to) {
@@ -278,8 +288,19 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
       const table = await tables.latents();
       return (await table.read(names, 0, table.rows)) as never;
     },
-    document: async (document) =>
-      (await rowsAs<Record<string, string | number | null>>('documents', document, document + 1))[0]!,
+    async document(document) {
+      const from = document - (document % DOCUMENTS);
+      let block = documents.get(from);
+      if (!block) {
+        block = tables
+          .documents()
+          .then(({ rows }) => rowsAs<DocumentRow>('documents', from, Math.min(rows, from + DOCUMENTS)));
+        block.catch(() => documents.delete(from));
+        documents.set(from, block);
+        if (documents.size > RECENT) documents.delete(documents.keys().next().value!);
+      }
+      return (await block)[document - from]!;
+    },
     async close() {
       await Promise.all(sources.map((source) => source.close?.()));
     },

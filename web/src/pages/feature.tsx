@@ -11,7 +11,7 @@ import { NameRow } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
 import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
-import { featurePath, figure, grouped, short } from '../words.ts';
+import { featurePath, figure, grouped, shellWord, short } from '../words.ts';
 
 const KINDS = [
   ['spread', 'spread'],
@@ -20,7 +20,18 @@ const KINDS = [
   ['near_miss', 'near misses'],
 ] as const;
 
-export function FeaturePage({ run, latent, latents }: { run: string; latent: number; latents: number }) {
+export function FeaturePage({
+  run,
+  latent,
+  latents = Number.MAX_SAFE_INTEGER,
+  folder,
+}: {
+  run: string;
+  latent: number;
+  latents: number | undefined;
+  /** Of the run, for commands. */
+  folder: string;
+}) {
   const [version, setVersion] = useState(0);
   const answer = useAnswer(`${run} ${latent} ${version}`, (signal) => api.feature(run, latent, signal));
   const feature = answer.value?.run === run && answer.value.latent === latent ? answer.value : undefined;
@@ -59,7 +70,7 @@ export function FeaturePage({ run, latent, latents }: { run: string; latent: num
             </nav>
           </div>
           <div className="two">
-            <Reads feature={feature} />
+            <Reads feature={feature} folder={folder} />
             <Writes key={`${run} ${latent}`} feature={feature} />
           </div>
           <Below feature={feature} />
@@ -77,8 +88,8 @@ function passages(examples: readonly Row[], kind: (typeof KINDS)[number][0]): Ro
   return of(kind).sort((a, b) => b.value - a.value);
 }
 
-function Reads({ feature }: { feature: Feature }) {
-  const { run, latent } = feature;
+function Reads({ feature, folder }: { feature: Feature; folder: string }) {
+  const { latent } = feature;
   const [kind, setKind] = useState<(typeof KINDS)[number][0]>('spread');
   const maximum = feature.maximum ?? 1;
   const rows = passages(feature.examples ?? [], kind);
@@ -109,7 +120,7 @@ function Reads({ feature }: { feature: Feature }) {
           {feature.indexed
             ? 'It never fired on the indexed text in this way.'
             : 'No passages are known: this run has no index yet. Make one with'}{' '}
-          {!feature.indexed && <code>npx saekit index {run}</code>}
+          {!feature.indexed && <code>npx saekit index {shellWord(folder)}</code>}
         </p>
       )}
       <Yours feature={feature} />

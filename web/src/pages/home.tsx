@@ -2,6 +2,7 @@
 import { useMemo, useRef, useState } from 'react';
 import { api, type RunSummary, type TextActivations } from '../api.ts';
 import { hue, tint } from '../colour.ts';
+import { Layers } from '../parts/layers.tsx';
 import { Link } from '../parts/link.tsx';
 import { Origin } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
@@ -66,7 +67,8 @@ function placed(tokens: readonly string[], text: string): { text: string; t: num
 
 export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary[] }) {
   const place = usePlace();
-  const text = place.searchParams.get('text') ?? SAMPLES[0]!.text;
+  const given = place.searchParams.get('text');
+  const text = given ?? SAMPLES[0]!.text;
   const answer = useAnswer(
     text === '' ? undefined : `${run.run}\n${text}`,
     (signal) => api.readText(run.run, text, signal),
@@ -114,6 +116,11 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
           : `${run.model ?? 'The model'}, read by ${grouped(run.latents ?? 0)} latents at ${run.hook ?? 'its hook'}.`}{' '}
         Change the text; point at a word.
       </p>
+      <Layers
+        runs={runs}
+        run={run.run}
+        to={(other) => `/?${new URLSearchParams({ ...(given === null ? {} : { text: given }), run: other })}`}
+      />
       <div className="chips" role="group" aria-label="Texts to begin with">
         {SAMPLES.map((sample) => (
           <button
@@ -128,7 +135,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
       </div>
       <div className="lab">
         <section className="text" aria-label="Text">
-          <div className="editor">
+          <div className="editor" aria-busy={answer.waiting}>
             <div className="backdrop" aria-hidden="true">
               {shown.map(({ text: token, t }, i) => (
                 <span

@@ -3,20 +3,42 @@ import { useState } from 'react';
 import { api, type FeatureList } from '../api.ts';
 import { Link } from '../parts/link.tsx';
 import { NameRow } from '../parts/name.tsx';
-import { Nothing, Status } from '../parts/states.tsx';
-import { useAnswer } from '../use.ts';
+import { Nothing, Problem, Status } from '../parts/states.tsx';
+import { useAnswer, useName } from '../use.ts';
+import { short } from '../words.ts';
 
 const presetOf = ({ features }: FeatureList): string =>
   `/steer?edits=${encodeURIComponent(features.map(({ run, latent, mode, value }) => [encodeURIComponent(run), latent, mode === 'clamp' ? 'clamp' : 'add', value === undefined ? 8 : Number(value.toPrecision(3))].join(':')).join(','))}`;
 
 export function ListsPage() {
   const [version, setVersion] = useState(0);
+  const [gone, setGone] = useState<FeatureList>();
+  const [problem, setProblem] = useState<string>();
+  async function change(work: Promise<unknown>, deleted?: FeatureList): Promise<void> {
+    try {
+      await work;
+      setGone(deleted);
+      setProblem(undefined);
+      setVersion(version + 1);
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  }
   const answer = useAnswer(`lists ${version}`, (signal) => api.lists(signal));
   const lists = answer.value?.lists ?? [];
   return (
     <main className="lists">
       <h1>Lists</h1>
       <Status answer={answer} what="Reading the lists" />
+      {problem && <Problem>{problem}</Problem>}
+      {gone && (
+        <p role="status">
+          {gone.name} is deleted.{' '}
+          <button type="button" onClick={() => void change(api.saveList(gone))}>
+            undo
+          </button>
+        </p>
+      )}
       {answer.value && lists.length === 0 && (
         <Nothing title="No list yet">
           <p>Open a latent and press “+ list” (or the key l). A list can be exported and used to steer.</p>
@@ -32,16 +54,28 @@ export function ListsPage() {
               export JSON
             </a>{' '}
             ·{' '}
-            <button
-              type="button"
-              onClick={() => void api.deleteList(list.name).then(() => setVersion(version + 1))}
-            >
+            <button type="button" onClick={() => void change(api.deleteList(list.name), list)}>
               delete
             </button>
           </p>
+          {list.description && <p className="fine">{list.description}</p>}
           <div className="name-list">
-            {list.features.map(({ run, latent }) => (
-              <Listed key={`${run} ${latent}`} run={run} latent={latent} />
+            {list.features.map((one) => (
+              <div key={`${one.run} ${one.latent}`} className="listed">
+                <Listed run={one.run} latent={one.latent} value={one.value} />
+                <button
+                  type="button"
+                  aria-label={`Take #${one.latent} off ${list.name}`}
+                  title="take off"
+                  onClick={() =>
+                    void change(
+                      api.saveList({ ...list, features: list.features.filter((other) => other !== one) }),
+                    )
+                  }
+                >
+                  ×
+                </button>
+              </div>
             ))}
           </div>
         </section>
@@ -50,14 +84,14 @@ export function ListsPage() {
   );
 }
 
-function Listed({ run, latent }: { run: string; latent: number }) {
-  const answer = useAnswer(`${run} #${latent}`, (signal) => api.search(run, `#${latent}`, 0, 1, signal));
-  const feature = answer.value?.features[0] ?? { run, latent, hook: '' };
+function Listed({ run, latent, value }: { run: string; latent: number; value: number | undefined }) {
+  const answer = useName(run, latent);
+  const feature = answer.value ?? { run, latent, hook: '' };
   return answer.error ? (
     <p className="fine">
       #{latent}: {answer.error}
     </p>
   ) : (
-    <NameRow feature={feature} />
+    <NameRow feature={feature} {...(value === undefined ? {} : { extra: `steers with ${short(value)}` })} />
   );
 }

@@ -1,23 +1,39 @@
 /** Latents of a run: by words, number, token, logit or likeness; without a query the most interesting first. */
-import { useState } from 'react';
-import { api } from '../api.ts';
+import { useEffect, useState } from 'react';
+import { api, type FeatureName, type RunSummary } from '../api.ts';
+import { Layers } from '../parts/layers.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Nothing, Status } from '../parts/states.tsx';
 import { setParams, useAnswer, usePlace } from '../use.ts';
-import { grouped } from '../words.ts';
+import { grouped, shellWord } from '../words.ts';
 
 const PAGE = 100;
 const EXAMPLES = ['month', 'token:"the"', 'logit:" March"', '#1234'];
 
-export function SearchPage({ run }: { run: string }) {
+export function SearchPage({ run, runs }: { run: string; runs: readonly RunSummary[] }) {
   const query = usePlace().searchParams.get('q') ?? '';
-  const [limit, setLimit] = useState(PAGE);
+  const [turned, setTurned] = useState({ query, pages: 1 });
+  const pages = turned.query === query ? turned.pages : 1;
+  const [found, setFound] = useState<{ query: string; total: number; features: readonly FeatureName[] }>();
+  const offset = (pages - 1) * PAGE;
   const answer = useAnswer(
-    `${run} ${query} ${limit}`,
-    (signal) => api.search(run, query, 0, Math.min(200, limit), signal),
+    `${run} ${query} ${offset}`,
+    async (signal) => ({ ...(await api.search(run, query, offset, PAGE, signal)), query }),
     { delay: 80 },
   );
-  const found = answer.value;
+  const { value } = answer;
+  useEffect(() => {
+    if (value)
+      setFound((before) => ({
+        ...value,
+        features:
+          before?.query === value.query && value.offset > 0
+            ? [...before.features.slice(0, value.offset), ...value.features]
+            : value.features,
+      }));
+  }, [value]);
+  const folder = runs.find((one) => one.run === run)?.folder ?? run;
+  const indexed = found?.query === '' ? found.total > 0 : undefined;
   return (
     <main className="search">
       <h1>Latents</h1>
@@ -25,6 +41,13 @@ export function SearchPage({ run }: { run: string }) {
         {query === '' ? 'Most interesting first.' : `For ${query}.`}{' '}
         {found && `${grouped(found.total)} found.`}
       </p>
+      <Layers
+        runs={runs}
+        run={run}
+        to={(other) =>
+          `/search/${encodeURIComponent(other)}${query ? `?q=${encodeURIComponent(query)}` : ''}`
+        }
+      />
       <p className="chips small">
         {EXAMPLES.map((example) => (
           <button key={example} type="button" onClick={() => setParams({ q: example })}>
@@ -38,27 +61,31 @@ export function SearchPage({ run }: { run: string }) {
           <NameRow key={feature.latent} feature={feature} />
         ))}
       </div>
-      {found && found.total > found.features.length && limit < 200 && (
-        <button type="button" onClick={() => setLimit(200)}>
-          show more
+      {found && found.total > found.features.length && (
+        <button
+          type="button"
+          disabled={answer.waiting}
+          onClick={() => setTurned({ query, pages: pages + 1 })}
+        >
+          {grouped(Math.min(PAGE, found.total - found.features.length))} more
         </button>
       )}
       {found && found.total === 0 && query !== '' && (
         <Nothing title="Nothing of that kind">
           <p>
-            Words are looked for in labels, guesses, notes and examples. <code>token:"x"</code> finds latents
+            Words are looked for in labels, guesses, notes and passages. <code>token:"x"</code> finds latents
             that peak at x, <code>logit:"x"</code> those that raise it, <code>like:#88</code> those that write
             something like #88.
           </p>
         </Nothing>
       )}
-      {found && found.total === 0 && query === '' && (
+      {indexed === false && (
         <Nothing title="This run has no index yet">
           <p>
             One pass over its text finds examples, densities and output tokens of every latent. A minute for a
             small model:
           </p>
-          <pre>npx saekit index {run}</pre>
+          <pre>npx saekit index {shellWord(folder)}</pre>
         </Nothing>
       )}
     </main>

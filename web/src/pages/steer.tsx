@@ -6,8 +6,8 @@ import { Link } from '../parts/link.tsx';
 import { Samples } from '../parts/samples.tsx';
 import { Nothing, Problem } from '../parts/states.tsx';
 import { USUAL } from '../parts/writes.tsx';
-import { go, setParams, useAnswer, usePlace } from '../use.ts';
-import { decoded, featurePath } from '../words.ts';
+import { go, setParams, useAnswer, useName, usePlace } from '../use.ts';
+import { decoded, featurePath, titleOf } from '../words.ts';
 
 /** "RUN:7:add:8" per latent in the link. */
 type Edit = { run: string; latent: number; mode: 'add' | 'clamp'; value: number };
@@ -26,6 +26,16 @@ const asEdits = (text: string): Edit[] =>
       },
     ];
   });
+
+function EditName({ edit: { run, latent } }: { edit: Edit }) {
+  const { value, error } = useName(run, latent);
+  return (
+    <Link className="edit-name" href={featurePath({ run, latent })}>
+      <span className="id">#{latent}</span> <bdi>{value ? titleOf(value) : ''}</bdi>{' '}
+      <span className="fine">{error ?? run}</span>
+    </Link>
+  );
+}
 
 /** Of the sliders, in units of activation. */
 const REACH = 120;
@@ -77,8 +87,7 @@ export function SteerPage({ run }: { run: string }) {
       {edits.map((edit, i) => (
         <div key={i} className="edit-row" style={hue(edit.latent)}>
           <span className="dot" aria-hidden="true" />
-          <Link href={featurePath(edit)}>#{edit.latent}</Link>
-          <span className="fine">{edit.run}</span>
+          <EditName edit={edit} />
           <select
             aria-label={`How to change #${edit.latent}`}
             value={edit.mode}

@@ -1,6 +1,7 @@
 /** Brand, run, search, theme: on every page but embedded ones. */
 import { useEffect, useRef, useState } from 'react';
 import type { RunSummary } from '../api.ts';
+import { byModel } from '../runs.ts';
 import { go, setParams, useKeys, usePlace } from '../use.ts';
 import { Link } from './link.tsx';
 
@@ -45,10 +46,14 @@ export function Bar({
       </Link>
       {runs.length > 0 && (
         <select aria-label="Run" value={run} onChange={(event) => onRun(event.target.value)}>
-          {runs.map((one) => (
-            <option key={one.run} value={one.run}>
-              {one.run}
-            </option>
+          {byModel(runs).map(({ model, runs: own }) => (
+            <optgroup key={model} label={model}>
+              {own.map((one) => (
+                <option key={one.run} value={one.run}>
+                  {one.run}
+                </option>
+              ))}
+            </optgroup>
           ))}
         </select>
       )}
