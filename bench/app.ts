@@ -17,9 +17,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { chromium, type Page } from 'playwright-core';
 import { createRng } from '../src/shared/rng.ts';
-import { largestRun, WIDE, writeWideRun } from './lib/wide-run.ts';
+import { LATE, late } from '../test/support/demo.ts';
+import { WIDE, writeWideRun } from './lib/wide-run.ts';
 
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, runs: { type: 'string' } },
@@ -28,11 +29,12 @@ const [F, activations] = flags.quick ? [16_384, 6e6] : [131_072, 50e6];
 const [ROUNDS, QUERIES] = flags.quick ? [2, 60] : [5, 300];
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = flags.runs ?? mkdtempSync(join(tmpdir(), 'saekit-app-'));
-const small = largestRun(join(root, 'demo', 'saes'));
 const quantile = (values: readonly number[], q: number): number =>
   values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1]!;
 
 type Server = { readonly url: string; stop(): Promise<void> };
+
+const running = new Set<ChildProcess>();
 
 async function serve(): Promise<Server> {
   const server: ChildProcess = spawn(
@@ -40,12 +42,15 @@ async function serve(): Promise<Server> {
     [join(root, 'dist', 'cli', 'main.js'), 'serve', work, '--port', '0'],
     { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  running.add(server);
   const url = await new Promise<string>((resolve, reject) => {
     let printed = '';
     server.stdout!.on('data', (bytes) => {
       printed += bytes;
       const found = /^(http:\S+)\n/.exec(printed);
-      if (found) resolve(found[1]!);
+      if (!found) return;
+      server.removeAllListeners('exit');
+      resolve(found[1]!);
     });
     server.once('exit', (status) => reject(new Error(`saekit serve ended with status ${status}.`)));
   });
@@ -53,25 +58,28 @@ async function serve(): Promise<Server> {
     url,
     stop: () =>
       new Promise((resolve) => {
-        server.removeAllListeners('exit').once('exit', () => resolve());
+        server.once('exit', () => {
+          running.delete(server);
+          resolve();
+        });
         server.kill('SIGINT');
       }),
   };
 }
 
 /** Until the frame that shows what `selector` names. */
-async function paint(browser: Browser, path: string, selector: string): Promise<number> {
+async function paint(path: string, selector: string): Promise<number> {
   const server = await serve();
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    bypassCSP: true,
+  });
   const page = await context.newPage();
-  await page.addInitScript((wanted) => {
-    const look = () => {
-      if (document.querySelector(wanted))
-        requestAnimationFrame(() => setTimeout(() => Object.assign(window, { painted: performance.now() })));
-      else requestAnimationFrame(look);
-    };
-    requestAnimationFrame(look);
-  }, selector);
+  await page.addInitScript(`
+    requestAnimationFrame(function look() {
+      if (!document.querySelector(${JSON.stringify(selector)})) requestAnimationFrame(look);
+      else requestAnimationFrame(() => setTimeout(() => { window.painted = performance.now(); }));
+    });`);
   await page.goto(server.url + path, { waitUntil: 'commit' });
   const seconds = await painted(page);
   await context.close();
@@ -80,55 +88,52 @@ async function paint(browser: Browser, path: string, selector: string): Promise<
 }
 
 async function painted(page: Page): Promise<number> {
-  const found = await page.waitForFunction(() => (window as { painted?: number }).painted, null, {
-    timeout: 60_000,
-  });
+  const found = await page.waitForFunction('window.painted', null, { timeout: 60_000 });
   return Number(await found.jsonValue()) / 1000;
 }
 
-async function typed(browser: Browser, url: string, run: string): Promise<number[]> {
-  const page = await browser.newPage();
+async function typed(url: string, run: string): Promise<number[]> {
+  const page = await browser.newPage({ bypassCSP: true });
   await page.goto(`${url}/?run=${encodeURIComponent(run)}`);
   await page.waitForSelector('.card');
-  const times = await page.evaluate(
-    async (n) => {
-      const field = document.querySelector<HTMLTextAreaElement>('.editor textarea')!;
-      const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value')!.set!;
-      const frame = () => new Promise(requestAnimationFrame);
-      const found: number[] = [];
-      for (let i = 0; i < n; i++) {
-        // Another digit at the end each time; its token is coloured once the answer for this text is there.
-        const start = performance.now();
-        set.call(field, `In the year ${1900 + i} the city was rebuilt after the war. The answer is ${i}`);
-        field.dispatchEvent(new Event('input', { bubbles: true }));
-        await frame();
-        const old = () => document.querySelector('.editor.old') !== null;
-        while (old() && performance.now() - start < 10_000) await frame();
-        found.push(performance.now() - start);
-        await new Promise((resolve) => setTimeout(resolve, 150));
-      }
-      return found;
-    },
-    flags.quick ? 10 : 40,
-  );
+  const times = await page.evaluate<number[]>(`(async () => {
+    const field = document.querySelector('.editor textarea');
+    const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;
+    const frame = () => new Promise(requestAnimationFrame);
+    const found = [];
+    for (let i = 0; i < ${flags.quick ? 10 : 40}; i++) {
+      const start = performance.now();
+      set.call(field, 'In the year ' + (1900 + i) + ' the city was rebuilt after the war. The answer is ' + i);
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+      do await frame();
+      while (document.querySelector('.editor[aria-busy=true]') && performance.now() - start < 10000);
+      found.push(performance.now() - start);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    return found;
+  })()`);
   await page.close();
   return times;
 }
 
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+});
 try {
   const wide = join(work, WIDE);
   if (!existsSync(wide)) {
     mkdirSync(work, { recursive: true });
-    await writeWideRun(small, wide, { F, activations });
+    await writeWideRun(late.folder, wide, { F, activations });
     for (const name of readdirSync(join(root, 'demo', 'saes')))
       cpSync(join(root, 'demo', 'saes', name), join(work, name), { recursive: true });
   }
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox'],
-  });
   const rng = createRng('queries');
   const figures: Record<string, unknown>[] = [];
+  const say = (figure: Record<string, unknown>): void => {
+    figures.push(figure);
+    process.stdout.write(`${JSON.stringify(figure)}\n`);
+  };
   const pages = {
     feature: [`/feature/${WIDE}/2839`, '.concordance .row'],
     list: [`/search/${WIDE}`, '.name-row'],
@@ -136,9 +141,9 @@ try {
   } as const;
   for (const [name, [path, selector]] of Object.entries(pages)) {
     const seconds: number[] = [];
-    for (let round = 0; round < ROUNDS; round++) seconds.push(await paint(browser, path, selector));
+    for (let round = 0; round < ROUNDS; round++) seconds.push(await paint(path, selector));
     const most = Math.max(...seconds);
-    figures.push({
+    say({
       name: `app.paint.${name}`,
       F,
       activations,
@@ -172,7 +177,7 @@ try {
     queries.push(await ask(`/api/feature/${WIDE}/${latent}`));
   }
   const p95 = quantile(queries, 0.95);
-  figures.push({
+  say({
     name: 'app.query',
     F,
     activations,
@@ -184,15 +189,15 @@ try {
   const words = ['minutes', 'import', 'citizens', 'rouge', 'const', 'year', 'sea', 'meeting'];
   const searches: number[] = [];
   for (const word of words) searches.push(await ask(`/api/features/${WIDE}?query=${word}`));
-  figures.push({
+  say({
     name: 'app.search',
     p50_ms: quantile(searches, 0.5),
     most_ms: Math.max(...searches),
     first_ms: searches[0],
   });
-  const keys = await typed(browser, server.url, largestRun(join(root, 'demo', 'saes'), 'name'));
+  const keys = await typed(server.url, LATE);
   const typed95 = quantile(keys, 0.95);
-  figures.push({
+  say({
     name: 'app.typed',
     p50_ms: quantile(keys, 0.5),
     p95_ms: typed95,
@@ -200,8 +205,6 @@ try {
     holds: typed95 < 100,
   });
   await server.stop();
-  await browser.close();
-  for (const figure of figures) process.stdout.write(`${JSON.stringify(figure)}\n`);
   if (!flags.quick) {
     const folder = join(root, 'bench', 'results');
     mkdirSync(folder, { recursive: true });
@@ -212,5 +215,7 @@ try {
   }
   if (figures.some(({ holds }) => holds === false)) process.exitCode = 1;
 } finally {
+  for (const server of running) server.kill('SIGKILL');
+  await browser.close();
   if (flags.runs === undefined) rmSync(work, { recursive: true, force: true });
 }

@@ -10,10 +10,10 @@
  *
  *     node --import tsx bench/lib/wide-run.ts SMALL-RUN NEW-FOLDER
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import '../../src/platform/node.ts';
 import { distribution } from '../../src/explain/tables/index.ts';
@@ -30,17 +30,6 @@ const [GROUP, ACTIVATIONS] = [256, 65_536];
 
 /** Its name among other runs. */
 export const WIDE = 'wide-131k';
-
-/** The run with the most latents among those of a folder. */
-export function largestRun(folder: string, as: 'path' | 'name' = 'path'): string {
-  const width = (name: string): number =>
-    JSON.parse(readFileSync(join(folder, name, 'cfg.json'), 'utf8')).d_sae as number;
-  const [first] = readdirSync(folder)
-    .filter((name) => existsSync(join(folder, name, 'cfg.json')))
-    .sort((a, b) => width(b) - width(a));
-  if (first === undefined) throw new Error(`${folder} has no run.`);
-  return as === 'name' ? first : join(folder, first);
-}
 
 export type WideRun = { readonly F: number; readonly activations: number; readonly counts: Int32Array };
 
@@ -92,6 +81,8 @@ export async function writeWideRun(
   const whole = async <R>(name: TableName): Promise<R[]> =>
     (await parquetReadObjects({
       file: await asyncBufferFromFile(join(small, 'features', `${name}.parquet`)),
+      // Tables that ship are gzipped.
+      compressors: { GZIP: (bytes) => gunzipSync(bytes) },
     })) as R[];
   const rows = await whole<Record<string, unknown>>('documents');
   const all = Array.from({ length: repeats }, (_, r) =>
