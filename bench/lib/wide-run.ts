@@ -52,7 +52,7 @@ export async function writeWideRun(
   await writeSae(sae, C, folder);
 
   const tables = await openFeatureTables(join(small, 'features'));
-  const { positions, documents, columns } = tables.manifest;
+  const { positions, columns } = tables.manifest;
   const repeats = Math.max(1, Math.round(activations / tables.manifest.activations));
   const open = (name: TableName, more: readonly string[] = []) =>
     createTableWriter(join(out, `${name}.parquet`), [
@@ -69,14 +69,6 @@ export async function writeWideRun(
   };
 
   const text = await tables.text(0, positions);
-  for (let r = 0; r < repeats; r++)
-    await writers.tokens.write({
-      id: text.ids,
-      document: text.documents.map((d) => (d < 0 ? d : d + r * documents)),
-      start: text.starts,
-      end: text.ends,
-      measured: text.ends.map((end, i) => Number(end > text.starts[i]!)),
-    });
   await tables.close();
   const whole = async <R>(name: TableName): Promise<R[]> =>
     (await parquetReadObjects({
@@ -85,6 +77,16 @@ export async function writeWideRun(
       compressors: { GZIP: (bytes) => gunzipSync(bytes) },
     })) as R[];
   const rows = await whole<Record<string, unknown>>('documents');
+  // Tokens name documents by their row.
+  const documents = rows.length;
+  for (let r = 0; r < repeats; r++)
+    await writers.tokens.write({
+      id: text.ids,
+      document: text.documents.map((d) => (d < 0 ? d : d + r * documents)),
+      start: text.starts,
+      end: text.ends,
+      measured: text.ends.map((end, i) => Number(end > text.starts[i]!)),
+    });
   const all = Array.from({ length: repeats }, (_, r) =>
     rows.map((row) => ({ ...row, document: Number(row.document) + r * documents })),
   ).flat();
@@ -226,7 +228,7 @@ export async function writeWideRun(
       F,
       tokens: tables.manifest.tokens * repeats,
       positions: positions * repeats,
-      documents: documents * repeats,
+      documents: tables.manifest.documents * repeats,
       activations: activationsRow,
     },
     notes: [`Made of ${basename(small)}: every latent in ${C} parts, its text ${repeats} times.`],

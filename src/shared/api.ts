@@ -147,7 +147,14 @@ export const featurePageSchema = z.strictObject({
   run: runId,
   total: z.int().nonnegative(),
   offset: z.int().nonnegative(),
-  features: z.array(featureNameSchema),
+  features: z.array(
+    featureNameSchema.extend({
+      passages: z
+        .int()
+        .optional()
+        .describe('How many of its passages have the words, where label, note and guess alone do not.'),
+    }),
+  ),
 });
 
 export type FeaturePage = z.output<typeof featurePageSchema>;
@@ -159,7 +166,7 @@ export const featuresQuerySchema = z.strictObject({
     .max(500)
     .default('')
     .describe(
-      'Words of label, guess, note or examples; #1234; token:"x" (peaks at it); logit:"x" (raises it); like:#88 (decoder cosine).',
+      'Words of label, guess, note or passages; #1234; token:"x" (peaks at it); logit:"x" (raises it); like:#88 (decoder cosine).',
     ),
   offset: z.int().nonnegative().default(0),
   limit: z.int().min(1).max(200).default(50),

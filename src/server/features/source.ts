@@ -27,6 +27,8 @@ export type Evidence = {
   neighbours(latent: number): Promise<{ latent: number; cosine: number }[] | undefined>;
   /** What can be searched of a latent, beside label and note. */
   words(latent: number, texts: TokenTexts): Promise<string>;
+  /** Of a word in small letters, how many passages of a latent have it; without, `words` has the passages, or none are searched. */
+  passages?(word: string, texts: TokenTexts): Promise<(latent: number) => number>;
   /** Whose commonest peaks have this text. */
   peaksAt(token: string, texts: TokenTexts): Promise<number[]>;
   /** Which raise a token with this text. */
@@ -34,9 +36,15 @@ export type Evidence = {
   close(): Promise<void>;
 };
 
-export type FeatureSource = Omit<Evidence, 'words'> & {
-  /** Latents for which every word stands in label, note, guess, peak tokens or, of cards, examples. */
-  search(words: readonly string[], texts: TokenTexts): Promise<number[]>;
+export type Found = {
+  readonly latents: readonly number[];
+  /** Passages with the words, of latents that were found by those alone. */
+  readonly passages?: ReadonlyMap<number, number>;
+};
+
+export type FeatureSource = Omit<Evidence, 'words' | 'passages'> & {
+  /** Latents for which every word stands in label, note, guess or passages; those with all in the former first, then by passages. */
+  search(words: readonly string[], texts: TokenTexts): Promise<Found>;
   note(latent: number): FeatureLabel | undefined;
 };
 
@@ -63,7 +71,25 @@ export async function openFeatures(folder: string): Promise<FeatureSource> {
         lines = made;
       }
       const wanted = words.map((word) => word.toLowerCase());
-      return latents.filter((latent) => wanted.every((word) => lines!.get(latent)!.includes(word)));
+      const named = (word: string, latent: number): boolean => lines!.get(latent)!.includes(word);
+      const first = latents.filter((latent) => wanted.every((word) => named(word, latent)));
+      if (!evidence.passages) return { latents: first };
+      const counts: ((latent: number) => number)[] = [];
+      for (const word of wanted) counts.push(await evidence.passages(word, texts));
+      const taken = new Set(first);
+      const passages = new Map<number, number>();
+      for (const latent of latents) {
+        if (taken.has(latent)) continue;
+        let sum = 0;
+        const all = wanted.every((word, i) => {
+          const n = counts[i]!(latent);
+          sum += n;
+          return n > 0 || named(word, latent);
+        });
+        if (all) passages.set(latent, sum);
+      }
+      const rest = [...passages].sort((a, b) => b[1] - a[1]).map(([latent]) => latent);
+      return { latents: [...first, ...rest], passages };
     },
   };
 }

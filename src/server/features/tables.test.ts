@@ -91,6 +91,30 @@ describe('a feature from tables', () => {
     const body = await get(`/api/feature/${RUN}/${DNA}`);
     expect(await found(`logit:"${body.raises[0].token}"`)).toContain(DNA);
     expect(await found(`token:"${body.peakTokens[0].token}"`)).toContain(DNA);
+    const body7 = await get(`/api/feature/${RUN}/${OTHER}`);
+    const linesOf = (examples: Example[]) =>
+      examples
+        .filter(({ kind }) => kind !== 'near_miss')
+        .map(({ left, peak, right }) => [...left, peak, ...right].join('').toLowerCase());
+    const words = [
+      ...new Set(linesOf(body7.examples).flatMap((line) => line.match(/[\p{L}\p{N}]{2,}/gu) ?? [])),
+    ];
+    const named = (latent: number) => `${LABELS[latent] ?? ''}${latent === DNA ? body.guess : body7.guess}`;
+    let compared = 0;
+    for (const word of words.slice(0, 40)) {
+      const { features } = await get(`/api/features/${RUN}?query=${encodeURIComponent(word)}`);
+      for (const [latent, { examples, best }] of [
+        [OTHER, body7],
+        [DNA, body],
+      ] as const) {
+        const expected = linesOf(examples).filter((line) => line.includes(word)).length;
+        const hit = features.find((one: { latent: number }) => one.latent === latent);
+        if (`${named(latent)}${best?.label ?? ''}`.toLowerCase().includes(word)) continue;
+        expect([word, latent, hit?.passages ?? 0]).toEqual([word, latent, expected]);
+        compared += expected;
+      }
+    }
+    expect(compared).toBeGreaterThan(20);
     const other = await get(`/api/feature/${RUN}/${CYRILLIC}`);
     expect([other.indexed, other.label]).toEqual([false, LABELS[CYRILLIC]]);
   });

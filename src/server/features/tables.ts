@@ -2,10 +2,9 @@
 import type { FeatureEvidence } from '../../shared/api.ts';
 import { QUANTILES } from '../../shared/feature-tables.ts';
 import { type ExampleRow, type FeatureTables, openFeatureTables, type TextRange } from '../../store/index.ts';
+import { AFTER, BEFORE, passageSearch } from './passages.ts';
 import type { Evidence, TokenTexts } from './source.ts';
 
-/** Tokens of a passage before and after its peak: a line of the app, and some to open. */
-const [BEFORE, AFTER] = [24, 14];
 const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
 
 /** A text of at most so many tokens is kept in memory (16 bytes each): a page of a table costs as much as all of it. */
@@ -114,8 +113,18 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     return latents.filter((latent) => Array.from(ids[rowOf(latent)!]!).some((id) => wanted.has(id)));
   }
 
+  const { positions } = tables.manifest;
+  const inPassages =
+    positions > MOST_KEPT ? undefined : passageSearch(tables, async () => await text(0, positions));
+
   return {
     latents,
+    ...(inPassages && {
+      async passages(word: string, texts: TokenTexts) {
+        const count = await inPassages(word, texts);
+        return (latent: number) => count(rowOf(latent) ?? -1);
+      },
+    }),
     name(latent) {
       const row = rowOf(latent);
       if (row === undefined) return {};

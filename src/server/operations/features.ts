@@ -16,7 +16,7 @@ import {
 import { readRun, writeLabel } from '../../store/index.ts';
 import { readResults } from '../../workflows/inspect.ts';
 import { badRequest } from '../errors.ts';
-import type { FeatureSource, TokenTexts } from '../features/source.ts';
+import type { FeatureSource, Found, TokenTexts } from '../features/source.ts';
 import type { Lab } from '../lab.ts';
 import { nameOf } from '../names.ts';
 import { tokenTexts } from '../reading.ts';
@@ -69,7 +69,7 @@ async function search(
   query: string,
   source: FeatureSource,
   signal: AbortSignal,
-): Promise<readonly number[]> {
+): Promise<Found> {
   const [, kind, rest = ''] = /^\s*(?:(#|token:|logit:|like:)(.*))?$/s.exec(query) ?? [];
   const texts = textsOf(lab, run, signal);
   const quoted = rest.trim().replace(/^"(.*)"$/s, '$1');
@@ -81,19 +81,19 @@ async function search(
     if (kind === '#') {
       const { latents: F = 0 } = await lab.summary(run);
       checkLatent({ run, sae: { config: { F } } }, latent, 'query');
-      return [latent];
+      return { latents: [latent] };
     }
     return await lab.use([run], signal, async ([open]) => {
       checkLatent(open!, latent, 'query');
-      return neighbours(open!.sae, latent, LIKE).map((near) => near.latent);
+      return { latents: neighbours(open!.sae, latent, LIKE).map((near) => near.latent) };
     });
   }
   if (kind !== undefined && quoted.trim() === '')
     throw badRequest(`query: found ${query}, expected ${kind}"x".`, 'query');
-  if (kind === 'token:') return await source.peaksAt(quoted, texts);
-  if (kind === 'logit:') return await source.raises(quoted, texts);
+  if (kind === 'token:') return { latents: await source.peaksAt(quoted, texts) };
+  if (kind === 'logit:') return { latents: await source.raises(quoted, texts) };
   const words = query.split(/\s+/).filter((word) => word !== '');
-  return words.length === 0 ? source.latents : await source.search(words, texts);
+  return words.length === 0 ? { latents: source.latents } : await source.search(words, texts);
 }
 
 /** Nearest decoder rows and output tokens: from the tables, else from the SAE. */
@@ -168,10 +168,12 @@ export const featureOperations = [
     async run(lab, { run, query, offset, limit }, signal) {
       const { hook = '' } = await lab.summary(run);
       return await lab.withFeatures(run, async (source) => {
-        const found = await search(lab, run, query, source, signal);
-        const page = found.slice(offset, offset + limit);
-        const features = page.map((latent) => nameOf({ run, hook }, source, latent));
-        return { ...{ run, total: found.length, offset }, features };
+        const { latents, passages } = await search(lab, run, query, source, signal);
+        const features = latents.slice(offset, offset + limit).map((latent) => ({
+          ...nameOf({ run, hook }, source, latent),
+          ...(passages?.has(latent) ? { passages: passages.get(latent)! } : {}),
+        }));
+        return { ...{ run, total: latents.length, offset }, features };
       });
     },
   }),

@@ -97,6 +97,8 @@ export type FeatureTables = {
   latent(latent: number): Promise<LatentRow>;
   examples(latent: number): Promise<ExampleRow[]>;
   groups(latent: number): Promise<GroupRow[]>;
+  /** `at` of all rows of `examples`; −1 for near misses. */
+  places(): Promise<Int32Array>;
   /** All activations of a latent, in text order. */
   activations(latent: number): Promise<{ values: Float32Array; at: Int32Array }>;
   /** Places [from, to) of the text. */
@@ -174,9 +176,9 @@ function joined(
   };
   if (chunks.length === 1) return cut(chunks[0]!);
   const parts = chunks.toSorted((x, y) => x.from - y.from).map(cut);
-  const all = parts.every((part) => part instanceof Int32Array)
-    ? new Int32Array(to - from)
-    : new Array<unknown>(to - from);
+  const Kind =
+    [Int32Array, Float32Array].find((kind) => parts.every((part) => part instanceof kind)) ?? Array;
+  const all = new Kind(to - from) as unknown[];
   let at = 0;
   for (const part of parts) for (let i = 0; i < part.length; i++) all[at++] = part[i];
   return all;
@@ -266,6 +268,11 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
     async groups(f) {
       const { groups_row, groups } = await latent(f);
       return await rowsAs<GroupRow>('groups', groups_row, groups_row + groups);
+    },
+    async places() {
+      const table = await tables.examples();
+      const { at, value } = await table.read(['at', 'value'], 0, table.rows);
+      return Int32Array.from(at as ArrayLike<number>, (place, i) => (value![i] === 0 ? -1 : place));
     },
     async text(from, to) {
       const { id, document, start, end } = await (await tables.tokens()).read(

@@ -1,6 +1,6 @@
 /** Latents of a run: by words, number, token, logit or likeness; without a query the most interesting first. */
 import { useEffect, useState } from 'react';
-import { api, type FeatureName, type RunSummary } from '../api.ts';
+import { api, type FeaturePage, type RunSummary } from '../api.ts';
 import { Layers } from '../parts/layers.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Nothing, Status } from '../parts/states.tsx';
@@ -10,11 +10,13 @@ import { grouped, shellWord } from '../words.ts';
 const PAGE = 100;
 const EXAMPLES = ['month', 'token:"the"', 'logit:" March"', '#1234'];
 
+const inPassages = (n: number): string => `in ${n} ${n === 1 ? 'passage' : 'passages'}`;
+
 export function SearchPage({ run, runs }: { run: string; runs: readonly RunSummary[] }) {
   const query = usePlace().searchParams.get('q') ?? '';
   const [turned, setTurned] = useState({ query, pages: 1 });
   const pages = turned.query === query ? turned.pages : 1;
-  const [found, setFound] = useState<{ query: string; total: number; features: readonly FeatureName[] }>();
+  const [found, setFound] = useState<FeaturePage & { query: string }>();
   const offset = (pages - 1) * PAGE;
   const answer = useAnswer(
     `${run} ${query} ${offset}`,
@@ -58,7 +60,11 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
       <Status answer={answer} what="Searching" />
       <div className="name-list">
         {found?.features.map((feature) => (
-          <NameRow key={feature.latent} feature={feature} />
+          <NameRow
+            key={feature.latent}
+            feature={feature}
+            {...(feature.passages === undefined ? {} : { extra: inPassages(feature.passages) })}
+          />
         ))}
       </div>
       {found && found.total > found.features.length && (
