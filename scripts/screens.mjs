@@ -1,6 +1,7 @@
-// Screenshots of every page of the app -> docs/screens: wide, narrow, dark, empty, error. Needs Chromium and `npm run build`.
-//   node scripts/screens.mjs          the bundled runs
-//   node scripts/screens.mjs FOLDER   a folder with these runs; it is copied
+// Screenshots of every page of the app -> docs/screens: wide, narrow, dark, empty, error, and of a run of 131,072 latents. Needs Chromium.
+//   node scripts/screens.mjs               the bundled runs
+//   node scripts/screens.mjs FOLDER        a folder with these runs; it is copied
+//   node scripts/screens.mjs --wide FOLDER a folder that gets, or has, the wide run: making it takes minutes
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -14,9 +15,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { crc32, deflateSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
-import { root } from './lib.mjs';
+import { installToTest, root, run } from './lib.mjs';
+
+const {
+  values: flags,
+  positionals: [given],
+} = parseArgs({ options: { wide: { type: 'string' } }, allowPositionals: true });
+await installToTest();
+run(process.execPath, [join(root, 'scripts', 'build.mjs'), '--if-stale']);
 
 // Named by hooks: the early one first.
 const [EARLY, RUN] = readdirSync(join(root, 'demo', 'saes')).sort();
@@ -112,7 +122,7 @@ function palettePng(rgba, W, H) {
 
 const work = mkdtempSync(join(tmpdir(), 'saekit-screens-'));
 const folder = join(work, 'runs');
-cpSync(process.argv[2] ?? join(root, 'demo', 'saes'), folder, { recursive: true });
+cpSync(given ?? join(root, 'demo', 'saes'), folder, { recursive: true });
 mkdirSync(join(work, 'none'));
 mkdirSync(out, { recursive: true });
 const browser = await chromium.launch({
@@ -126,9 +136,11 @@ async function shoot(page, name) {
   await page.waitForLoadState('load');
   await page.waitForFunction(
     () => !document.querySelector('.waiting, .old') && document.querySelector('main'),
+    null,
+    { timeout: 120_000 },
   );
   await page.waitForTimeout(700);
-  await page.waitForFunction(() => !document.querySelector('.waiting, .old'), null, { timeout: 60_000 });
+  await page.waitForFunction(() => !document.querySelector('.waiting, .old'), null, { timeout: 120_000 });
   const png = await page.screenshot({ animations: 'disabled' });
   const [W, H, base64] = await decoder.evaluate(async (text) => {
     const blob = await (await fetch(`data:image/png;base64,${text}`)).blob();
@@ -149,6 +161,7 @@ async function shoot(page, name) {
 async function inView(options, use) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
   await use(page);
   await context.close();
 }
@@ -192,5 +205,26 @@ for (const view of ['1280', '390'])
     await shoot(page, `empty-runs-${view}`);
   });
 await none.stop();
+
+const WIDE = 'wide-131k';
+const wide = flags.wide ?? join(work, 'wide');
+if (!existsSync(join(wide, WIDE)))
+  run(process.execPath, [
+    ...['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href],
+    ...[join(root, 'bench', 'lib', 'wide-run.ts'), join(root, 'demo', 'saes', RUN), join(wide, WIDE)],
+  ]);
+const large = await serve(wide);
+for (const [name, path] of Object.entries({
+  home: `/?run=${WIDE}`,
+  feature: `/feature/${WIDE}/${DNA}`,
+  list: `/search/${WIDE}`,
+  search: `/search/${WIDE}?q=minutes`,
+  runs: '/runs',
+}))
+  await inView(VIEWS[1280], async (page) => {
+    await page.goto(large.url + path);
+    await shoot(page, `${name}-131k`);
+  });
+await large.stop();
 await browser.close();
 rmSync(work, { recursive: true });

@@ -48,8 +48,8 @@ export function ListsPage() {
         <section key={list.name}>
           <h2>{list.name}</h2>
           <p className="fine">
-            {list.features.length} latents, changed {list.updated.slice(0, 10)} ·{' '}
-            <Link href={presetOf(list)}>steer with them</Link> ·{' '}
+            {list.features.length} {list.features.length === 1 ? 'latent' : 'latents'}, changed{' '}
+            {list.updated.slice(0, 10)} · <Link href={presetOf(list)}>steer with them</Link> ·{' '}
             <a href={`/lists/${encodeURIComponent(list.name)}.json`} download={`${list.name}.json`}>
               export JSON
             </a>{' '}
