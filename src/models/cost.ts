@@ -4,7 +4,12 @@
  *     a product with a weight [m,n]      2 m n operations per position, 4 m n bytes (the engine's own copy in float32)
  *     attention, per layer               scores and mixing: 2 x 2 T H d operations per position; the causal half is not skipped
  *     a table of embeddings              its bytes as they are stored; a look-up is no work
- *     inside one block                   two [B,H,T,T] (scores and pattern), or three [B T, M] of the MLP, whichever is larger
+ *     inside one block                   three [B T, D], and two [B,H,T,T] (scores and pattern) with six [B T, H d] (queries, keys and values, and as they lie
+ *                                        for the products), or three [B T, M] of the MLP, whichever is larger
+ *
+ * `test/model-memory.slow.test.ts` holds that to what runs really take. An embedding that is the head, too, counts twice: where rows are looked
+ * up in and where the engine lays it out for the product, which are two sessions in an evaluation and stand side by side while a session for
+ * text is made.
  */
 import {
   cutGraph,
@@ -93,7 +98,7 @@ export function partCost(
   }
   flops += layers * 4 * T * heads * headDim;
   const N = B * T;
-  const attention = layers > 0 ? 2 * N * heads * T : 0;
+  const attention = layers > 0 ? 2 * N * heads * T + 6 * N * heads * headDim : 0;
   return {
     weightBytes,
     mappedBytes,

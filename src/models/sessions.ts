@@ -14,8 +14,9 @@ import {
   type Value,
   type ValueInfo,
 } from '../graph/index.ts';
-import type { ByteSource, Ort } from '../platform/index.ts';
+import { type ByteSource, getPlatform, type Ort } from '../platform/index.ts';
 import { type CachedModel, cachedGraph } from './generation/cached-graph.ts';
+import { createHalfTables } from './half-tables.ts';
 
 /** Evaluation with splices uses five; above that, reopening costs less than the memory. */
 const MAX_SESSIONS = 6;
@@ -36,6 +37,8 @@ export type Feeds = Readonly<Record<string, () => InstanceType<Ort['Tensor']>>>;
 type Slot = {
   session: Promise<InferenceSession>;
   inputs: readonly string[];
+  /** What it is fed in every run. */
+  fed: () => Promise<Feeds>;
   running: number;
   retired: boolean;
 };
@@ -72,6 +75,10 @@ export type Sessions = ReturnType<typeof createSessions>;
 export function createSessions(graph: Graph, weightFiles: readonly ByteSource[], options: SessionSettings) {
   const slots = new Map<string, Slot>();
   let closed = false;
+  const { kind, ort } = getPlatform();
+  // In a browser, and on a GPU, what is fed is copied in every run.
+  const inPlace = kind === 'node' && (options.device ?? 'cpu') === 'cpu' && !options.mapped;
+  const tables = createHalfTables(graph, weightFiles, ort);
 
   const release = (slot: Slot) => slot.session.then((session) => session.release()).catch(() => undefined);
 
@@ -98,7 +105,10 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
     else {
       // A bus with more places takes the place of the one before.
       for (const other of slots.keys()) if (purpose.bus && other.startsWith(rest)) void retire(other);
-      const cut = graphFor(graph, purpose);
+      const whole = graphFor(graph, purpose);
+      // Text is written row by row: there the engine's own layout counts more.
+      const { cut, fed } =
+        inPlace && !purpose.cached ? tables.feed(whole) : { cut: whole, fed: async () => ({}) };
       slot = {
         session: createSession(cut, [...purpose.outputs].sort(), {
           rows: purpose.cached ? 'few' : 'many',
@@ -106,6 +116,7 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
           weightFiles,
         }),
         inputs: [...cut.inputs.keys()],
+        fed,
         running: 0,
         retired: false,
       };
@@ -132,8 +143,9 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
       slot.running++;
       try {
         const session = await slot.session;
+        const own = await slot.fed();
         const values = slot.inputs.map((name) => {
-          const feed = feeds[name];
+          const feed = own[name] ?? feeds[name];
           if (!feed) throw new Error(`The graph for ${purpose.outputs.join(', ')} needs an input ${name}`);
           return [name, feed()] as const;
         });
@@ -145,6 +157,7 @@ export function createSessions(graph: Graph, weightFiles: readonly ByteSource[],
     },
     async close(): Promise<void> {
       closed = true;
+      tables.clear();
       await Promise.all([...slots.keys()].map(retire));
     },
   };
