@@ -28,18 +28,22 @@ export async function crewOnWorkers(
   tiles: readonly Int8Array[],
   { lanes, threads }: { lanes: number; threads: number },
 ): Promise<Crew> {
+  /** Of a worker that died: it answers no more. */
+  let failure: string | undefined;
   const waiting: ((reply: WorkerReply) => void)[][] = Array.from({ length: lanes }, () => []);
   const workers = Array.from({ length: lanes }, (_, lane) => {
     const data: WorkerData = { latents, lane, threads };
     const worker = getPlatform().spawnWorker('sae/screen/worker', data);
     worker.onMessage((reply) => waiting[lane]!.shift()?.(reply as WorkerReply));
     worker.onError((error) => {
+      failure = error.message;
       for (const settle of waiting[lane]!.splice(0)) settle({ error: error.message });
     });
     return worker;
   });
   let closed: Promise<void> | undefined;
   async function ask(lane: number, request: WorkerRequest, give: ArrayBuffer[]): Promise<WorkerReply> {
+    if (failure !== undefined) throw new Error(failure);
     const worker = workers[lane]!;
     worker.keepAlive(true);
     const reply = await new Promise<WorkerReply>((resolve) => {

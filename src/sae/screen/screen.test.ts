@@ -2,7 +2,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { getPlatform, setPlatform } from '../../platform/current.ts';
 import '../../platform/node.ts';
+import type { WorkerHandle } from '../../platform/types.ts';
 import { createRng, type Rng } from '../../shared/rng.ts';
 import { checkSae, subtractsBias } from '../check.ts';
 import { createEncoder, encode } from '../encode.ts';
@@ -305,6 +307,28 @@ describe('lanes of int8 screening', () => {
     expect(all).toEqual(expected);
     expect(listed(first!)[0]).toEqual(listed(expected)[0]);
     await encoder.close();
+  });
+
+  it('a worker that dies fails the call, and those after it', async () => {
+    const platform = getPlatform();
+    const failing = (): WorkerHandle => {
+      let [reply, fail]: [(message: unknown) => void, (error: Error) => void] = [() => {}, () => {}];
+      return {
+        postMessage: (message) => ('tiles' in (message as object) ? reply({}) : fail(new Error('no memory'))),
+        onMessage: (receive) => void (reply = receive),
+        onError: (receive) => void (fail = receive),
+        keepAlive() {},
+        close: async () => {},
+      };
+    };
+    setPlatform({ ...platform, spawnWorker: failing });
+    try {
+      const encoder = await createEncoder(planted(), { screen: 'int8', threads: 2 });
+      for (let i = 0; i < 2; i++) await expect(encoder.encode(normals(rng, 40))).rejects.toThrow('no memory');
+      await encoder.close();
+    } finally {
+      setPlatform(platform);
+    }
   });
 
   it('a program that closes nothing ends by itself, and has its code before', async () => {
