@@ -19,6 +19,7 @@ import {
   steerReportConfigSchema,
   steerReportSchema,
 } from '../src/shared/steer-report.ts';
+import { writeLabel } from '../src/store/index.ts';
 import { writeTinyModel } from './fixtures/tiny-model.ts';
 
 const HOOK = 'blocks.0.hook_resid_post';
@@ -332,10 +333,13 @@ it('of a transcoder, latents are read where it reads, and everything is pushed w
     threshold: new Float32Array(F).fill(0.1),
   };
   await saveSae(folderWriter(join(place, 'transcoder')), transcoder);
-  const { report: made } = await report({
+  await writeLabel(join(place, 'transcoder'), 5, { latent: 5, label: 'stones', checked: 'me, today' });
+  const { report: made, folder } = await report({
     ...{ sae: join(place, 'transcoder'), latents: [5], mode: 'add', strengths: [2], controls: 2 },
   });
   const [feature] = made.features;
+  expect(feature!.label).toBe('stones');
+  expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('#5 <span>stones</span>');
   // KL of the latent by hand: its decoder row, so many times, is added to what the MLP gives.
   const texts = readFileSync(base.heldout![0]!, 'utf8').trim().split('\n');
   const kls: number[] = [];

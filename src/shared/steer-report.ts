@@ -146,7 +146,7 @@ const steeredFeatureSchema = z.strictObject({
   targets: z.array(z.string()).describe('Tokens whose probability is measured.'),
   unsteered: z.array(steerPointSchema).describe('Without steering: as it is, and after the prompt.'),
   chosenBy: z.array(z.enum(['given', 'activation', 'output effect'])),
-  label: z.string().optional(),
+  label: z.string().optional().describe("What people call it: labels.jsonl of the SAE's folder."),
   density: z.number().describe('Share of held-out tokens it fires on.'),
   largest: z.number().describe('Its largest activation there: a strength of 1.'),
   selectivity: z

@@ -9,6 +9,7 @@ import '../../platform/node.ts';
 import { folderFromBytes } from '../../platform/memory.ts';
 import { padBatch } from '../batch.ts';
 import { openModel } from '../open.ts';
+import type { Intervention } from '../steering/types.ts';
 import type { Model, Tensor } from '../types.ts';
 import { openOnnx } from './any.ts';
 
@@ -92,6 +93,40 @@ describe('a model from an ONNX file', () => {
     expect(model.info.parameters).toBeGreaterThanOrEqual(2 * 768 + 2 * (768 + 1152 + 32) + 16);
     await model.close();
   });
+
+  test.each(['llama', 'gpt2', 'gpt2-past', 'neox'])(
+    '%s is steered: h + (3 - h . u) u at every token, and + 2 v at the middle two',
+    async (name) => {
+      const model = await open(name);
+      const hook = 'blocks.0.hook_resid_post';
+      const batch = padBatch([
+        [5, 6, 7, 8],
+        [1, 2, 3, 4],
+      ]);
+      const { D } = model.info;
+      const v = Float32Array.from({ length: D }, (_, d) => Math.sin(d + 1));
+      const u = v.map((x) => x / Math.hypot(...v));
+      const free = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
+      const common = { writes: hook, reads: hook, except: new Set<number>() };
+      const interventions: Intervention[] = [
+        { ...common, direction: v, change: { ...free, scale: 1, shift: 2 }, positions: [[1, 3]] },
+        { ...common, direction: u, change: { ...free, scale: 0, shift: 3 }, positions: 'all' },
+      ];
+      const [h, found] = [
+        (await model.run(batch, { hooks: [hook] })).cache[hook]!.data,
+        (await model.run(batch, { hooks: [hook], interventions })).cache[hook]!.data,
+      ];
+      const expected = h.map((value, i) => {
+        const [n, d] = [Math.floor(i / D), i % D];
+        const z = u.reduce((sum, x, j) => sum + x * h[n * D + j]!, 0);
+        return value + (3 - z) * u[d]! + (n % 4 === 1 || n % 4 === 2 ? 2 * v[d]! : 0);
+      });
+      expect(relativeError({ data: found, dims: [8, D] }, { data: expected, dims: [8, D] })).toBeLessThan(
+        1e-5,
+      );
+      await model.close();
+    },
+  );
 
   test('says how it is quantised, where it is', async () => {
     const [int8, float] = [await open('llama-int8'), await open('llama')];

@@ -69,7 +69,7 @@ export function reportPage(report: SteerReport): string {
 }
 
 function featureSection(feature: SteeredFeature): string {
-  const { latent, concept, chosenBy, density, largest, selectivity, outputEffect, targets } = feature;
+  const { latent, label, concept, chosenBy, density, largest, selectivity, outputEffect, targets } = feature;
   const by = chosenBy.join(' and ');
   const facts = [
     ['fires on', `1 token in ${Math.round(1 / density)}`],
@@ -77,8 +77,8 @@ function featureSection(feature: SteeredFeature): string {
     ...(selectivity === undefined ? [] : [['selectivity', digits(selectivity)]]),
     ...(outputEffect === undefined ? [] : [['output effect', `${digits(outputEffect)} nats`]]),
   ];
-  return `<section><h2>#${latent} <span>${escapeHtml(concept)}</span></h2>
-<p class="by">${by === 'given' ? 'given' : `chosen by ${by}`}</p>
+  return `<section><h2>#${latent} <span>${escapeHtml(label ?? concept)}</span></h2>
+<p class="by">${label === undefined ? '' : `measured for ${escapeHtml(concept)}, `}${by === 'given' ? 'given' : `chosen by ${by}`}</p>
 <dl>${facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
 ${verdicts(feature)}
 ${legend()}

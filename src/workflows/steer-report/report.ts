@@ -15,7 +15,7 @@ import { UsageError } from '../../shared/errors.ts';
 import { schemaVersionOf } from '../../shared/migrate.ts';
 import { didYouMean } from '../../shared/nearest.ts';
 import type { SteeredFeature, SteerReport, SteerReportConfig } from '../../shared/steer-report.ts';
-import { folderWriter } from '../../store/index.ts';
+import { folderWriter, readLabels } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
 import { findTarget } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
@@ -85,9 +85,12 @@ export async function steerReport(
     await mkdir(folder, { recursive: true });
     const arms = await openArms(work, join(folder, reportFiles.arms), chosen.length * candidateCount(config));
     const features: SteeredFeature[] = [];
+    const labels = await readLabels(target.folder);
     for (const one of chosen) {
       const concept = shared ?? ownConcept(model, config.target, one.latent, labelled, facts);
-      features.push(await reportFeature(work, one, concept, facts, arms));
+      const label = labels.get(one.latent)?.label;
+      const measured = await reportFeature(work, one, concept, facts, arms);
+      features.push({ ...measured, ...(label === undefined ? {} : { label }) });
     }
     const report: SteerReport = {
       schemaVersion: schemaVersionOf('steering'),
