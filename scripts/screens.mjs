@@ -2,6 +2,7 @@
 //   node scripts/screens.mjs               the bundled runs
 //   node scripts/screens.mjs FOLDER        a folder with these runs; it is copied
 //   node scripts/screens.mjs --wide FOLDER a folder that gets, or has, the wide run: making it takes minutes
+//   node scripts/screens.mjs --only dark   those with this in their names
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -24,7 +25,10 @@ import { installToTest, root, run } from './lib.mjs';
 const {
   values: flags,
   positionals: [given],
-} = parseArgs({ options: { wide: { type: 'string' } }, allowPositionals: true });
+} = parseArgs({
+  options: { wide: { type: 'string' }, only: { type: 'string', default: '' } },
+  allowPositionals: true,
+});
 await installToTest();
 run(process.execPath, [join(root, 'scripts', 'build.mjs'), '--if-stale']);
 
@@ -131,8 +135,11 @@ const browser = await chromium.launch({
 });
 const decoder = await browser.newPage();
 
+const wanted = (name) => name.includes(flags.only);
+
 /** What the page shows once nothing is asked any more. */
 async function shoot(page, name) {
+  if (!wanted(name)) return;
   await page.waitForLoadState('load');
   await page.waitForFunction(
     () => !document.querySelector('.waiting, .old') && document.querySelector('main'),
@@ -166,6 +173,31 @@ async function inView(options, use) {
   await context.close();
 }
 
+async function shootWide() {
+  const WIDE = 'wide-131k';
+  const pages = Object.entries({
+    home: `/?run=${WIDE}`,
+    feature: `/feature/${WIDE}/${DNA}`,
+    list: `/search/${WIDE}`,
+    search: `/search/${WIDE}?q=minutes`,
+    runs: '/runs',
+  }).filter(([name]) => wanted(`${name}-131k`));
+  if (pages.length === 0) return;
+  const wide = flags.wide ?? join(work, 'wide');
+  if (!existsSync(join(wide, WIDE, 'features', 'index.json')))
+    run(process.execPath, [
+      ...['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href],
+      ...[join(root, 'bench', 'lib', 'wide-run.ts'), join(root, 'demo', 'saes', RUN), join(wide, WIDE)],
+    ]);
+  const large = await serve(wide);
+  for (const [name, path] of pages)
+    await inView(VIEWS[1280], async (page) => {
+      await page.goto(large.url + path);
+      await shoot(page, `${name}-131k`);
+    });
+  await large.stop();
+}
+
 const full = await serve(folder);
 if (!existsSync(join(folder, 'lists.json')))
   await fetch(`${full.url}/api/lists/${encodeURIComponent('worth a look')}`, {
@@ -179,12 +211,16 @@ if (!existsSync(join(folder, 'lists.json')))
     }),
   });
 for (const [view, options] of Object.entries(VIEWS))
-  for (const [name, path] of Object.entries(PAGES))
+  for (const [name, path] of Object.entries(PAGES)) {
+    if (!wanted(`${name}-${view}`)) continue;
     await inView(options, async (page) => {
       await page.goto(full.url + path);
       await shoot(page, `${name}-${view}`);
     });
+  }
+const STATES = ['empty-search', 'empty-steer', 'error-latent', 'error-server'];
 await inView(VIEWS[1280], async (page) => {
+  if (!STATES.some(wanted)) return await full.stop();
   await page.goto(`${full.url}/search/${EARLY}?q=logit:zzz`);
   await shoot(page, 'empty-search');
   await page.goto(`${full.url}/steer`);
@@ -199,32 +235,12 @@ await inView(VIEWS[1280], async (page) => {
   await shoot(page, 'error-server');
 });
 const none = await serve(join(work, 'none'));
-for (const view of ['1280', '390'])
+for (const view of ['1280', '390'].filter((view) => wanted(`empty-runs-${view}`)))
   await inView(VIEWS[view], async (page) => {
     await page.goto(`${none.url}/`);
     await shoot(page, `empty-runs-${view}`);
   });
 await none.stop();
-
-const WIDE = 'wide-131k';
-const wide = flags.wide ?? join(work, 'wide');
-if (!existsSync(join(wide, WIDE)))
-  run(process.execPath, [
-    ...['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href],
-    ...[join(root, 'bench', 'lib', 'wide-run.ts'), join(root, 'demo', 'saes', RUN), join(wide, WIDE)],
-  ]);
-const large = await serve(wide);
-for (const [name, path] of Object.entries({
-  home: `/?run=${WIDE}`,
-  feature: `/feature/${WIDE}/${DNA}`,
-  list: `/search/${WIDE}`,
-  search: `/search/${WIDE}?q=minutes`,
-  runs: '/runs',
-}))
-  await inView(VIEWS[1280], async (page) => {
-    await page.goto(large.url + path);
-    await shoot(page, `${name}-131k`);
-  });
-await large.stop();
+await shootWide();
 await browser.close();
 rmSync(work, { recursive: true });

@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../src/platform/node.ts';
 import { encodeTexts, loadSae, openFeatureTables, openModel } from '../src/index.ts';
-import { ask, MODEL, RUN } from './fixtures/server.ts';
+import { ask, EARLY, MODEL, RUN } from './fixtures/server.ts';
 import { root } from './repository.ts';
 import { type App, settled, startApp } from './support/app.ts';
 import { findBrowser } from './support/chromium.ts';
@@ -95,15 +95,13 @@ describe.runIf(chromium)('the text lab', () => {
             (token) => token.textContent?.includes(String(i)) && token.style.getPropertyValue('--a'),
           ) || document.querySelectorAll('.backdrop [data-t]').length > 8;
         while (!coloured() && performance.now() - start < 10_000) await new Promise(requestAnimationFrame);
-        found.push(performance.now() - start - 40);
+        found.push(performance.now() - start);
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
       return found;
     });
     const median = times.toSorted((a, b) => a - b)[4]!;
-    console.log(
-      `typed text is coloured after ${median.toFixed(0)} ms (median of 8, debounce of 40 ms not counted)`,
-    );
+    console.log(`typed text is coloured after ${median.toFixed(0)} ms (median of 8)`);
     // 100 ms on a quiet machine; tests run beside each other.
     expect(median).toBeLessThan(1000);
     await page.fill('.editor textarea', 'DNA: ACGTTAGCCATGACC');
@@ -292,6 +290,37 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.goBack();
     await page.getByRole('button', { name: 'delete' }).click();
     await page.getByText('No list yet').waitFor();
+    await page.getByRole('button', { name: 'undo' }).click();
+    await page.getByRole('heading', { name: 'my list' }).waitFor();
+    await page.getByRole('button', { name: `Take #${DNA} off my list` }).click();
+    await page.getByText('0 latents').waitFor();
+    await page.getByRole('button', { name: 'delete' }).click();
+    await page.getByText('No list yet').waitFor();
+    await page.context().close();
+  });
+
+  it('runs of one model stand together: another layer reads the same text, and has a list of its own', async () => {
+    const page = await app.open('/?text=GATTACA');
+    const layers = page.getByRole('navigation', { name: 'Layers of this model' });
+    await layers.waitFor();
+    expect(await layers.getByRole('link').count()).toBe(2);
+    expect(await page.locator('header select optgroup').count()).toBe(2);
+    await layers.getByRole('link').first().click();
+    expect([param(page, 'run'), param(page, 'text')]).toEqual([EARLY, 'GATTACA']);
+    await page.goto(`${app.server.url}/search/${RUN}?q=the`);
+    await layers.getByRole('link').first().click();
+    expect(page.url()).toBe(`${app.server.url}/search/${EARLY}?q=the`);
+    await page.context().close();
+  });
+
+  it('the list goes on, a page at a time', async () => {
+    const page = await app.open(`/search/${RUN}`);
+    await page.getByRole('button', { name: '100 more' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.name-row').length === 200);
+    const { body } = await ask(app.server, 'GET', `/search/${RUN}.json?limit=200`);
+    expect(await page.locator('.name-row .id').allTextContents()).toEqual(
+      body.features.map(({ latent }: { latent: number }) => `#${latent}`),
+    );
     await page.context().close();
   });
 
