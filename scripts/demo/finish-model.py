@@ -1,4 +1,4 @@
-"""Measures a trained checkpoint and writes the folder that ships: python finish-model.py --checkpoint DIR --corpus DIR --log FILE --out demo/model
+"""Measures a trained checkpoint and writes the folder that ships: python finish-model.py --checkpoint DIR --packed DIR --log FILE --out demo/model
 
 Held-out loss per register beside its control (a unigram model fitted on that register's training text), bits per byte, the effect of
 float16 on the logits, and samples; all of it goes into README.md, from model-card.template.md. Samples for check-samples.ts go to
@@ -13,6 +13,7 @@ import shutil
 
 import numpy as np
 import torch
+from pack_corpus import read_packed
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
@@ -53,16 +54,25 @@ PROMPTS = {
 }
 
 
-def unigram_losses(corpus: pathlib.Path, tokenizer: Tokenizer, held_out: dict[str, list[np.ndarray]]) -> dict[str, float]:
+def unigram_losses(train: dict[str, list[np.ndarray]], held_out: dict[str, list[np.ndarray]]) -> dict[str, float]:
     """Cross-entropy of held-out tokens under the token frequencies (plus one half) of the same register's training text."""
-    counts: dict[str, np.ndarray] = {}
-    for name, group in train_model.read_documents(corpus / "train.jsonl", tokenizer, most=3000).items():
-        counts[name] = np.bincount(np.concatenate(group), minlength=8192) + 0.5
     result = {}
     for name, group in held_out.items():
-        log_probability = np.log(counts[name] / counts[name].sum())
+        counts = np.bincount(np.concatenate(train[name]), minlength=8192) + 0.5
+        log_probability = np.log(counts / counts.sum())
         result[name] = float(-log_probability[np.concatenate(group)].mean())
     return result
+
+
+class Logits(torch.nn.Module):
+    """transformers' model as train-model.py calls one: token ids to logits."""
+
+    def __init__(self, model: LlamaForCausalLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids=rows, use_cache=False).logits
 
 
 @torch.no_grad()
@@ -87,7 +97,7 @@ def generate(model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, count: 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("checkpoint", "corpus", "log", "out", "samples"):
+    for name in ("checkpoint", "packed", "log", "out", "samples"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=name != "samples")
     parser.add_argument("--per-register", type=int, default=16, help="samples per register for check-samples.ts")
     arguments = parser.parse_args()
@@ -96,13 +106,13 @@ def main() -> None:
     model = LlamaForCausalLM.from_pretrained(arguments.checkpoint, dtype=torch.float32).eval()
     half = LlamaForCausalLM.from_pretrained(arguments.checkpoint, dtype=torch.float16).eval()
 
-    held_out = train_model.read_documents(arguments.corpus / "heldout.jsonl", tokenizer)
+    train, held_out = (read_packed(arguments.packed / f"{part}.npz.xz") for part in ("train", "heldout"))
     bytes_per_token = {
         name: sum(len(tokenizer.decode(item.tolist()).encode()) for item in group) / sum(len(item) - 1 for item in group)
         for name, group in held_out.items()
     }
-    losses = train_model.held_out_loss(model, held_out, 120, False)
-    control = unigram_losses(arguments.corpus, tokenizer, held_out)
+    losses = train_model.held_out_loss(Logits(model), held_out, 120)
+    control = unigram_losses(train, held_out)
     rows = torch.from_numpy(np.concatenate([group[0] for group in held_out.values()])[: 16 * 256].reshape(-1, 256).astype(np.int64))
     difference, agreement = largest_difference(half, model, rows)
 
@@ -130,11 +140,16 @@ def main() -> None:
     events = [json.loads(line) for line in arguments.log.read_text().splitlines() if line.startswith("{")]
     finished = next(event for event in events if event.get("finished"))
     data = next(event for event in events if "train_tokens" in event)
+    shape = model.config
     values = {
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
-        "tokens": f"{finished['tokens'] / 1e6:.1f}",
+        "architecture": f"Llama: {shape.num_hidden_layers} layers, width {shape.hidden_size}, {shape.num_attention_heads} heads of {shape.head_dim}, "
+        f"{shape.num_key_value_heads} key-value heads, feed-forward {shape.intermediate_size}, rotary base 10,000, tied embeddings",
+        "tokens": f"{finished['tokens'] / 1e6:,.0f}",
         "steps": f"{finished['steps']:,}",
-        "minutes": f"{finished['minutes']:.0f}",
+        "rows": f"{finished['tokens'] // finished['steps']:,}",
+        "minutes": f"{finished['minutes']:.1f}",
+        "device": finished["device"],
         "speed": f"{finished['tokens'] / finished['minutes'] / 60:,.0f}",
         "distinct": f"{data['total'] / 1e6:.1f}",
         "loss_table": "\n".join(lines),
