@@ -4,7 +4,7 @@ import { decode, describeSae, encode, loadSae, logitEffects, openModel } from 's
 
 const [text = 'Melt the pepper on Monday. Привет! {"id": 7, "name": "TGTGGCTA"}'] = process.argv.slice(2);
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const { D, metadata } = sae.config;
 const hook = metadata.hook_name as string;
 console.log(`${model.info.name} at ${hook}, width ${D}; ${describeSae(sae.config)}\n`);

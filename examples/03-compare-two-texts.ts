@@ -14,7 +14,7 @@ const reports = [
 ];
 
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const { F } = sae.config;
 
 /** Mean activation [F] over the tokens of all texts, and the token on which each latent was strongest. */

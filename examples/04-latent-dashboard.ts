@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeTexts, latentColumn, loadSae, logitEffects, openCorpus, openModel } from 'saekit';
 
-const [number = '2590', file = join(tmpdir(), `latent-${number}.html`)] = process.argv.slice(2);
+const [number = '2883', file = join(tmpdir(), `latent-${number}.html`)] = process.argv.slice(2);
 const latent = Number(number);
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const corpus = await openCorpus({ data: ['demo/corpus/heldout.jsonl.gz'], keepNearDuplicates: true });
 const texts = await Promise.all(
   Array.from({ length: 150 }, async (_, i) => (await corpus.train.get(i)).text),

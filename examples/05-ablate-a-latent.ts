@@ -3,11 +3,11 @@
 //   npx tsx examples/05-ablate-a-latent.ts [latent] ["text"]
 import { editLatent, latentColumn, loadSae, openModel, runWithSaes, type SparseCode } from 'saekit';
 
-const [number = '2223', text = 'The page says: ακολουθήστε το σύνδεσμο που παρέχεται. That is all.'] =
+const [number = '2401', text = 'The page says: ακολουθήστε το σύνδεσμο που παρέχεται. That is all.'] =
   process.argv.slice(2);
 const latent = Number(number);
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const turnOff = (f: number) => ({ sae, edit: (code: SparseCode) => editLatent(code, f, () => 0) });
 
 const clean = await runWithSaes(model, text, []);

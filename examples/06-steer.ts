@@ -3,10 +3,10 @@
 //   npx tsx examples/06-steer.ts [latent] ["prompt"]
 import { loadSae, logitEffects, openModel, randomised, steer } from 'saekit';
 
-const [number = '2223', prompt = 'The meeting will be held'] = process.argv.slice(2);
+const [number = '2401', prompt = 'The meeting will be held'] = process.argv.slice(2);
 const latent = Number(number);
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 
 const [effects] = await logitEffects(model, sae, [latent], { tokens: 8 });
 console.log(`#${latent} raises ${effects?.raises.map(({ token }) => JSON.stringify(token)).join(' ')}\n`);

@@ -13,7 +13,7 @@ import {
 
 const [prompt = '2. Melt the butter in a', word = ' saucepan', other = ' little'] = process.argv.slice(2);
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const { tokenizer } = model;
 if (!tokenizer) throw new Error('a model without tokenizer');
 const ids = tokenizer.encode(prompt, { bos: true });

@@ -11,7 +11,7 @@ const folder = join(await mkdtemp(join(tmpdir(), 'saekit-')), 'run');
 const config = trainConfigSchema.parse({
   model: 'demo/model',
   data: ['demo/corpus/train.jsonl.gz'],
-  hook: 'blocks.2.hook_resid_post',
+  hook: 'blocks.3.hook_resid_post',
   latents: 1024,
   k: 32,
   tokens: Number(tokens),

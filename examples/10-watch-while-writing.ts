@@ -5,7 +5,7 @@ import { encode, loadSae, openModel } from 'saekit';
 
 const prompt = process.argv[2] ?? '2. Dice the pepper and put it in a';
 const model = await openModel('demo/model');
-const sae = await loadSae('demo/saes/blocks.2.hook_resid_post');
+const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const hook = sae.config.metadata.hook_name as string;
 const options = { maxNewTokens: 24, temperature: 0.7, topP: 0.95, seed: 3 };
 

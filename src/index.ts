@@ -4,7 +4,7 @@
  * @example
  * import { openModel, trainSae, trainConfigSchema } from 'saekit';
  * const model = await openModel('demo/model');
- * const { cache } = await model.runWithCache('The meeting was held on the', 'blocks.2.hook_resid_post');
+ * const { cache } = await model.runWithCache('The meeting was held on the', 'blocks.3.hook_resid_post');
  */
 import './platform/node.ts';
 

@@ -18,7 +18,7 @@ export type LogitEffects = {
  * @param latents each in [0,F)
  * @throws for a latent that is not there, an SAE of another width than the residual stream, or a model without tokenizer
  * @example
- * const [effects] = await logitEffects(model, sae, [1243]);
+ * const [effects] = await logitEffects(model, sae, [827]);
  * console.log(effects.raises.map(({ token }) => token)); // 'ки' 'у' 'е' …
  */
 export async function logitEffects(

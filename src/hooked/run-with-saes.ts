@@ -73,8 +73,8 @@ export type SaesResult<Saes extends readonly unknown[] = readonly unknown[]> = H
  *
  * @throws when an SAE fits neither model nor hook (`placeSae`), two write at one hook, a transcoder writes before it reads, an edit returns a code of other rows or names a
  *   latent that is not there, and what `runWithHooks` throws
- * @example // latent 1243 off, everything else that the SAE does not explain kept
- * const edit = (code: SparseCode) => editLatent(code, 1243, () => 0);
+ * @example // latent 827 off, everything else that the SAE does not explain kept
+ * const edit = (code: SparseCode) => editLatent(code, 827, () => 0);
  * const { loss } = await runWithSaes(model, 'Мы читали книгу', [{ sae, edit }], { keepError: true });
  */
 export async function runWithSaes<const Saes extends readonly (Sae | PlacedSae)[]>(

@@ -43,7 +43,7 @@ const valued: readonly SteeringMode[] = ['add', 'clamp', 'at-least', 'at-most', 
  *
  * @throws for an unknown hook or latent, an SAE of another model or hook (both named), values that are missing or not finite
  * @example
- * const louder = await steer(model, [{ sae, latent: 2839, mode: 'clamp', value: 30 }]);
+ * const louder = await steer(model, [{ sae, latent: 3508, mode: 'clamp', value: 30 }]);
  * await model.generate('The meeting will be held', { interventions: louder });
  */
 export async function steer(

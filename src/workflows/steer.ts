@@ -93,6 +93,9 @@ export type SteeringDemo = {
   readonly passes: boolean;
 };
 
+/** Bytes that are no character show that the script is left behind, not that the text became what the label says; one may be cut at the end. */
+const broken = (text: string): boolean => text.replace(/\uFFFD+$/, '').includes('\uFFFD');
+
 /**
  * The first card whose latent turns the text into what its label says, by a deterministic checker of that register or language, while the
  * text without it and the one with a random direction do not pass the same rule. When none does,
@@ -111,6 +114,7 @@ export async function findSteering(
     const checker = checkers[card.best?.label.split('/').at(-1) ?? ''];
     const check = (text: string): boolean =>
       checker !== undefined &&
+      !broken(text) &&
       LEAD_INS.some((share) => checker(text.slice(Math.floor(share * text.length)).trim()));
     if (checker === undefined || check(without) || (card.best?.f1 ?? 0) < 0.5) continue;
     if ((card.best?.f1 ?? 0) > (best?.best?.f1 ?? 0)) best = card;

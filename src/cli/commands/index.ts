@@ -12,7 +12,7 @@ import { grouped } from '../output/numbers.ts';
 const example = `
 Examples:
   saekit index runs/first
-  saekit index demo/saes/blocks.2.hook_resid_post --max-tokens 200k --out tables
+  saekit index demo/saes/blocks.3.hook_resid_post --max-tokens 200k --out tables
   saekit index runs/first --directions probe.safetensors --out probe-tables
 
 Writes Parquet files that any engine reads: docs/feature-tables.md. Ctrl-C stops; the same command goes on.`;

@@ -14,7 +14,7 @@ import { steerReportText } from '../output/steer-report.ts';
 const example = `
 Examples:
   saekit steer-report runs/first --latents 1234
-  saekit steer-report demo/saes/blocks.2.hook_resid_post --register dna          latents chosen by activation and by output effect
+  saekit steer-report demo/saes/blocks.3.hook_resid_post --register dna          latents chosen by activation and by output effect
   saekit steer-report runs/first --positive angry/ --negative calm/ --strengths 1 2 4 --out reports/anger
 
 Ctrl-C stops after the candidate that is being measured; the same command goes on there. What the page shows: docs/steering-report.md`;

@@ -47,8 +47,8 @@ export type IndexOptions = HubAccess & {
  *
  * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, and for directions of another width
  * @example
- * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.2.hook_resid_post' }) });
- * const tables = await openFeatureTables('demo/saes/blocks.2.hook_resid_post/features');
+ * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.3.hook_resid_post' }) });
+ * const tables = await openFeatureTables('demo/saes/blocks.3.hook_resid_post/features');
  */
 export async function indexSae(
   config: IndexConfig,
