@@ -5,6 +5,7 @@
  *                       thresholds that are mostly below 0 were not exponentiated; with 8 bits beside full biases they lost the rest
  *                       a probe batch through encode and decode is finite, and something is active
  *     with activations  L0 = mean |{f : z_f != 0}|,  FVU = sum |x - xhat|^2 / sum |x - mean x|^2, beside the recorded ones
+ *                       the other reading of b_dec explains more (other-reading.ts)
  *
  * Without activations the state is `unverified`: that weights look right says little about hook, layer and units.
  */
@@ -13,6 +14,7 @@ import { activePerRow, describeSae } from './check.ts';
 import { decode } from './decode.ts';
 import { encode } from './encode.ts';
 import { rowNorms } from './formats/fold.ts';
+import { wrongBiasReading } from './other-reading.ts';
 import type { Sae } from './types.ts';
 
 export type RecordedNumbers = { readonly l0?: number; readonly fvu?: number };
@@ -85,6 +87,8 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
       reasons.push(
         `${name} is ${found.toPrecision(4)} on these activations, ${expected.toPrecision(4)} was recorded: another hook, layer, model or scale, or another rule for what is active.`,
       );
+  const bias = await wrongBiasReading(sae, x, options.ids);
+  if (bias !== undefined) reasons.push(bias);
   // A poor SAE that is as poor as it was is no wrong one.
   const agrees = (recorded.fvu ?? recorded.l0) !== undefined && reasons.length === 0;
   if (!(fvu < 1) && (recorded.fvu === undefined || !agrees))

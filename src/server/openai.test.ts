@@ -14,7 +14,7 @@ import { steer } from '../steer/index.ts';
 import type { RunningServer } from './index.ts';
 
 const PROMPT = 'The meeting will be held';
-const [STRENGTH, THRESHOLD] = [2.5 * largest(DNA), largest(DNA) / 3];
+const [STRENGTH, THRESHOLD] = [2.5 * largest(DNA), largest(DNA) / 20];
 let fixture: Lab;
 let server: RunningServer;
 let client: OpenAI;
@@ -122,14 +122,14 @@ describe('completions', () => {
 
   it('return activations, and alarms where they are above a threshold', async () => {
     const { choices } = await client.completions.create({
-      ...{ model: MODEL, prompt: 'ACGTTAGACATTAGCA', max_tokens: 20, temperature: 0 },
+      ...{ model: MODEL, prompt: 'ATGCTGTTCTGGTGAACAACTTCCCATG', max_tokens: 20, temperature: 0 },
       ...extra({
         activations: { run: RUN, latents: [DNA, 0], prompt: true },
         alarms: [{ run: RUN, latent: DNA, threshold: THRESHOLD }],
       }),
     });
     const { activations, alarms } = featuresOf(choices[0]);
-    const ids = model.tokenizer!.encode(`ACGTTAGACATTAGCA`, { bos: true });
+    const ids = model.tokenizer!.encode(`ATGCTGTTCTGGTGAACAACTTCCCATG`, { bos: true });
     const [made] = await model.generateBatch(padBatch([ids]), { maxNewTokens: 20 });
     // One pass over the finished text, all tokens at once.
     const { cache } = await model.run(padBatch([[...ids, ...made!.ids]]), { hooks: [RUN] });
@@ -153,7 +153,7 @@ describe('completions', () => {
       token: model.tokenizer!.tokenStrings([made!.ids[loud[0]! - ids.length]!])[0],
     });
     const stopped = await client.completions.create({
-      ...{ model: MODEL, prompt: 'ACGTTAGACATTAGCA', max_tokens: 20, temperature: 0 },
+      ...{ model: MODEL, prompt: 'ATGCTGTTCTGGTGAACAACTTCCCATG', max_tokens: 20, temperature: 0 },
       ...extra({ alarms: [{ run: RUN, latent: DNA, threshold: THRESHOLD, stop: true }] }),
     });
     expect(stopped.choices[0]!.finish_reason).toBe('stop');
