@@ -89,7 +89,8 @@ describe('a feature from tables', () => {
     expect((await found('')).slice(0, 2).sort((a: number, b: number) => a - b)).toEqual([OTHER, DNA]);
     expect((await found('dna'))[0]).toBe(DNA);
     const body = await get(`/api/feature/${RUN}/${DNA}`);
-    const plain = (list: readonly { token: string }[]) => list.find(({ token }) => /^\w+$/.test(token))!.token;
+    const plain = (list: readonly { token: string }[]) =>
+      list.find(({ token }) => /^\w+$/.test(token))!.token;
     expect(await found(`logit:"${plain(body.raises)}"`)).toContain(DNA);
     expect(await found(`token:"${plain(body.peakTokens)}"`)).toContain(DNA);
     const body7 = await get(`/api/feature/${RUN}/${OTHER}`);
