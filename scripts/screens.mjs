@@ -204,7 +204,7 @@ if (!existsSync(join(folder, 'lists.json')))
     method: 'PUT',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({
-      features: [DNA, latentOf('script/cyrillic'), latentOf('recipe')].map((latent) => ({
+      features: [DNA, latentOf('language/greek'), latentOf('recipe')].map((latent) => ({
         run: RUN,
         latent,
       })),

@@ -11,7 +11,7 @@ import { serveConfigSchema } from '../src/shared/serve.ts';
 import { ask, RUN } from './fixtures/server.ts';
 import { type App, settled, startApp, web } from './support/app.ts';
 import { findBrowser } from './support/chromium.ts';
-import { CYRILLIC, DNA } from './support/demo.ts';
+import { DNA, GREEK } from './support/demo.ts';
 
 const chromium = findBrowser();
 const IMAGE = '<img src=x onerror="window.hacked=1">';
@@ -32,7 +32,7 @@ beforeAll(async () => {
   app = await startApp(chromium, ({ folder }) => {
     cpSync(join(folder, 'tiny'), join(folder, SCRIPT_RUN), { recursive: true });
   });
-  const features = [DNA, CYRILLIC].map((latent) => ({ run: RUN, latent }));
+  const features = [DNA, GREEK].map((latent) => ({ run: RUN, latent }));
   await ask(app.server, 'PUT', '/api/lists/some', { features, description: IMAGE });
 }, 120_000);
 afterAll(() => app?.close());

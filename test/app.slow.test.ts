@@ -9,7 +9,7 @@ import { ask, EARLY, MODEL, RUN } from './fixtures/server.ts';
 import { root } from './repository.ts';
 import { type App, settled, startApp } from './support/app.ts';
 import { findBrowser } from './support/chromium.ts';
-import { CYRILLIC, DNA } from './support/demo.ts';
+import { DNA, GREEK } from './support/demo.ts';
 
 const chromium = findBrowser();
 const FEATURE = `/feature/${RUN}/${DNA}`;
@@ -284,9 +284,9 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.getByRole('link', { name: 'steer with them' }).click();
     const { without, changed } = await samples(page);
     expect(changed).not.toBe(without);
-    await page.getByLabel('Add latent').fill(`#${CYRILLIC}`);
+    await page.getByLabel('Add latent').fill(`#${GREEK}`);
     await page.getByRole('button', { name: 'add', exact: true }).click();
-    await page.getByLabel(`Strength of #${CYRILLIC}`).waitFor();
+    await page.getByLabel(`Strength of #${GREEK}`).waitFor();
     await page.goBack();
     await page.getByRole('button', { name: 'delete' }).click();
     await page.getByText('No list yet').waitFor();

@@ -103,7 +103,7 @@ it('demo --seconds', async () => {
     return Number(number!.replaceAll(',', '')) * ({ k: 1e3, M: 1e6 }[unit!] ?? 1);
   };
   expect(await tokens('600')).toBeGreaterThan(3 * (await tokens('60')));
-}, 120_000);
+}, 240_000);
 
 it('eval --screen int8: the same numbers, and a note of what was computed', async () => {
   const out = workspace.newFolder();

@@ -6,14 +6,14 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as library from '../src/index.ts';
 import { saekit } from './fixtures/command-line.ts';
-import { CYRILLIC, cardsOf, early, LATE, late } from './support/demo.ts';
+import { cardsOf, early, GREEK, LATE, late } from './support/demo.ts';
 
 const [PLAIN, BRAND] = cardsOf(LATE)
   .map(({ latent }) => latent)
-  .filter((latent) => latent !== CYRILLIC) as [number, number];
-const LATENTS = [PLAIN, BRAND, CYRILLIC];
+  .filter((latent) => latent !== GREEK) as [number, number];
+const LATENTS = [PLAIN, BRAND, GREEK];
 /** labels.jsonl of the copies; that of the bundled run may say anything. */
-const LABELS = `${JSON.stringify({ latent: CYRILLIC, label: 'Cyrillic, inside a word', checked: 'by eye' })}\n`;
+const LABELS = `${JSON.stringify({ latent: GREEK, label: 'Greek, mostly at epsilon', checked: 'by eye' })}\n`;
 let work: string;
 let run: string;
 let tables: library.FeatureTables;
@@ -68,10 +68,10 @@ describe('export', () => {
     expect(
       activations.filter(({ index }) => index === String(PLAIN)).map(({ maxValue }) => maxValue),
     ).toEqual(shown.map(({ value }) => value));
-    const [, , cyrillic] = lines(join(out, 'explanations/batch-0.jsonl.gz'));
-    expect(cyrillic).toMatchObject({
-      index: String(CYRILLIC),
-      description: 'Cyrillic, inside a word',
+    const [, , greek] = lines(join(out, 'explanations/batch-0.jsonl.gz'));
+    expect(greek).toMatchObject({
+      index: String(GREEK),
+      description: 'Greek, mostly at epsilon',
       typeName: 'human',
     });
     // Nothing is written over.
@@ -133,7 +133,7 @@ describe('import', () => {
     const named = { ...place, typeName: 'oai_token-act-pair', explanationModelName: 'gpt-4o-mini' };
     const file = write('explanations.jsonl.gz', [
       { ...named, index: '7', description: ' month names ', authorId: 'x' },
-      { ...named, index: String(CYRILLIC), description: 'something else' },
+      { ...named, index: String(GREEK), description: 'something else' },
       { ...named, index: '8', description: '' },
     ]);
     const { status, stdout } = await saekit(['features', 'import', folder, file]);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { saekit } from './fixtures/command-line.ts';
-import { CYRILLIC, cardsOf, DNA, demoModel, early, LATE, late } from './support/demo.ts';
+import { cardsOf, DNA, demoModel, early, GREEK, LATE, late } from './support/demo.ts';
 
 const SAE = late.path;
 /** A latent that no card is of. */
@@ -50,11 +50,7 @@ describe('generate --steer', () => {
       expect(status, stderr).toBe(0);
       return JSON.parse(stdout) as Record<string, string>;
     };
-    const much = await written(
-      '--steer',
-      `${SAE}:${DNA}=clamp:2max at generated`,
-      `${SAE}:${CYRILLIC}=scale:1`,
-    );
+    const much = await written('--steer', `${SAE}:${DNA}=clamp:2max at generated`, `${SAE}:${GREEK}=scale:1`);
     expect(new Set([much.without, much.with, much.random]).size).toBe(3);
     // Its rule never holds; the SAE stands in place of the activations.
     const ruled = ['--steer', `${SAE}:${DNA}=clamp:60 if 3>1e9`, '--no-keep-error'];

@@ -74,7 +74,7 @@ for (const { hook, latents, k, share, eval: measured, index } of saes) {
   saekit('eval', fresh, ...measured);
   pack('cards', fresh);
   if (index) {
-    saekit('index', fresh, '--max-tokens', flags['index-tokens']);
+    saekit('index', fresh, '--max-tokens', flags['index-tokens'], '--groups', 'register', 'language');
     pack('tables', fresh);
   }
   // What a finished run does not need: the states to continue it, and the control that its figures were taken from.

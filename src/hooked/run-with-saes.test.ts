@@ -14,7 +14,7 @@ import { type CodeEdit, runWithSaes, type SaesOptions } from './run-with-saes.ts
 
 const TEXTS = [
   'The meeting will be held on the 4th of March.',
-  'Мы читали книгу о море',
+  'Мы читали книгу о море. Το βιβλίο είναι εδώ.',
   '{"id": 7, "name": "salt", "price": 3.99}',
 ];
 let model: Model;
@@ -24,7 +24,7 @@ beforeAll(async () => {
   model = await openModel(`${root}/demo/model`, { threads: 1 });
   first = await loadSae(early.folder);
   second = await loadSae(late.folder);
-});
+}, 60_000);
 afterAll(async () => {
   await model.close();
 });

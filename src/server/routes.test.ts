@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { ask, createServerFixture, EARLY, LABELS, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
-import { CYRILLIC, cardsOf, DNA, demoModel, late } from '../../test/support/demo.ts';
+import { cardsOf, DNA, demoModel, GREEK, late } from '../../test/support/demo.ts';
 import { type EncodedText, encodeTexts } from '../hooked/index.ts';
 import { openModel } from '../models/open.ts';
 import type { Model } from '../models/types.ts';
@@ -292,11 +292,9 @@ describe('runs and features', () => {
   });
 
   it('search by number, likeness, and in pages', async () => {
-    expect(
-      (await call('search_features', { run: RUN, query: `#${CYRILLIC}` })).body.features[0],
-    ).toMatchObject({
-      latent: CYRILLIC,
-      label: LABELS[CYRILLIC],
+    expect((await call('search_features', { run: RUN, query: `#${GREEK}` })).body.features[0]).toMatchObject({
+      latent: GREEK,
+      label: LABELS[GREEK],
     });
     const { body: like } = await call('search_features', { run: RUN, query: `like:#${DNA}` });
     const { body: feature } = await call('get_feature', { run: RUN, latent: DNA });

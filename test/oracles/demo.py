@@ -18,7 +18,7 @@ def latent_for(label: str, *others: int) -> int:
 
 
 DNA = latent_for("dna")
-CYRILLIC = latent_for("script/cyrillic", DNA)
+GREEK = latent_for("language/greek", DNA)
 
 
 def largest(latent: int) -> float:

@@ -43,8 +43,8 @@ function latentsFor(...labels: readonly RegExp[]): number[] {
   });
 }
 
-/** One that fires on DNA, one on Cyrillic, as good as the bundled SAE has them. */
-export const [DNA, CYRILLIC] = latentsFor(/^dna/, /^script\/cyrillic/) as [number, number];
+/** One that fires on DNA, one on Greek, as good as the bundled SAE has them. */
+export const [DNA, GREEK] = latentsFor(/^dna/, /^language\/greek/) as [number, number];
 
 /** The largest activation on its card. */
 export const largest = (latent: number): number =>

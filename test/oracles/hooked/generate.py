@@ -11,16 +11,16 @@ from transformer_lens.pretrained.weight_conversions import convert_llama_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 sys.path.append(str(Path(__file__).parents[1]))
-from demo import CYRILLIC, DNA, EARLY as FIRST, LATE as SECOND, ROOT, largest
+from demo import GREEK, DNA, EARLY as FIRST, LATE as SECOND, ROOT, largest
 
 # Of each line the first text without a near tie.
 TEXTS = [
     ["The meeting will be held on the 4th of March.", "The meeting was held on the 5th of May.", "We met on the 6th of June."],
-    ["страницы: ошибка чтения файла", "ошибка чтения файла", "Мы читали книгу о море"],
+    ["Το βιβλίο είναι πάνω στο τραπέζι.", "Δεν ξέρω τι να κάνω τώρα.", "Η συνάντηση θα γίνει αύριο."],
     ['{"id": 7, "name": "salt", "price": 3.99}', '{"id": 8, "name": "oil", "price": 2.50}', '{"id": 9, "name": "rice"}'],
 ]
-# Latents of the second SAE that are changed: Cyrillic text, and one that is off in most places.
-ABLATED, RAISED, AMOUNT = CYRILLIC, DNA, round(largest(DNA) / 4)
+# Latents of the second SAE that are changed: Greek text, and one that is off in most places.
+ABLATED, RAISED, AMOUNT = GREEK, DNA, round(largest(DNA) / 4)
 LOGITS_OF = list(range(0, 8192, 256))
 
 torch.manual_seed(0)
