@@ -53,6 +53,8 @@ const settings = {
   ...{ temperature: Number(flags.temperature), tokens: 64, mode },
 } satisfies VisibleSettings;
 type Figures = {
+  /** Hash of the bundled model: results of another one are not gone on with. */
+  readonly model: string;
   readonly settings: VisibleSettings;
   readonly turned: number;
   readonly of: number;
@@ -94,7 +96,9 @@ function turnedOf(): number {
 function readKept(): RegisterResult[] {
   if (!kept || !existsSync(file())) return [];
   const earlier = JSON.parse(readFileSync(file(), 'utf8')) as Figures;
-  return JSON.stringify(earlier.settings) === JSON.stringify(settings) ? [...earlier.results] : [];
+  const same =
+    earlier.model === model.info.hash && JSON.stringify(earlier.settings) === JSON.stringify(settings);
+  return same ? [...earlier.results] : [];
 }
 
 /** After every register. */
@@ -103,7 +107,13 @@ function keep(): void {
   mkdirSync(new URL('./', file()), { recursive: true });
   const place = ({ register }: RegisterResult) => [...TWELVE, ...OTHERS].indexOf(register);
   results.sort((a, b) => place(a) - place(b));
-  const figures: Figures = { settings, turned: turnedOf(), of: TWELVE.length, results };
+  const figures: Figures = {
+    model: model.info.hash,
+    settings,
+    turned: turnedOf(),
+    of: TWELVE.length,
+    results,
+  };
   writeFileSync(file(), `${JSON.stringify(figures, null, 1)}\n`);
   writeFileSync(new URL('../docs/visible.md', import.meta.url), page());
 }

@@ -139,7 +139,8 @@ describe('options', () => {
       expect((await ask(server, 'GET', '/v1/models')).body.data.map(({ id }: { id: string }) => id)).toEqual([
         fixture.tiny,
       ]);
-      const { status, body } = await ask(server, 'GET', `/api/feature/${RUN}/1`);
+      const asked = { run: RUN, latent: 1, text: 'a' };
+      const { status, body } = await ask(server, 'POST', '/api/activation/new', asked);
       expect(status).toBe(400);
       expect(body.error.message).toContain(`The model has no hook "${RUN}"`);
     });
