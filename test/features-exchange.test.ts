@@ -44,7 +44,7 @@ describe('export', () => {
         ' ',
       ),
     );
-    expect([status, stdout]).toEqual([0, expect.stringMatching(/^3 latents, \d+ passages/)]);
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^3 latents, \d+ passages/m)]);
     const features = lines(join(out, 'features/batch-0.jsonl.gz'));
     for (const [i, latent] of LATENTS.entries()) {
       const row = await tables.latent(latent);
