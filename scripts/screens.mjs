@@ -47,7 +47,7 @@ const PAGES = {
   home: '/',
   feature: `/feature/${RUN}/${DNA}`,
   search: `/search/${RUN}?q=recipe`,
-  steer: `/steer?edits=${RUN}:${DNA}:add:80`,
+  steer: `/steer?edits=${RUN}:${DNA}:add:40`,
   lists: '/lists',
   runs: '/runs',
   run: `/runs/${RUN}`,
