@@ -142,6 +142,7 @@ function page(): string {
       '| --- | --- | --- | --- | --- | --- | --- | --- |',
       ...rows.map(row),
     ].join('\n');
+  const others = results.filter(({ ofTheTwelve }) => !ofTheTwelve);
   return `# What one latent does to what the bundled model writes
 
 Made by \`npm run bench -- --visible\` on ${date}; the program's header says how, bench/results has every number. ${settings.samples} texts of ${settings.tokens} tokens from no
@@ -150,9 +151,5 @@ checker takes a piece of it that is at least half of it. Latent and strength wer
 at most 15 % of the unsteered ones and of those of ${settings.controls} random latents of like density, pushed as far. **${claim()}**
 
 ${table(results.filter(({ ofTheTwelve }) => ofTheTwelve))}
-
-Others, measured in the same way:
-
-${table(results.filter(({ ofTheTwelve }) => !ofTheTwelve))}
-`;
+${others.length === 0 ? '' : `\nOthers, measured in the same way:\n\n${table(others)}\n`}`;
 }

@@ -18,31 +18,33 @@ const MOST_ROWS = 1024;
 /**
  * Why the reading of b_dec is wrong, or undefined: it is right, of no consequence, or not known.
  * @param x rows [B,D] of the hook that the SAE reads
+ * @param stated of every row, |x_i - xhat_i|^2 as the SAE says that it is read [B]
  */
 export async function wrongBiasReading(
   sae: Sae,
   x: Float32Array,
+  stated: Float64Array,
   ids?: ArrayLike<number>,
 ): Promise<string | undefined> {
   const { D, Dout } = sae.config;
   if (Dout !== undefined || sae.b_dec.every((b) => b === 0)) return undefined;
-  const rows = x.subarray(0, MOST_ROWS * D);
-  const B = rows.length / D;
+  const B = Math.min(stated.length, MOST_ROWS);
+  const rows = x.subarray(0, B * D);
   const subtracts = sae.config.subtractDecoderBias !== false;
   const other = { ...sae, config: { ...sae.config, subtractDecoderBias: !subtracts } } as Sae;
-  const [stated, otherwise] = [await errors(sae, rows, ids), await errors(other, rows, ids)];
-  const [sum, otherSum] = [stated, otherwise].map((e) => e.reduce((a, b) => a + b, 0)) as [number, number];
-  const mean = (otherSum - sum) / B;
-  const variance = stated.reduce((s, e, i) => s + (otherwise[i]! - e - mean) ** 2, 0) / (B - 1);
+  const xhat = decode(other, await encode(other, rows), { x: rows, ...(ids ? { ids } : {}) });
+  const difference = rowErrors(rows, xhat, B).map((e, i) => e - stated[i]!);
+  const mean = difference.reduce((a, b) => a + b, 0) / B;
+  const variance = difference.reduce((s, d) => s + (d - mean) ** 2, 0) / (B - 1);
   if (!(mean < LEAST_T * Math.sqrt(variance / B))) return undefined;
-  return `It explains more where b_dec is ${subtracts ? 'not ' : ''}subtracted before the encoder (${(100 * (1 - otherSum / sum)).toPrecision(2)} % less error): apply_b_dec_to_input is not as the file says.`;
+  const error = stated.subarray(0, B).reduce((a, b) => a + b, 0) / B;
+  return `It explains more where b_dec is ${subtracts ? 'not ' : ''}subtracted before the encoder (${((-100 * mean) / error).toPrecision(2)} % less error): apply_b_dec_to_input is not as the file says.`;
 }
 
-/** |x_i - xhat_i|^2 of every row. */
-async function errors(sae: Sae, x: Float32Array, ids?: ArrayLike<number>): Promise<Float64Array> {
-  const { D } = sae.config;
-  const xhat = decode(sae, await encode(sae, x), { x, ...(ids ? { ids } : {}) });
-  const e = new Float64Array(x.length / D);
-  for (const [i, value] of x.entries()) e[Math.floor(i / D)]! += (value - xhat[i]!) ** 2;
+/** |x_i - xhat_i|^2 of each of B rows. */
+export function rowErrors(x: Float32Array, xhat: Float32Array, B: number): Float64Array {
+  const width = x.length / B;
+  const e = new Float64Array(B);
+  for (const [i, value] of x.entries()) e[Math.floor(i / width)]! += (value - xhat[i]!) ** 2;
   return e;
 }

@@ -14,7 +14,7 @@ import { activePerRow, describeSae } from './check.ts';
 import { decode } from './decode.ts';
 import { encode } from './encode.ts';
 import { rowNorms } from './formats/fold.ts';
-import { wrongBiasReading } from './other-reading.ts';
+import { rowErrors, wrongBiasReading } from './other-reading.ts';
 import type { Sae } from './types.ts';
 
 export type RecordedNumbers = { readonly l0?: number; readonly fvu?: number };
@@ -77,7 +77,7 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
     reasons.push(...(await probe(sae, signal)));
     return { state: reasons.length > 0 ? 'wrong' : 'unverified', reasons, ...shown };
   }
-  const { l0, fvu, density } = await measure(sae, options);
+  const { l0, fvu, density, errors } = await measure(sae, options);
   const parts = [
     ['L0', l0, recorded.l0, L0_TOLERANCE],
     ['FVU', fvu, recorded.fvu, FVU_TOLERANCE],
@@ -87,7 +87,7 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
       reasons.push(
         `${name} is ${found.toPrecision(4)} on these activations, ${expected.toPrecision(4)} was recorded: another hook, layer, model or scale, or another rule for what is active.`,
       );
-  const bias = await wrongBiasReading(sae, x, options.ids);
+  const bias = await wrongBiasReading(sae, x, errors, options.ids);
   if (bias !== undefined) reasons.push(bias);
   // A poor SAE that is as poor as it was is no wrong one.
   const agrees = (recorded.fvu ?? recorded.l0) !== undefined && reasons.length === 0;
@@ -208,7 +208,7 @@ async function probe(sae: Sae, signal: AbortSignal | undefined): Promise<string[
 async function measure(
   sae: Sae,
   { x, y, ids, signal }: SelfTestOptions,
-): Promise<{ l0: number; fvu: number; density: Density }> {
+): Promise<{ l0: number; fvu: number; density: Density; errors: Float64Array }> {
   const { D, Dout = D } = sae.config;
   const B = x!.length / D;
   const target = y ?? x!;
@@ -222,11 +222,9 @@ async function measure(
   const xhat = decode(sae, code, { x: x!, ...(ids ? { ids } : {}) });
   const mean = new Float64Array(Dout);
   for (let i = 0; i < target.length; i++) mean[i % Dout]! += target[i]! / B;
-  let [error, scatter] = [0, 0];
-  for (let i = 0; i < target.length; i++) {
-    error += (target[i]! - xhat[i]!) ** 2;
-    scatter += (target[i]! - mean[i % Dout]!) ** 2;
-  }
+  const errors = rowErrors(target, xhat, B);
+  let scatter = 0;
+  for (let i = 0; i < target.length; i++) scatter += (target[i]! - mean[i % Dout]!) ** 2;
   const fired = new Int32Array(sae.config.F);
   for (const [i, value] of code.values.entries()) if (value !== 0) fired[code.indices[i]!]!++;
   const l0 = fired.reduce((sum, count) => sum + count, 0) / B;
@@ -237,5 +235,5 @@ async function measure(
     most: fired[fired.length - 1]! / B,
     never: fired.filter((count) => count === 0).length,
   };
-  return { l0, fvu: error / scatter, density };
+  return { l0, fvu: errors.reduce((a, b) => a + b, 0) / scatter, density, errors };
 }
