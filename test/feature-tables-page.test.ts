@@ -20,6 +20,7 @@ const INTRO = `# Feature tables
   together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
   side are not tested. Documents that a tokenized folder no longer knows have no fields.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
+- The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped.
 
 Dashboards of other programs:
 
