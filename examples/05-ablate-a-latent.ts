@@ -15,29 +15,33 @@ const spliced = await runWithSaes(model, text, [sae]);
 const kept = await runWithSaes(model, text, [sae], { keepError: true });
 const without = await runWithSaes(model, text, [turnOff(latent)], { keepError: true });
 
-// The control: the other latent whose activations sum up most nearly to the same.
+// The control: each of the five other latents whose activations sum up most nearly to the same.
 const [{ code }] = kept.saes;
 const totals = new Map<number, number>();
 for (const [slot, f] of code.indices.entries())
   totals.set(f, (totals.get(f) ?? 0) + (code.values[slot] ?? 0));
 const own = totals.get(latent) ?? 0;
-const [[other = 0] = []] = [...totals]
+const others = [...totals]
   .filter(([f]) => f !== latent)
-  .sort(([, a], [, b]) => Math.abs(a - own) - Math.abs(b - own));
-const control = await runWithSaes(model, text, [turnOff(other)], { keepError: true });
+  .sort(([, a], [, b]) => Math.abs(a - own) - Math.abs(b - own))
+  .slice(0, 5);
+const controls = [];
+for (const [other] of others)
+  controls.push(await runWithSaes(model, text, [turnOff(other)], { keepError: true }));
 
 const losses = ({ loss }: { loss: { data: Float32Array } | undefined }) => [...(loss?.data ?? [])];
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-const total = (f: number): string => `#${f}, activations ${(totals.get(f) ?? 0).toFixed(0)} in all`;
+const sums = (list: readonly number[]): string =>
+  `activations ${list.map((sum) => sum.toFixed(0)).join(', ')} in all`;
 console.log('loss in nats per token');
-for (const [name, run] of [
-  ['the model', clean],
-  ['with the SAE and its error term', kept],
-  [`... without ${total(latent)}`, without],
-  [`... without ${total(other)} (control)`, control],
-  ['with the SAE alone', spliced],
+for (const [name, runs] of [
+  ['the model', [clean]],
+  ['with the SAE and its error term', [kept]],
+  [`... without #${latent}, ${sums([own])}`, [without]],
+  [`... without one of five others, ${sums(others.map(([, sum]) => sum))}`, controls],
+  ['with the SAE alone', [spliced]],
 ] as const)
-  console.log(`  ${name.padEnd(52)} ${mean(losses(run)).toFixed(4)}`);
+  console.log(`  ${name.padEnd(76)} ${mean(runs.flatMap(losses)).toFixed(4)}`);
 
 const column = latentColumn(code, latent);
 console.log(`\ntoken          #${latent}   loss of the next token: clean, without, difference`);

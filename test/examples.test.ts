@@ -42,6 +42,7 @@ describe('examples', { timeout: 180_000 }, () => {
     const shares = lines.slice(3).map((line) => Number(/ (\d+) % /.exec(line)![1]));
     expect(shares.length).toBeGreaterThan(20);
     expect(Math.min(...shares)).toBeGreaterThan(50);
+    expect(shares.reduce((a, b) => a + b) / shares.length).toBeGreaterThan(75);
     // What it raises is Cyrillic, too.
     expect(lineWith(lines, '"ет"')).toMatch(/#\d+ .*"\p{Script=Cyrillic}+"/u);
   });
@@ -63,7 +64,7 @@ describe('examples', { timeout: 180_000 }, () => {
       const [recipes, reports] = numbers(line);
       expect(Math.sign(recipes! - reports!)).toBe(i < 8 ? 1 : -1);
     }
-    expect(lines.slice(0, 8).join()).toMatch(/" (tsp|tbsp|cups)"/);
+    expect(lines.slice(0, 8).join()).toMatch(/" tbsp".*" finely".*" tsp"/);
     expect(lines.slice(8).join()).toMatch(/" Congress"/);
   });
 
@@ -91,7 +92,7 @@ describe('examples', { timeout: 180_000 }, () => {
     const [clean, kept, without, control] = lines.slice(1, 5).map((line) => numbers(line).at(-1)!);
     expect(kept).toBe(clean);
     expect(without! - clean!).toBeGreaterThan(0.1);
-    expect(Math.abs(control! - clean!)).toBeLessThan((without! - clean!) / 2);
+    expect(Math.abs(control! - clean!)).toBeLessThan((without! - clean!) / 3);
     const before = lines.slice(lines.findIndex((line) => line.startsWith('"<|bos|>"')));
     const first = before.findIndex((line) => line.startsWith('" α"'));
     expect(first).toBe(6);

@@ -20,7 +20,7 @@ import type { FeatureSource, Found, TokenTexts } from '../features/source.ts';
 import type { Lab } from '../lab.ts';
 import { nameOf } from '../names.ts';
 import { tokenTexts } from '../reading.ts';
-import { checkLatent } from './latent.ts';
+import { checkLatent, checkLatentBelow } from './latent.ts';
 import { operation } from './operation.ts';
 
 const NEIGHBOURS = 8;
@@ -80,7 +80,7 @@ async function search(
     const latent = Number(digits);
     if (kind === '#') {
       const { latents: F = 0 } = await lab.summary(run);
-      checkLatent({ run, sae: { config: { F } } }, latent, 'query');
+      checkLatentBelow(F, run, latent, 'query');
       return { latents: [latent] };
     }
     return await lab.use([run], signal, async ([open]) => {
@@ -96,12 +96,12 @@ async function search(
   return words.length === 0 ? { latents: source.latents } : await source.search(words, texts);
 }
 
-/** Nearest decoder rows and output tokens: from the tables, else from the SAE. */
+/** Nearest decoder rows, from the tables or else from the SAE, and of a latent that no table or card has its output tokens. */
 async function nearAndOutputs(
   lab: Lab,
   run: string,
   latent: number,
-  source: FeatureSource,
+  { source, indexed }: { source: FeatureSource; indexed: boolean },
   signal: AbortSignal,
 ) {
   const near = await source.neighbours(latent);
@@ -116,7 +116,7 @@ async function nearAndOutputs(
     };
     return {
       near: neighbours(sae, latent, NEIGHBOURS),
-      outputs: (await source.about(latent, textsIn(model))) ? {} : await effects(),
+      outputs: indexed ? {} : await effects(),
     };
   });
 }
@@ -188,11 +188,17 @@ export const featureOperations = [
       return await lab.useReader(run, signal, async ({ model, hook, modelName, features: source }) => {
         const found = await source.about(latent, textsIn(model));
         // Tables have all there is to show; the SAE, which may be large, is opened for what is not in them.
-        const { near, outputs } = await nearAndOutputs(lab, run, latent, source, signal);
+        const { near, outputs } = await nearAndOutputs(
+          lab,
+          run,
+          latent,
+          { source, indexed: found !== undefined },
+          signal,
+        );
         const { together, ...evidence } = found ?? {};
         const { label, origin, note, checked } = source.note(latent) ?? {};
         return {
-          ...(found ? {} : outputs),
+          ...outputs,
           ...evidence,
           ...{ run, latent, model: modelName, hook, indexed: found !== undefined },
           ...(label === undefined ? {} : { label, ...(origin ? { origin } : {}) }),
@@ -223,7 +229,7 @@ export const featureOperations = [
     async run(lab, { run, latent, ...given }, signal) {
       const { latents: F = 0 } = await lab.summary(run);
       const { folder, before } = await lab.useReader(run, signal, async ({ folder, features }) => {
-        checkLatent({ run, sae: { config: { F } } }, latent);
+        checkLatentBelow(F, run, latent);
         return { folder, before: features.note(latent) };
       });
       const today = new Date().toISOString().slice(0, 10);
