@@ -332,6 +332,11 @@ describe('runs and features', () => {
     expect((await call('search_features', { run: RUN, query: 'look again' })).body.features[0].latent).toBe(
       5,
     );
+    // What a person called so comes before the guesses.
+    await call('label_feature', { run: RUN, latent: 5, label: 'a recipe' });
+    const { body: recipes } = await call('search_features', { run: RUN, query: 'recipe' });
+    expect(recipes.total).toBeGreaterThan(1);
+    expect(recipes.features[0].latent).toBe(5);
     // A label that is taken away leaves the note, and without both the line goes.
     await call('label_feature', { run: RUN, latent: 5, label: '' });
     expect((await call('get_feature', { run: RUN, latent: 5 })).body).not.toHaveProperty('label');

@@ -43,7 +43,7 @@ export type Found = {
 };
 
 export type FeatureSource = Omit<Evidence, 'words' | 'passages'> & {
-  /** Latents for which every word stands in label, note, guess or passages; those with all in the former first, then by passages. */
+  /** Latents for which every word stands in label, note, guess or passages; those with all in the label first, then in the others, then by passages. */
   search(words: readonly string[], texts: TokenTexts): Promise<Found>;
   note(latent: number): FeatureLabel | undefined;
 };
@@ -72,7 +72,15 @@ export async function openFeatures(folder: string): Promise<FeatureSource> {
       }
       const wanted = words.map((word) => word.toLowerCase());
       const named = (word: string, latent: number): boolean => lines!.get(latent)!.includes(word);
-      const first = latents.filter((latent) => wanted.every((word) => named(word, latent)));
+      const found = latents.filter((latent) => wanted.every((word) => named(word, latent)));
+      // What a person called so, or an import, is what is looked for.
+      const called = new Set(
+        found.filter((latent) => {
+          const label = notes.get(latent)?.label?.toLowerCase() ?? '';
+          return wanted.every((word) => label.includes(word));
+        }),
+      );
+      const first = [...called, ...found.filter((latent) => !called.has(latent))];
       if (!evidence.passages) return { latents: first };
       const counts: ((latent: number) => number)[] = [];
       for (const word of wanted) counts.push(await evidence.passages(word, texts));
