@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { trainConfigSchema } from '../shared/config.ts';
-import { addFlags, givenFlags, parseConfig, parseNumber } from './flags.ts';
+import { addFlags, givenFlags, parseConfig, parseCount, parseNumber } from './flags.ts';
 
 function parse(...words: string[]): Record<string, unknown> {
   const command = new Command('train').exitOverride().configureOutput({ writeErr: () => {} });
@@ -30,6 +30,11 @@ describe('flags', () => {
     ]);
     expect(() => parseNumber('many')).toThrow(/such as 4096/);
     expect(() => parseNumber('')).toThrow();
+  });
+
+  it('counts are whole numbers from 0 on', () => {
+    expect(['0', '12', '2k'].map(parseCount)).toEqual([0, 12, 2000]);
+    for (const wrong of ['-3', '2.5', 'x']) expect(() => parseCount(wrong)).toThrow(/Expected/);
   });
 
   it('exist for every field of the schema', () => {

@@ -33,6 +33,14 @@ export function parseNumber(text: string): number {
   return match?.[2] ? Math.round(scaled) : scaled;
 }
 
+/** How many of something. */
+export function parseCount(text: string): number {
+  const count = parseNumber(text);
+  if (!Number.isInteger(count) || count < 0)
+    throw new InvalidArgumentError('Expected a whole number from 0 on.');
+  return count;
+}
+
 const LISTS_OF_PATHS = new Set(['data', 'heldout']);
 
 /** Adds a flag per field. Defaults are shown, not set: a flag that is not given must not override the config file. */

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { inspect } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
-import { parseNumber } from '../flags.ts';
+import { parseCount } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
 import { createDownloads } from '../output/downloads.ts';
 import { inspectionText } from '../output/inspection.ts';
@@ -31,7 +31,7 @@ export function addInspectCommand(program: Command): void {
         'Measure an SAE on activations of its hook: L0 and FVU beside the recorded ones.',
       )
       .option('--tensors', 'List every tensor of an ONNX file, not only its residual stream.')
-      .addOption(new Option('--features <n>', 'Feature cards to show.').argParser(parseNumber).default(3)),
+      .addOption(new Option('--features <n>', 'Feature cards to show.').argParser(parseCount).default(3)),
   );
   command.addHelpText('after', example).action(async (path: string) => {
     const {
