@@ -16,7 +16,7 @@ import {
   trainSae,
 } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
-import { parseNumber } from '../flags.ts';
+import { parseCount } from '../flags.ts';
 import { invocation } from '../invocation.ts';
 import { cardText } from '../output/card.ts';
 import { compactEval, mainRows } from '../output/compact-eval.ts';
@@ -42,7 +42,7 @@ export function addDemoCommand(program: Command): void {
       .option('--no-train', 'Only show the finished run.')
       .addOption(
         new Option('--seconds <n>', 'How long the fresh training should take.')
-          .argParser(parseNumber)
+          .argParser(parseCount)
           .default(100),
       ),
   );
