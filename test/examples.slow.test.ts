@@ -156,7 +156,7 @@ describe('examples', { timeout: 180_000 }, () => {
 
   it('are all run here, in the index, short, and begin with what one learns and the command', () => {
     const index = read('examples/README.md');
-    const here = read('test/examples.test.ts');
+    const here = read('test/examples.slow.test.ts');
     for (const [i, name] of examples.entries()) {
       const text = read(`examples/${name}`);
       expect(Number(name.slice(0, 2))).toBe(i + 1);
