@@ -15,9 +15,12 @@ const others = {
 };
 const other = Object.keys(others).find((flag) => process.argv.includes(flag));
 // A figure that is no race between contenders has a program of its own, too.
-const program = /^plan/.test(process.argv[process.argv.indexOf('--only') + 1] ?? '')
+const only = process.argv[process.argv.indexOf('--only') + 1] ?? '';
+const program = /^plan/.test(only)
   ? 'plan.ts'
-  : others[other];
+  : /^steer\.first_token/.test(only)
+    ? 'first-token.ts'
+    : others[other];
 await installToTest();
 const node = (...args) => tryRun(process.execPath, args, { stdio: ['inherit', 2, 'inherit'] });
 const built = node(join(root, 'scripts', 'build.mjs'), '--if-stale');
