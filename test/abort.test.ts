@@ -34,6 +34,7 @@ const SYNCHRONOUS = [
     'editLatent',
     'directionOf',
     'encodeVector',
+    'inRows',
     'randomised',
     'expandGrid',
   ],

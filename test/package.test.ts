@@ -68,6 +68,7 @@ describe('package', () => {
         "harvestConfigSchema",
         "importFeatures",
         "importFeaturesConfigSchema",
+        "inRows",
         "indexConfigSchema",
         "indexSae",
         "inspect",

@@ -10,6 +10,7 @@ import {
   padBatch,
   type Sae,
   saveSae,
+  steer,
   steerReport,
 } from '../src/index.ts';
 import { createRng } from '../src/shared/rng.ts';
@@ -160,6 +161,25 @@ describe('the report', () => {
     expect(none!.samples[0]).toBe(text!.text);
   });
 
+  it('texts that were written in one batch are those of each push alone', async () => {
+    const { latent, largest, matched, points } = plain.features[0]!;
+    const norm = (f: number) => Math.hypot(...sae.W_dec.subarray(f * sae.config.D, (f + 1) * sae.config.D));
+    const textsOf = (arm: string) =>
+      points.find((point) => point.arm === arm && point.strength === 3)!.samples;
+    const alone = async (f: number, value: number): Promise<string[]> => {
+      const interventions = await steer(model, [{ sae, latent: f, mode: 'clamp', value }]);
+      const seed = [0, 1, 2, 3].map((i) => `0/sample ${i}`);
+      const options = { maxNewTokens: 6, temperature: 1, seed, interventions };
+      return (await model.generateBatch(['', '', '', ''], options)).map(({ text }) => text);
+    };
+    expect(textsOf('latent')).toEqual(await alone(latent, 3 * largest));
+    expect(textsOf('sign flip')).toEqual(await alone(latent, -3 * largest));
+    const first = matched[0]!;
+    const other = await alone(first, (3 * largest * norm(latent)) / norm(first));
+    expect(textsOf('matched latents')).toEqual(other);
+    expect(other).not.toEqual(textsOf('latent'));
+  });
+
   it('ranks the latent among its matched ones and corrects for the number of tests', () => {
     const tests = plain.features.flatMap((feature) => feature.tests);
     for (const { value, controls, p, adjusted } of tests) {
@@ -272,16 +292,21 @@ it('stops on a signal with what was measured kept, and the same call goes on to 
   const out = join(place, 'stopped');
   const controller = new AbortController();
   const config = steerReportConfigSchema.parse({ ...base, out });
+  let measured = 0;
   const running = steerReport(config, {
     signal: controller.signal,
     onProgress: ({ stage, done }) => {
-      if (stage === 'candidates' && done === 5) controller.abort(new Error('enough'));
+      // The two that are unsteered, and the first batch of others.
+      if (stage === 'candidates' && done > 2) controller.abort(new Error('enough'));
+      if (stage === 'candidates') measured = done;
     },
   });
   await expect(running).rejects.toThrow('enough');
   expect(existsSync(join(out, 'report.json'))).toBe(false);
-  expect(readFileSync(join(out, 'arms.jsonl'), 'utf8').trim().split('\n').length).toBe(5);
-  // A crash in the middle of a line.
+  expect(readFileSync(join(out, 'arms.jsonl'), 'utf8').trim().split('\n').length).toBe(measured);
+  // Of the first strength, not of the second.
+  expect(measured).toBe(2 + 3 + 3 + 3);
+  // A crash in the middle of a line: its whole batch is measured again, and has the same bits.
   writeFileSync(join(out, 'arms.jsonl'), readFileSync(join(out, 'arms.jsonl'), 'utf8').slice(0, -20));
   const { report: whole } = await report({ out });
   expect(shown(whole)).toBe(shown(plain));

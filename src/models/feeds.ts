@@ -84,19 +84,20 @@ export function batchFeeds(
   };
 }
 
-/** The tokens of a batch as the bus takes them; prompts as long as their rows, unless said otherwise. */
+/** The tokens of a batch as the bus takes them; prompts as long as their rows, unless said otherwise. `first`: what its first row is called. */
 export function steerRows(
   batch: TokenBatch,
   promptLengths: readonly number[] = rowLengths(batch),
+  first = 0,
 ): SteerRows {
   if (promptLengths.length !== batch.B)
     throw new Error(`${promptLengths.length} prompt lengths for ${batch.B} rows; give one for each`);
+  const ofRow = (value: (b: number) => number): Int32Array =>
+    Int32Array.from({ length: batch.B * batch.T }, (_, i) => value(Math.floor(i / batch.T)));
   return {
+    rows: ofRow((b) => first + b),
     positions: positionsOf(batch),
-    prompts: Int32Array.from(
-      { length: batch.B * batch.T },
-      (_, i) => promptLengths[Math.floor(i / batch.T)]!,
-    ),
+    prompts: ofRow((b) => promptLengths[b]!),
     ids: batch.ids,
   };
 }

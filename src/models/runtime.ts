@@ -183,7 +183,7 @@ export function createRuntime(parts: RuntimeParts): Model {
     let row = 0;
     for (const part of splitBatch(batch, PART_POSITIONS)) {
       signal?.throwIfAborted();
-      const rows = steerRows(part, edits.promptLengths?.slice(row, row + part.B));
+      const rows = steerRows(part, edits.promptLengths?.slice(row, row + part.B), row);
       row += part.B;
       const { purpose, feeds } = steered(rows);
       const values = await sessions.run(

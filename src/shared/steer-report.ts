@@ -54,9 +54,9 @@ export const steerReportConfigSchema = z.strictObject({
   strengths: z
     .array(z.number())
     .min(1)
-    .default([0.5, 1, 2, 4])
+    .default([1, 2, 4])
     .describe("Doses, in units of the latent's own largest activation."),
-  samples: z.int().min(2).default(24).describe('Texts written for every dose of every candidate.'),
+  samples: z.int().min(2).default(16).describe('Texts written for every dose of every candidate.'),
   maxTokens: z.int().positive().default(48).describe('Tokens of a text.'),
   temperature: generateConfigSchema.shape.temperature,
   topP: z

@@ -2,13 +2,15 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import '../platform/node.ts';
 import { DNA, demoModel, early as earlySae, LATE as HOOK, late } from '../../test/support/demo.ts';
-import { openModel } from '../models/index.ts';
+import { argmax } from '../models/generation/sample.ts';
+import { createWholeDecoder } from '../models/generation/whole-decoder.ts';
+import { openModel, padBatch } from '../models/index.ts';
 import type { Intervention } from '../models/steering/types.ts';
 import type { Model, TokenBatch } from '../models/types.ts';
 import { getPlatform } from '../platform/index.ts';
 import { encode, latentColumn, loadSae } from '../sae/index.ts';
 import type { Sae } from '../sae/types.ts';
-import { type InterventionSpec, steer } from './index.ts';
+import { type InterventionSpec, inRows, steer } from './index.ts';
 
 const { D } = demoModel;
 const PROMPT = 'The meeting will be held';
@@ -149,6 +151,59 @@ test('no change of features, strengths, modes, positions or rules opens a sessio
     await write();
   });
   expect(opened).toBe(0);
+});
+
+test('rows of a batch are each changed as their texts are alone, also when other rows have ended', async () => {
+  const early = await loadSae(earlySae.path);
+  const sets = [
+    await steer(model, [{ sae, latent: DNA, mode: 'clamp', value: 200 }]),
+    [],
+    await steer(model, [
+      { sae: early, latent: 5, value: 200, positions: 'generated' },
+      { vector: sae.W_dec.slice(0, D), hook: HOOK, mode: 'zero' },
+    ]),
+  ];
+  const prompts = [PROMPT, '12 * 3 =', 'Der Zug'];
+  const alone: string[] = [];
+  for (const [i, interventions] of sets.entries())
+    alone.push(await model.generate(prompts[i]!, { maxNewTokens: 16, interventions }));
+  expect(new Set(alone).size).toBe(3);
+  const interventions = sets.flatMap((set, i) => inRows(set, [i, i + 1]));
+  const together = await model.generateBatch(prompts, { maxNewTokens: 16, interventions });
+  expect(together.map(({ text }) => text)).toEqual(alone);
+  // The first row ends after its first token; the others move up.
+  const stop = alone[0]!.slice(0, 1);
+  const others = prompts.map((prompt, i) => (i === 0 ? PROMPT : prompt));
+  const cut = await model.generateBatch(others, { maxNewTokens: 16, interventions, stop });
+  expect(cut[0]!.text).toBe('');
+  for (const [i, { text }] of cut.entries()) expect(text).toBe(alone[i]!.split(stop)[0]);
+
+  // Without a cache, and rows of a plain run.
+  const { hooks, run } = model;
+  const batch = padBatch(prompts.map((prompt) => model.tokenizer!.encode(prompt, { bos: true })));
+  const whole = (await run(batch, { logits: true, interventions })).logits!;
+  for (const [i, set] of sets.entries()) {
+    const one = padBatch([model.tokenizer!.encode(prompts[i]!, { bos: true })]);
+    const { logits } = await run(one, { logits: true, interventions: set });
+    const { V } = model.info;
+    const from = i * batch.T * V;
+    expect(difference(whole.data.slice(from, from + one.T * V), logits!.data)).toBeLessThan(1e-4);
+  }
+  const decoder = createWholeDecoder(
+    {
+      ...{ run, headLogits: model.headLogits, last: `blocks.${demoModel.layers - 1}.hook_resid_post` },
+      ...{ D, V: model.info.V, hooks: hooks.slice(0, 0), steer: undefined, interventions },
+    },
+    3,
+  );
+  const ids = prompts.map((prompt) => model.tokenizer!.encode(prompt, { bos: true }));
+  const first = await decoder.advance(ids);
+  const greedy = (at: readonly { logits: Float32Array }[]) => at.map(({ logits }) => argmax(logits));
+  const begun = greedy(first);
+  expect(begun).toEqual(together.map(({ ids: written }) => written[0]));
+  decoder.keep([1, 2]);
+  const second = greedy(await decoder.advance(begun.slice(1).map((id) => [id])));
+  expect(second).toEqual(together.slice(1).map(({ ids: written }) => written[1]));
 });
 
 test('texts that are written at the same time with different changes are those written alone', async () => {

@@ -17,7 +17,7 @@ Examples:
   saekit steer-report demo/saes/blocks.3.hook_resid_post --register dna          latents chosen by activation and by output effect
   saekit steer-report runs/first --positive angry/ --negative calm/ --strengths 1 2 4 --out reports/anger
 
-Ctrl-C stops after the candidate that is being measured; the same command goes on there. What the page shows: docs/steering-report.md`;
+After Ctrl-C the same command goes on with what is measured already. What the page shows: docs/steering-report.md`;
 
 const STAGES = {
   latents: 'held-out tokens',
@@ -25,8 +25,9 @@ const STAGES = {
   candidates: 'candidates',
 } as const;
 
-/** Candidates behind the estimate of the time: the first two are the model as it is. */
-const TIMED = 4;
+/** The first two candidates are the model as it is; the batch of steered ones after them is what the others take. */
+const UNSTEERED = 2;
+const WORTH_SAYING_S = 5;
 
 export function addSteerReportCommand(program: Command): void {
   const command = addCommonFlags(
@@ -50,6 +51,7 @@ export function addSteerReportCommand(program: Command): void {
       const downloads = createDownloads(context);
       let stage: keyof typeof STAGES | undefined;
       let started = 0;
+      let told = false;
       let counter = createCounter(context, '');
       try {
         const { report, folder: written } = await steerReport(config, {
@@ -67,9 +69,11 @@ export function addSteerReportCommand(program: Command): void {
                   `${grouped(total)} candidates, each writes ${config.samples} texts of ${config.maxTokens} tokens`,
                 );
             }
-            if (stage === 'candidates' && done === TIMED && total > 2 * TIMED) {
-              const each = (performance.now() - started) / 1000 / done;
-              note(`This takes about ${duration(each * total)}; after Ctrl-C the same command goes on`);
+            if (stage === 'candidates' && !told && done > UNSTEERED) {
+              told = true;
+              const left = ((performance.now() - started) / 1000 / done) * (total - done);
+              if (left > WORTH_SAYING_S)
+                note(`This takes about ${duration(left)} more; after Ctrl-C the same command goes on`);
             }
             counter.update(done, total);
           },

@@ -17,12 +17,16 @@ import { PLAIN, plainCacheNames } from './plain-graph.ts';
 
 const FLOAT32 = 1;
 
-/** @throws as the steering bus does, for hooks that are replaced twice and rules that look ahead */
+/** @throws as the steering bus does, for hooks that are replaced twice and rules that look ahead; for changes of some rows of a batch */
 export function bakeInterventions(
   graph: Graph,
   hooks: readonly HookInfo[],
   interventions: readonly Intervention[],
 ): Graph {
+  if (interventions.some(({ rows }) => rows))
+    throw new Error(
+      'A change of some rows of a batch cannot be baked in: an exported model has no such rows.',
+    );
   const plan = planSteering(hooks, interventions);
   const changes = ({ writes, replace }: PlannedSite): boolean => writes.length + replace.length > 0;
   const changed = new Set(plan.filter(changes).map(({ site }) => site.writes));

@@ -64,6 +64,8 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     },
   };
   let texts = Array.from({ length: rows }, (): number[] => []);
+  /** What each row was called before others were dropped. */
+  let names = Array.from({ length: rows }, (_, b) => b);
   /** Tokens of each prompt: what was given first. */
   let prompts: readonly number[] | undefined;
 
@@ -82,7 +84,8 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     const S = slots + T;
     const ids = new Int32Array(B * T);
     const positions = new Int32Array(B * T);
-    const promptOf = Int32Array.from({ length: B * T }, (_, i) => prompts![first + Math.floor(i / T)]!);
+    const ofRow = (values: readonly number[]): Int32Array =>
+      Int32Array.from({ length: B * T }, (_, i) => values[first + Math.floor(i / T)]!);
     tokens.forEach((row, b) => {
       ids.set(row, b * T);
       for (let t = 0; t < T; t++) positions[b * T + t] = Math.min(past[b]! + t, spec.contextLength - 1);
@@ -111,7 +114,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
         [sin]: () => new Tensor('float32', tables.sin, dims),
       };
     };
-    const steered = steer({ positions, prompts: promptOf, ids });
+    const steered = steer({ rows: ofRow(names), positions, prompts: ofRow(prompts!), ids });
     const blocks = blockSizes(T);
     const headRows = Int32Array.from(tokens, (row, b) => b * T + row.length - 1);
     const whole = (...values: number[]) =>
@@ -225,6 +228,7 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
     keep(kept: readonly number[]): void {
       cache.keep(kept);
       texts = kept.map((row) => texts[row]!);
+      names = kept.map((row) => names[row]!);
       prompts = prompts && kept.map((row) => prompts![row]!);
     },
   };

@@ -20,7 +20,8 @@ export type WholeParts = {
 };
 
 export function createWholeDecoder(parts: WholeParts, rows: number): Pick<Decoder, 'advance' | 'keep'> {
-  const { run, headLogits, last, D, V, hooks, steer, interventions } = parts;
+  const { run, headLogits, last, D, V, hooks, steer } = parts;
+  let { interventions } = parts;
   let prompts: readonly number[] | undefined;
   let texts = Array.from({ length: rows }, (): number[] => []);
   return {
@@ -69,6 +70,11 @@ export function createWholeDecoder(parts: WholeParts, rows: number): Pick<Decode
       });
     },
     keep(kept) {
+      // The rows that are left move together, in their order.
+      const before = (row: number): number => kept.filter((one) => one < row).length;
+      interventions = interventions?.map((one) =>
+        one.rows ? { ...one, rows: [before(one.rows[0]), before(one.rows[1])] } : one,
+      );
       texts = kept.map((row) => texts[row]!);
       prompts = prompts && kept.map((row) => prompts![row]!);
     },

@@ -246,8 +246,9 @@ function equal(a: Moving | undefined, b: Moving | undefined): boolean {
 }
 
 /** Whether a change is made at a token. */
-function isAt({ positions, except }: Intervention, rows: SteerRows, n: number): boolean {
+function isAt({ positions, except, rows: own }: Intervention, rows: SteerRows, n: number): boolean {
   if (except.has(rows.ids[n]!)) return false;
+  if (own && !(rows.rows[n]! >= own[0] && rows.rows[n]! < own[1])) return false;
   const [at, prompt] = [rows.positions[n]!, rows.prompts[n]!];
   if (positions === 'all') return true;
   if (positions === 'prompt') return at < prompt;

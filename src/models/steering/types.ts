@@ -57,12 +57,15 @@ export type Intervention = {
   /** Before the changes the row becomes what the SAE makes of it, or the rows [T,Dout] at their positions; one row stands for all. */
   readonly replace?: 'reconstruction' | Float32Array;
   readonly positions: Positions;
+  /** Rows [from, to) of the batch that are changed. Default: all. */
+  readonly rows?: readonly [number, number];
   /** Token ids that are left as they are. */
   readonly except: ReadonlySet<number>;
 };
 
-/** The tokens of one run, N rows: where each stands in its text, how long that text's prompt is, and what it is. */
+/** The N tokens of one run: the row of the batch, where each stands in its text, how long that text's prompt is, and what it is. */
 export type SteerRows = {
+  readonly rows: ArrayLike<number>;
   readonly positions: ArrayLike<number>;
   readonly prompts: ArrayLike<number>;
   readonly ids: ArrayLike<number>;

@@ -2,11 +2,23 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
-import type { Measured } from './measure.ts';
+import type { Measured, Pushed } from './measure.ts';
 import type { Member } from './summary.ts';
 import type { Work } from './types.ts';
 
-export type Arms = { measure(key: unknown, who: string, work: () => Promise<Measured>): Promise<Member> };
+/** Somebody who pushes. `key`: everything that its numbers depend on, beside what all have in common. */
+export type Candidate = Pushed & { readonly who: string; readonly key: unknown };
+export type Arms = {
+  /**
+   * Measures candidates together, in batches of `most`. A batch is measured whole or found whole, so that its numbers have the same last bits
+   * wherever a report was stopped.
+   */
+  measure(
+    candidates: readonly Candidate[],
+    most: number,
+    work: (some: readonly Candidate[]) => Promise<Measured[]>,
+  ): Promise<Member[]>;
+};
 
 /** Candidates that are measured already, by what they depend on; new ones are written down as they come. */
 export async function openArms(
@@ -33,23 +45,30 @@ export async function openArms(
   let done = 0;
   let left = total;
   options.onProgress?.({ stage: 'candidates', done, total });
+  const keyOf = ({ key }: Candidate): string =>
+    createHash('sha256')
+      .update(run + JSON.stringify(key))
+      .digest('hex')
+      .slice(0, 32);
   return {
-    async measure(name, who, work) {
-      const key = createHash('sha256')
-        .update(run + JSON.stringify(name))
-        .digest('hex')
-        .slice(0, 32);
-      const found = known.get(key);
-      // What is there already says nothing about how long the rest takes.
-      if (found) left--;
-      const measured = found ?? (await work());
-      if (!found) {
-        await appendFile(file, `${JSON.stringify([key, measured])}\n`);
-        known.set(key, measured);
-        done++;
+    async measure(candidates, most, work) {
+      for (let from = 0; from < candidates.length; from += most) {
+        const batch = candidates.slice(from, from + most);
+        const missing = batch.filter((one) => !known.has(keyOf(one)));
+        // What is there already says nothing about how long the rest takes.
+        left -= batch.length - missing.length;
+        if (missing.length > 0) {
+          const measured = await work(batch);
+          const fresh = batch
+            .map((one, i) => [keyOf(one), measured[i]!] as const)
+            .filter(([key]) => !known.has(key));
+          await appendFile(file, fresh.map((line) => `${JSON.stringify(line)}\n`).join(''));
+          for (const [key, one] of fresh) known.set(key, one);
+          done += missing.length;
+        }
+        options.onProgress?.({ stage: 'candidates', done, total: left });
       }
-      options.onProgress?.({ stage: 'candidates', done, total: left });
-      return { who, measured };
+      return candidates.map((one) => ({ who: one.who, measured: known.get(keyOf(one))! }));
     },
   };
 }

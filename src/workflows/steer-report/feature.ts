@@ -19,10 +19,10 @@ import type {
   SteerReportConfig,
 } from '../../shared/steer-report.ts';
 import { tokenizerOf } from '../streams.ts';
-import type { Arms } from './arms.ts';
+import type { Arms, Candidate } from './arms.ts';
 import type { Chosen } from './choose.ts';
 import type { Concept, LatentFacts } from './concept.ts';
-import { createMeasure } from './measure.ts';
+import { createMeasure, pushesTogether } from './measure.ts';
 import { decoderRow, type Push, pushDirection, pushLatent } from './push.ts';
 import { type Member, pointOf, testsOf } from './summary.ts';
 import type { Work } from './types.ts';
@@ -64,43 +64,54 @@ export async function reportFeature(
       .slice(0, Math.ceil(config.textTokens / DOCUMENT_TOKENS))
       .map((ids) => ids.slice(0, DOCUMENT_TOKENS)),
   });
-  const at = (who: string, dose: string, push: Push = {}, prompt?: string): Promise<Member> =>
-    arms.measure([concept.name, concept.targets, who, dose], who, () => measure(push, prompt));
+  const together = pushesTogether(model.info, config);
+  const candidate = (who: string, dose: string, push: Push = {}, prompt?: string): Candidate => ({
+    ...{ who, push, key: [concept.name, concept.targets, who, dose] },
+    ...(prompt === undefined ? {} : { prompt }),
+  });
 
   const full = facts.largest[latent]! * norms[latent]!;
   const means = await meanDifference(work, concept);
   const conceptPrompt =
     config.conceptPrompt ??
     decode(concept.measure.positive.find((ids) => ids.length > 1)!.slice(0, PROMPT_TOKENS));
-  const none = await at('as it is', '');
-  const prompted = await at('prompt', conceptPrompt, {}, `${conceptPrompt}${config.prompt}`);
+  const unsteered = [
+    candidate('as it is', ''),
+    candidate('prompt', conceptPrompt, {}, `${conceptPrompt}${config.prompt}`),
+  ];
+  const [none, prompted] = (await arms.measure(unsteered, together, measure)) as [Member, Member];
+  const noises = Array.from({ length: NOISES }, (_, i) => `noise ${config.seed}/${latent}/${i}`);
   const points: SteerPoint[] = [];
   const doses: { latent: Member; matched: Member[] }[] = [];
   for (const strength of config.strengths) {
     const length = strength * full;
-    const latentAt = async (f: number, sign: 1 | -1 = 1): Promise<Member> => {
+    const latentAt = async (f: number, sign: 1 | -1 = 1): Promise<Candidate> => {
       const value = (sign * length) / norms[f]!;
       const push = await pushLatent(model, { sae, hook, latent: f, mode: config.mode, value });
-      return await at(`${sign < 0 ? '-' : ''}#${f}`, `${config.mode} ${value}`, push);
+      return candidate(`${sign < 0 ? '-' : ''}#${f}`, `${config.mode} ${value}`, push);
     };
-    const directionAt = async (direction: Float32Array, who: string): Promise<Member> =>
-      await at(who, String(length), await pushDirection(model, writes, withNorm(direction, length)));
-    const dose = {
-      latent: await latentAt(latent),
-      matched: await inTurn(matched, (f) => latentAt(f)),
-    };
-    const noise = Array.from({ length: NOISES }, (_, i) => `noise ${config.seed}/${latent}/${i}`);
-    doses.push(dose);
-    const point = (arm: SteerArmName, members: readonly Member[]) =>
-      points.push(pointOf(arm, strength, members, config.seed));
-    point('latent', [dose.latent]);
-    point('sign flip', [await latentAt(latent, -1)]);
-    point('matched latents', dose.matched);
-    point(
-      'noise',
-      await inTurn(noise, (name) => directionAt(noiseDirection(outputWidth(sae.config), 1, name), name)),
+    const directionAt = async (direction: Float32Array, who: string): Promise<Candidate> =>
+      candidate(who, String(length), await pushDirection(model, writes, withNorm(direction, length)));
+    const members = await arms.measure(
+      await Promise.all([
+        ...[latentAt(latent), latentAt(latent, -1)],
+        directionAt(means, 'difference of means'),
+        ...noises.map((name) => directionAt(noiseDirection(outputWidth(sae.config), 1, name), name)),
+        ...matched.map((f) => latentAt(f)),
+      ]),
+      together,
+      measure,
     );
-    point('difference of means', [await directionAt(means, 'difference of means')]);
+    const [own, flipped, towards, ...others] = members as [Member, Member, Member, ...Member[]];
+    const dose = { latent: own, matched: others.slice(NOISES) };
+    doses.push(dose);
+    const point = (arm: SteerArmName, by: readonly Member[]) =>
+      points.push(pointOf(arm, strength, by, config.seed));
+    point('latent', [own]);
+    point('sign flip', [flipped]);
+    point('matched latents', dose.matched);
+    point('noise', others.slice(0, NOISES));
+    point('difference of means', [towards]);
   }
   return {
     ...chosen,
@@ -136,11 +147,4 @@ async function meanDifference(
     return data;
   };
   return differenceOfMeans(await rows(teach.positive), await rows(teach.negative), Dout);
-}
-
-/** One after the other: the engine has one session. */
-async function inTurn<T>(items: readonly T[], work: (item: T) => Promise<Member>): Promise<Member[]> {
-  const members: Member[] = [];
-  for (const item of items) members.push(await work(item));
-  return members;
 }
