@@ -5,7 +5,7 @@
  * register's deterministic checker (src/demo/checkers.ts; it takes a piece of the text that is at least half of it: src/workflows/steer-report/becomes.ts).
  *
  *     candidates   the first latents by activation (F1 of firing for the register's tokens) and by output effect (gain of the register's openings), of both SAEs
- *     latent       the candidate and strength with the most texts on seeds of their own; by activation: the same with the first of that order
+ *     latent       the candidate and strength with the most texts on seeds of their own, in the end the best four of 64 texts each; by activation: the same with the first of that order
  *     measured     on fresh seeds: that latent, the unsteered model, and random latents of like density, pushed as far
  *
  * A register turns when at least 70 % of its texts do, and at most 15 % of the unsteered ones and of those of the random latents. TWELVE are the
@@ -51,6 +51,8 @@ const progress = (line: string) => void process.stderr.write(`visible: ${line}\n
 const settings = {
   ...{ samples: Number(flags.samples), controls: Number(flags.controls) },
   ...{ temperature: Number(flags.temperature), tokens: 64, mode },
+  // Not those of the measurement before it, which showed that 16 texts are too few to choose by.
+  seeds: 'measured after a choice by 64 texts',
 } satisfies VisibleSettings;
 type Figures = {
   /** Hash of the bundled model: results of another one are not gone on with. */
@@ -72,7 +74,7 @@ for (const hook of hooks) {
   saes.push(await indexRegisters(model, sae, hook, documents));
   progress(`latents of ${hook} indexed`);
 }
-const unsteered = await writeTexts(model, {}, settings.samples, settings, 'measured');
+const unsteered = await writeTexts(model, {}, settings.samples, settings, settings.seeds);
 const wanted = flags.only?.split(',') ?? [...TWELVE, ...OTHERS];
 const results = readKept();
 for (const register of wanted.filter((name) => !results.some((known) => known.register === name))) {

@@ -16,6 +16,8 @@ export type VisibleSettings = {
   readonly temperature: number;
   readonly tokens: number;
   readonly mode: PushMode;
+  /** Of the measured texts; the choice has its own. */
+  readonly seeds: string;
 };
 
 type Count = { readonly passes: number; readonly of: number };
@@ -46,7 +48,8 @@ const CANDIDATES = 3;
 const SCREENED = 24;
 const STRENGTHS = [1, 2, 4];
 const NEAR = [0.7, 1.4];
-const [FEW, MORE] = [6, 16];
+/** Texts of a setting in each stage of the choice, and how many settings go on from one to the next. */
+const [FEW, MORE, MANY, KEPT] = [6, 16, 64, 4];
 
 export const registerOf = ({ register, meta }: LabelledDocument): string =>
   register === 'languages' ? String(meta.language).toLowerCase() : register;
@@ -146,39 +149,45 @@ export async function measureRegister(
     chosen: count(await write(at, samples, 'choice')),
   });
   const share = ({ chosen: { passes, of } }: Tried): number => passes / of;
-  /** Coarse, then finer around the best of it. */
+  const better = (a: Tried, b: Tried): number => share(b) - share(a);
+  /** Coarse, then finer around the best of each latent, then the best of these on many texts. */
   const choose = async (
     from: readonly { hook: string; latent: number; activation: number }[],
     keep: number,
   ) => {
     const tried: Tried[] = [];
-    // Two settings that never fail are enough to go on with.
-    const enough = () => tried.filter((one) => share(one) === 1).length >= 2;
+    // As many settings that never fail as are kept are enough to go on with.
+    const enough = () => tried.filter((one) => share(one) === 1).length >= keep;
     for (const one of from)
       for (const strength of STRENGTHS) if (!enough()) tried.push(await tryOut({ ...one, strength }, FEW));
     const finer: Tried[] = [];
-    for (const one of tried.sort((a, b) => share(b) - share(a)).slice(0, keep))
+    const bestOfLatents = tried
+      .sort(better)
+      .filter((one, i) => tried.findIndex((o) => o.latent === one.latent && o.hook === one.hook) === i);
+    for (const one of bestOfLatents.slice(0, keep))
       for (const factor of [1, ...NEAR])
         finer.push(await tryOut({ ...one, strength: Number((one.strength * factor).toPrecision(2)) }, MORE));
-    return finer.sort((a, b) => share(b) - share(a))[0]!;
+    const last: Tried[] = [];
+    for (const one of finer.sort(better).slice(0, KEPT)) last.push(await tryOut(one, MANY));
+    return last.sort(better)[0]!;
   };
-  const chosen = await choose(candidates, 2);
+  const chosen = await choose(candidates, KEPT);
   const first = candidates.reduce((a, b) => (b.activation > a.activation ? b : a));
   const alone =
     first.latent === chosen.latent && first.hook === chosen.hook ? chosen : await choose([first], 1);
 
-  const texts = await write(chosen, settings.samples, 'measured');
+  const texts = await write(chosen, settings.samples, settings.seeds);
   const best = {
     ...chosen,
     ...count(texts),
     text: texts.find((text) => becomes(checker, text)) ?? texts[0]!,
   };
   const byActivation =
-    alone === chosen ? best : { ...alone, ...count(await write(alone, settings.samples, 'measured')) };
+    alone === chosen ? best : { ...alone, ...count(await write(alone, settings.samples, settings.seeds)) };
   const longer =
     writing.tokens === settings.tokens
       ? undefined
-      : await writeTexts(model, {}, settings.samples, writing, 'measured');
+      : await writeTexts(model, {}, settings.samples, writing, settings.seeds);
   const unsteered = count(longer ?? unsteeredTexts);
   const matched = await random(chosen);
   const least = (limit: number, { passes, of }: Count) => passes <= limit * of;
@@ -201,7 +210,7 @@ export async function measureRegister(
     for (const f of latents) {
       const value = (strength * largest[latent]! * norms[latent]!) / norms[f]!;
       const push = await pushLatent(model, { sae, hook, latent: f, mode: settings.mode, value });
-      counts.push(count(await writeTexts(model, push, each, writing, `measured/${f}`)));
+      counts.push(count(await writeTexts(model, push, each, writing, `${settings.seeds}/${f}`)));
     }
     return {
       latents,
