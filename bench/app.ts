@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
+import type { Feature, FeaturePage } from '../src/shared/api.ts';
 import { createRng } from '../src/shared/rng.ts';
 import { LATE, late } from '../test/support/demo.ts';
 import { WIDE, writeWideRun } from './lib/wide-run.ts';
@@ -48,10 +49,9 @@ async function serve(): Promise<Server> {
     server.stdout!.on('data', (bytes) => {
       printed += bytes;
       const found = /^(http:\S+)\n/.exec(printed);
-      if (!found) return;
-      server.removeAllListeners('exit');
-      resolve(found[1]!);
+      if (found) resolve(found[1]!);
     });
+    // Once there is an address this is too late to matter.
     server.once('exit', (status) => reject(new Error(`saekit serve ended with status ${status}.`)));
   });
   return {
@@ -90,6 +90,21 @@ async function paint(path: string, selector: string): Promise<number> {
 async function painted(page: Page): Promise<number> {
   const found = await page.waitForFunction('window.painted', null, { timeout: 60_000 });
   return Number(await found.jsonValue()) / 1000;
+}
+
+/** Of the most interesting latents the one with the most passages. */
+async function latentWithPassages(): Promise<number> {
+  const server = await serve();
+  const get = async (path: string) => (await fetch(server.url + path)).json();
+  const { features } = (await get(`/api/features/${WIDE}?limit=20`)) as FeaturePage;
+  let best = { latent: 0, passages: 0 };
+  for (const { latent } of features) {
+    const { passages = 0 } = (await get(`/api/feature/${WIDE}/${latent}`)) as Feature;
+    if (passages > best.passages) best = { latent, passages };
+  }
+  await server.stop();
+  if (best.passages === 0) throw new Error(`None of the first latents of ${WIDE} has a passage.`);
+  return best.latent;
 }
 
 async function typed(url: string, run: string): Promise<number[]> {
@@ -135,7 +150,7 @@ try {
     process.stdout.write(`${JSON.stringify(figure)}\n`);
   };
   const pages = {
-    feature: [`/feature/${WIDE}/2839`, '.concordance .row'],
+    feature: [`/feature/${WIDE}/${await latentWithPassages()}`, '.concordance .row'],
     list: [`/search/${WIDE}`, '.name-row'],
     search: [`/search/${WIDE}?q=minutes`, '.name-row'],
   } as const;

@@ -68,7 +68,7 @@ describe.runIf(chromium)('the text lab', () => {
           expect(alpha).toBeCloseTo(value > 0 ? Math.max(0.08, Math.min(1, value / max!) ** 0.7) : 0, 2);
           if (value > 0) compared++;
         }
-        const peak = Number(/on .*? ([\d.]+) of/.exec((await cards.nth(card).textContent())!)![1]);
+        const peak = Number(/on .*? ([\d.]+), indexed/.exec((await cards.nth(card).textContent())!)![1]);
         expect(peak / Math.max(...values)).toBeCloseTo(1, 1);
       }
     }
@@ -247,8 +247,10 @@ describe.runIf(chromium)('search, lists, runs', () => {
     ['yoghurt', /yoghurt/],
     [`#${DNA}`, new RegExp(`^#${DNA}DNA`)],
     ['token:"the"', /./],
-    ['logit:"AA"', /#\d+/],
-    [`like:#${DNA}`, /#\d+/],
+    ['logit:"AA"', /raises AA/],
+    ['logit:"\\n"', /raises ↵/],
+    [`like:#${DNA}`, /cosine 0\.\d\d$/],
+    ['kettle', /kettle/i],
   ])('%s finds what the API finds', async (query, first) => {
     const page = await app.open(`/search/${RUN}?q=${encodeURIComponent(query)}`);
     await page.waitForSelector('.name-row');

@@ -11,6 +11,7 @@ export {
 } from './encode.ts';
 export { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 export { type LatentRows, loadSae, type OpenedSae, openSae, readLatent, readSaeConfig } from './load.ts';
+export { decoderNeighbours, rowsInFile, rowsInMemory } from './neighbours.ts';
 export { saveSae } from './save.ts';
 export type { Screened } from './screen/screen.ts';
 export {

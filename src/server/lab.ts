@@ -11,11 +11,19 @@ import { placeSae } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
 import { canScreen, type Sae, type Screening } from '../sae/index.ts';
 import type { RunSummary } from '../shared/api.ts';
+import type { FeatureLabel } from '../shared/feature.ts';
 import type { ServeConfig } from '../shared/serve.ts';
-import { lockOwner } from '../store/index.ts';
+import { lockOwner, readLabels } from '../store/index.ts';
 import { findTarget } from '../workflows/index.ts';
 import { badRequest, unknown } from './errors.ts';
-import { type FeatureSource, openFeatures, versionOf } from './features/source.ts';
+import {
+  evidenceVersion,
+  type FeatureSource,
+  type KnownEvidence,
+  labelsVersion,
+  openEvidence,
+  withNotes,
+} from './features/source.ts';
 import { createKept } from './kept.ts';
 import { type Lists, openLists } from './lists.ts';
 import { createQueue, type Queue } from './queue.ts';
@@ -71,7 +79,8 @@ export type Lab = {
 export function createLab(folders: readonly string[], config: ServeConfig, listsFile: string): Lab {
   const models = createKept<Model>(MAX_MODELS, (model) => model.close());
   const saes = createKept<{ sae: Sae; hook: string; model: string }>(MAX_SAES);
-  const sources = createKept<FeatureSource>(MAX_SAES, (source) => source.close());
+  const sources = createKept<KnownEvidence>(MAX_SAES, (source) => source.close());
+  const labels = createKept<ReadonlyMap<number, FeatureLabel>>(MAX_SAES);
   const summaries = createKept<Omit<RunSummary, 'live'>>(MAX_SUMMARIES);
 
   function folder(run: string, param = 'run'): string {
@@ -85,7 +94,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
     const path = folder(run, param);
     const read = () => summarise(run, path);
     const known = await summaries.use(
-      `${run} ${path} ${await versionOf(path)}`,
+      `${run} ${path} ${await evidenceVersion(path)}`,
       read,
       async (found) => found,
     );
@@ -118,7 +127,18 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
     runs: async () => await Promise.all([...findRuns(folders).keys()].map((run) => summary(run))),
     async withFeatures(run, use, param) {
       const path = folder(run, param);
-      return await sources.use(`${path} ${await versionOf(path)}`, () => openFeatures(path), use);
+      const [evidence, said] = await Promise.all([evidenceVersion(path), labelsVersion(path)]);
+      // A label that is given leaves the tables open, which may be large.
+      return await sources.use(
+        `${path} ${evidence}`,
+        () => openEvidence(path),
+        (known) =>
+          labels.use(
+            `${path} ${said}`,
+            () => readLabels(path),
+            (notes) => use(withNotes(known, notes)),
+          ),
+      );
     },
     async models() {
       const names = (await lab.runs()).flatMap(({ model }) => model ?? []);
@@ -161,7 +181,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
       );
     },
     async close() {
-      await Promise.all([models.close(), sources.close()]);
+      await Promise.all([models.close(), sources.close(), labels.close()]);
     },
   };
 

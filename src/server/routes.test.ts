@@ -291,6 +291,67 @@ describe('runs and features', () => {
     expect(body.features.map(({ latent }: { latent: number }) => latent)).toEqual(expected);
   });
 
+  type Hit = { latent: number; match: { in: string; text?: string; value?: number } };
+
+  it('white space is a token like others, written as in JSON, and each latent says which place it has', async () => {
+    const newline = ({ raises }: Card) => raises.findIndex((effect) => effect.token === '\n');
+    for (const query of ['logit:"\\n"', 'logit:"\n"', 'logit:\\n']) {
+      const { body } = await call('search_features', { run: RUN, query });
+      expect(body.features.map(({ latent, match }: Hit) => [latent, match])).toEqual(
+        cardsOf(RUN)
+          .filter((card) => newline(card) >= 0)
+          .map((card) => [card.latent, { in: 'raises', text: '\n', value: newline(card) + 1 }]),
+      );
+      expect(body.total).toBeGreaterThan(0);
+    }
+    const { body } = await call('search_features', { run: RUN, query: 'token:" "' });
+    expect(body.features.map(({ latent }: Hit) => latent)).toEqual(
+      cardsOf(RUN)
+        .filter(({ examples, peakTokens }) =>
+          [...examples.map(({ peak }) => peak), ...peakTokens.map((one) => one.token)].includes(' '),
+        )
+        .map(({ latent }) => latent),
+    );
+    expect(body.total).toBeGreaterThan(0);
+  });
+
+  it('every latent that words find says where they stand', async () => {
+    const { body } = await call('search_features', { run: EARLY, query: word, limit: 100 });
+    for (const { latent, match } of body.features as Hit[]) {
+      expect(match.text!.toLowerCase()).toContain(word);
+      const card = cardsOf(EARLY).find((one) => one.latent === latent)!;
+      const own = { guess: [card.guess], passage: textsOf(card) }[match.in]!;
+      const shown = match.text!.replace(/^…|…$/g, '').replaceAll('↵', '\n');
+      expect(own.some((text) => text.includes(shown))).toBe(true);
+    }
+    const { body: labelled } = await call('search_features', { run: RUN, query: 'greek epsilon' });
+    expect(labelled.features[0]).toMatchObject({
+      latent: GREEK,
+      match: { in: 'label', text: LABELS[GREEK] },
+    });
+  });
+
+  it('latents alike are those of the largest cosines of all pairs, and say them', async () => {
+    const { config, W_dec } = saes[RUN]!;
+    const D = W_dec.length / config.F;
+    const row = (f: number) => W_dec.subarray(f * D, (f + 1) * D);
+    const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, d) => sum + value * b[d]!, 0);
+    const cosines = Array.from(
+      { length: config.F },
+      (_, f) => dot(row(f), row(DNA)) / Math.sqrt(dot(row(f), row(f)) * dot(row(DNA), row(DNA))),
+    );
+    const expected = [...cosines.keys()]
+      .filter((f) => f !== DNA)
+      .sort((a, b) => cosines[b]! - cosines[a]!)
+      .slice(0, 200);
+    const { body } = await call('search_features', { run: RUN, query: `like:#${DNA}`, limit: 200 });
+    expect(body.features.map(({ latent }: Hit) => latent)).toEqual(expected);
+    for (const { latent, match } of body.features as Hit[]) {
+      expect(match.in).toBe('writes');
+      expect(match.value).toBeCloseTo(cosines[latent]!, 6);
+    }
+  });
+
   it('search by number, likeness, and in pages', async () => {
     expect((await call('search_features', { run: RUN, query: `#${GREEK}` })).body.features[0]).toMatchObject({
       latent: GREEK,

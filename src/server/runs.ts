@@ -82,6 +82,9 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
     const { metadata } = config ?? {};
     const { evaluation } = await readResults(folder);
     const measured = evaluation?.candidates[0];
+    const control = evaluation?.candidates.find(({ kind }) => kind === 'control');
+    const named = <N extends string>(name: N, value: number | null | undefined) =>
+      typeof value === 'number' ? ({ [name]: value } as { [name in N]: number }) : {};
     const hook = metadata?.hook_name ?? earlier?.resolved.hook;
     const model = earlier?.config.model ?? metadata?.model_name;
     const latents = config?.F ?? earlier?.config.latents;
@@ -97,9 +100,16 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
       ...(typeof D === 'number' ? { D } : {}),
       ...(latents === undefined ? {} : { latents }),
       ...(l0 === undefined ? {} : { l0 }),
-      ...(typeof measured?.fvu.value === 'number' ? { fvu: measured.fvu.value } : {}),
+      ...named('fvu', measured?.fvu.value),
       ...(measured?.latents ? { dead: measured.latents.dead } : {}),
-      ...(typeof measured?.deltaCe.value === 'number' ? { deltaCe: measured.deltaCe.value } : {}),
+      ...named('deltaCe', measured?.deltaCe.value),
+      ...(control && {
+        control: {
+          name: control.name,
+          ...named('fvu', control.fvu.value),
+          ...named('deltaCe', control.deltaCe.value),
+        },
+      }),
     };
   } catch (error) {
     return { ...base, problem: (error as Error).message };

@@ -37,6 +37,10 @@ export const runSummarySchema = z.strictObject({
   fvu: z.number().optional(),
   dead: z.int().optional(),
   deltaCe: z.number().optional().describe('Nats per token.'),
+  control: z
+    .strictObject({ name: z.string(), fvu: z.number().optional(), deltaCe: z.number().optional() })
+    .optional()
+    .describe('The first control of its evaluation, on the same text.'),
   started: z.string().optional(),
   finished: z.string().optional(),
   step: z.int().optional(),
@@ -143,6 +147,18 @@ export const featureSchema = featureEvidenceSchema.extend({
 
 export type Feature = z.output<typeof featureSchema>;
 
+/** Why a search found a latent. */
+const matchSchema = z.strictObject({
+  in: z
+    .enum(['label', 'note', 'guess', 'concept', 'passage', 'peaks', 'raises', 'writes'])
+    .describe(
+      'Where the words stand: in its label, note, guess, the concept that fits it best, or a passage. peaks: the token is one it peaks at; raises: one it raises; writes: its decoder row is like that of the other.',
+    ),
+  text: z.string().optional().describe('Those words and what is around them, or the token.'),
+  value: z.number().optional().describe('peaks, raises: which place the token has, from 1; writes: cosine.'),
+});
+export type Match = z.output<typeof matchSchema>;
+
 export const featurePageSchema = z.strictObject({
   run: runId,
   total: z.int().nonnegative(),
@@ -153,6 +169,7 @@ export const featurePageSchema = z.strictObject({
         .int()
         .optional()
         .describe('How many of its passages have the words, where label, note and guess alone do not.'),
+      match: matchSchema.optional(),
     }),
   ),
 });

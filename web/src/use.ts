@@ -37,6 +37,8 @@ export type Answer<T> = {
   /** The latest that came, also while the next one is awaited. */
   readonly value: T | undefined;
   readonly error: string | undefined;
+  /** The answer would be the same again: there is no such thing, or it cannot be asked so. */
+  readonly refused: boolean;
   /** Waiting for longer than a blink: say so. */
   readonly slow: boolean;
   readonly waiting: boolean;
@@ -53,7 +55,7 @@ export function useAnswer<T>(
   ask: (signal: AbortSignal) => Promise<T>,
   { delay = 0, keep = true } = {},
 ): Answer<T> {
-  const [state, setState] = useState<{ key?: string; value?: T; error?: string }>({});
+  const [state, setState] = useState<{ key?: string; value?: T; error?: string; refused?: boolean }>({});
   const [slow, setSlow] = useState(false);
   const [attempt, setAttempt] = useState(0);
   const latest = useRef(ask);
@@ -75,6 +77,7 @@ export function useAnswer<T>(
           key,
           ...(before.value === undefined ? {} : { value: before.value }),
           error: error instanceof Refused ? error.message : String(error),
+          refused: error instanceof Refused && [400, 404].includes(error.status),
         }));
       } finally {
         clearTimeout(blink);
@@ -95,6 +98,7 @@ export function useAnswer<T>(
   return {
     value: keep || !waiting ? state.value : undefined,
     error: waiting ? undefined : state.error,
+    refused: !waiting && state.refused === true,
     slow: slow && waiting,
     waiting,
     again: () => {

@@ -1,7 +1,7 @@
 /** Evidence from features/cards.json. */
 import type { FeatureCard } from '../../shared/feature.ts';
 import { readResults } from '../../workflows/inspect.ts';
-import type { Evidence } from './source.ts';
+import { type Evidence, type Said, sameToken } from './source.ts';
 
 const NONE: readonly FeatureCard[] = [];
 
@@ -12,8 +12,14 @@ export async function cardSource(folder: string): Promise<Evidence> {
   const { cards } = await readResults(folder);
   const all = cards?.cards ?? NONE;
   const byLatent = new Map(all.map((card) => [card.latent, card]));
-  const where = (holds: (card: FeatureCard) => boolean): number[] =>
-    all.filter(holds).map(({ latent }) => latent);
+  /** Place, from 1, of the first text of each card that is this token. */
+  const places = (token: string, textsOf: (card: FeatureCard) => readonly string[]): Map<number, number> =>
+    new Map(
+      all.flatMap((card) => {
+        const i = textsOf(card).findIndex((text) => sameToken(text, token));
+        return i < 0 ? [] : [[card.latent, i + 1] as const];
+      }),
+    );
   return {
     latents: [...byLatent.keys()],
     name(latent) {
@@ -27,19 +33,19 @@ export async function cardSource(folder: string): Promise<Evidence> {
       return { ...evidence, ...maximumOf(card) };
     },
     neighbours: async () => undefined,
-    async words(latent) {
-      const { guess = '', peakTokens = [], examples = [] } = byLatent.get(latent) ?? {};
-      const passages = examples.map(({ left, peak, right }) => [...left, peak, ...right].join(''));
-      return [guess, ...peakTokens.map(({ token }) => token), ...passages].join('\n');
+    async said(latent) {
+      const card = byLatent.get(latent);
+      if (!card) return [];
+      const texts = card.examples.map(({ left, peak, right }) => [...left, peak, ...right].join(''));
+      const passages = [...texts, ...card.peakTokens.map(({ token }) => token)];
+      return [{ in: 'guess', text: card.guess }, ...passages.map((text): Said => ({ in: 'passage', text }))];
     },
     peaksAt: async (token) =>
-      where(({ examples, peakTokens }) =>
-        [...examples.map(({ peak }) => peak), ...peakTokens.map((peak) => peak.token)].some(
-          (text) => text.trim() === token.trim(),
-        ),
-      ),
-    raises: async (token) =>
-      where(({ raises }) => raises.some((raised) => raised.token.trim() === token.trim())),
+      places(token, ({ examples, peakTokens }) => [
+        ...peakTokens.map((peak) => peak.token),
+        ...examples.map(({ peak }) => peak),
+      ]),
+    raises: async (token) => places(token, ({ raises }) => raises.map((raised) => raised.token)),
     close: async () => {},
   };
 }

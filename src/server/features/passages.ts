@@ -11,13 +11,37 @@ import type { FeatureTables, TextRange } from '../../store/index.ts';
 import type { TokenTexts } from './source.ts';
 
 /** Tokens of a passage before and after its peak: a line of the app, and some to open. */
-export const [BEFORE, AFTER] = [24, 14];
+const [BEFORE, AFTER] = [24, 14];
 /** Larger tables are searched by label and guess alone. */
 const MOST_EXAMPLES = 16e6;
 const MARK = '\u0000';
 
-/** Of how many passages of a latent (by its row in the tables) a word is part. */
-export type WordCounts = (row: number) => number;
+/** Passages of a latent (by its row in the tables) that have a word. */
+export type WordInRows = {
+  count(row: number): number;
+  first(row: number): Promise<string | undefined>;
+};
+
+/** Tokens [from, to) of one packed row that a passage around place `at` may have. */
+export function windowAt(at: number, T: number, positions: number): [number, number] {
+  const row = at - (at % T);
+  return [Math.max(row, at - BEFORE), Math.min(row + T, at + AFTER + 1, positions)];
+}
+
+export function cutText({ ids, documents, starts, ends }: TextRange, from: number, to: number): TextRange {
+  const cut = (column: Int32Array): Int32Array => column.subarray(from, to);
+  return { ids: cut(ids), documents: cut(documents), starts: cut(starts), ends: cut(ends) };
+}
+
+/** Of a window those around its token `peak` that are of the same document. */
+export function ownTokens({ ids, documents, starts, ends }: TextRange, peak: number): [number, number] {
+  let [from, to] = [peak, peak + 1];
+  while (from > 0 && documents[from - 1] === documents[peak]) from--;
+  while (to < ids.length && documents[to] === documents[peak]) to++;
+  // BOS stands for no characters.
+  while (from < peak && starts[from]! >= 0 && starts[from] === ends[from]) from++;
+  return [from, to];
+}
 
 /** Small letters of all tokens in a row, and where each begins. */
 export async function textOfTokens(
@@ -82,19 +106,33 @@ export function passageSearch(tables: FeatureTables, read: () => Promise<TextRan
     const range = await read();
     return { from, count, places, range, joined: await textOfTokens(range, T, texts) };
   }
-  return async (word: string, texts: TokenTexts): Promise<WordCounts> => {
+  return async (word: string, texts: TokenTexts): Promise<WordInRows> => {
     opened ??= open(texts);
     opened.catch(() => {
       opened = undefined;
     });
     const parts = await opened;
-    if (!parts) return () => 0;
+    if (!parts) return { count: () => 0, first: async () => undefined };
     const { from, count, places, range, joined } = parts;
     const near = placesNear(word, joined, range, T);
-    return (row) => {
-      let n = 0;
-      for (let k = from[row]!; k < from[row]! + count[row]!; k++) if (places[k]! >= 0) n += near[places[k]!]!;
-      return n;
+    return {
+      count(row) {
+        let n = 0;
+        for (let k = from[row]!; k < from[row]! + count[row]!; k++)
+          if (places[k]! >= 0) n += near[places[k]!]!;
+        return n;
+      },
+      async first(row) {
+        for (let k = from[row]!; k < from[row]! + count[row]!; k++) {
+          const at = places[k]!;
+          if (at < 0 || near[at] !== 1) continue;
+          const [start, end] = windowAt(at, T, range.ids.length);
+          const part = cutText(range, start, end);
+          const [i, j] = ownTokens(part, at - start);
+          return (await texts.passage([...part.ids.subarray(i, j)], at - start - i)).join('');
+        }
+        return undefined;
+      },
     };
   };
 }

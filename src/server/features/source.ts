@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FeatureEvidence, FeatureName } from '../../shared/api.ts';
+import type { FeatureEvidence, FeatureName, Match } from '../../shared/api.ts';
 import type { FeatureLabel } from '../../shared/feature.ts';
-import { MANIFEST_FILE, readLabels } from '../../store/index.ts';
+import { MANIFEST_FILE } from '../../store/index.ts';
 import { cardSource } from './cards.ts';
 import { tableSource } from './tables.ts';
 
@@ -14,6 +14,17 @@ export type TokenTexts = {
   passage(ids: readonly number[], peak: number): Promise<string[]>;
   /** Of each token by itself. */
   names(ids: readonly number[]): Promise<string[]>;
+};
+
+/** A text in which words are looked for. */
+export type Said = { readonly in: Match['in']; readonly text: string };
+
+/** Passages with a word. */
+export type WordInPassages = {
+  /** How many of a latent have it. */
+  count(latent: number): number;
+  /** The strongest of those. */
+  first(latent: number): Promise<string | undefined>;
 };
 
 /** Where the evidence comes from. */
@@ -26,13 +37,13 @@ export type Evidence = {
   /** Nearest decoder rows, where they are known. */
   neighbours(latent: number): Promise<{ latent: number; cosine: number }[] | undefined>;
   /** What can be searched of a latent, beside label and note. */
-  words(latent: number, texts: TokenTexts): Promise<string>;
-  /** Of a word in small letters, how many passages of a latent have it; without, `words` has the passages, or none are searched. */
-  passages?(word: string, texts: TokenTexts): Promise<(latent: number) => number>;
-  /** Whose commonest peaks have this text. */
-  peaksAt(token: string, texts: TokenTexts): Promise<number[]>;
-  /** Which raise a token with this text. */
-  raises(token: string, texts: TokenTexts): Promise<number[]>;
+  said(latent: number): Promise<readonly Said[]>;
+  /** A word in small letters in all passages; without, `said` has the passages, or none are searched. */
+  passages?(word: string, texts: TokenTexts): Promise<WordInPassages>;
+  /** Latents whose commonest peaks have this text, and which place it has among them, from 1. */
+  peaksAt(token: string, texts: TokenTexts): Promise<ReadonlyMap<number, number>>;
+  /** Which raise a token with this text, and which place it has. */
+  raises(token: string, texts: TokenTexts): Promise<ReadonlyMap<number, number>>;
   close(): Promise<void>;
 };
 
@@ -40,38 +51,72 @@ export type Found = {
   readonly latents: readonly number[];
   /** Passages with the words, of latents that were found by those alone. */
   readonly passages?: ReadonlyMap<number, number>;
+  /** Why a latent was found; of those that are shown. */
+  why?(latent: number): Promise<Match | undefined>;
 };
 
-export type FeatureSource = Omit<Evidence, 'words' | 'passages'> & {
+export type FeatureSource = Omit<Evidence, 'said' | 'passages'> & {
   /** Latents for which every word stands in label, note, guess or passages; those with all in the label first, then in the others, then by passages. */
   search(words: readonly string[], texts: TokenTexts): Promise<Found>;
   note(latent: number): FeatureLabel | undefined;
 };
 
-export async function openFeatures(folder: string): Promise<FeatureSource> {
+/** Evidence, which changes when a run is indexed anew, and what is searched in it. */
+export type KnownEvidence = Evidence & {
+  readonly known: ReadonlySet<number>;
+  /** All of `said`, in small letters. */
+  lines(): Promise<ReadonlyMap<number, string>>;
+};
+
+export async function openEvidence(folder: string): Promise<KnownEvidence> {
   const features = join(folder, 'features');
   const tables = existsSync(join(features, MANIFEST_FILE)) ? await tableSource(features) : undefined;
   const evidence = tables ?? (await cardSource(folder));
-  const notes = await readLabels(folder);
+  let lines: Promise<ReadonlyMap<number, string>> | undefined;
+  async function readLines(): Promise<ReadonlyMap<number, string>> {
+    const made = new Map<number, string>();
+    for (const latent of evidence.latents) made.set(latent, lineOf(await evidence.said(latent)));
+    return made;
+  }
+  return {
+    ...evidence,
+    known: new Set(evidence.latents),
+    lines() {
+      lines ??= readLines();
+      lines.catch(() => {
+        lines = undefined;
+      });
+      return lines;
+    },
+  };
+}
+
+const lineOf = (said: readonly Said[]): string =>
+  said
+    .map(({ text }) => text)
+    .join('\n')
+    .toLowerCase();
+
+const saidBy = ({ label, note }: Partial<FeatureLabel>): Said[] => [
+  ...(label === undefined ? [] : [{ in: 'label', text: label } as const]),
+  ...(note === undefined ? [] : [{ in: 'note', text: note } as const]),
+];
+
+/** Evidence and what people say, which changes at any time: put together anew for each request. */
+export function withNotes(evidence: KnownEvidence, notes: ReadonlyMap<number, FeatureLabel>): FeatureSource {
   // Latents that only a person has said something of can be found, too.
-  const known = new Set(evidence.latents);
-  const latents = [...known, ...[...notes.keys()].filter((latent) => !known.has(latent))];
-  let lines: Map<number, string> | undefined;
+  const more = [...notes.keys()].filter((latent) => !evidence.known.has(latent));
+  const latents = more.length === 0 ? evidence.latents : [...evidence.latents, ...more];
   return {
     ...evidence,
     latents,
     note: (latent) => notes.get(latent),
     async search(words, texts) {
-      if (!lines) {
-        const made = new Map<number, string>();
-        for (const latent of latents) {
-          const { label = '', note = '' } = notes.get(latent) ?? {};
-          made.set(latent, [label, note, await evidence.words(latent, texts)].join('\n').toLowerCase());
-        }
-        lines = made;
-      }
+      const lines = await evidence.lines();
       const wanted = words.map((word) => word.toLowerCase());
-      const named = (word: string, latent: number): boolean => lines!.get(latent)!.includes(word);
+      const own = new Map([...notes].map(([latent, note]) => [latent, lineOf(saidBy(note))]));
+      const named = (word: string, latent: number): boolean =>
+        (own.get(latent)?.includes(word) || lines.get(latent)?.includes(word)) ?? false;
       const found = latents.filter((latent) => wanted.every((word) => named(word, latent)));
       // What a person called so, or an import, is what is looked for.
       const called = new Set(
@@ -81,39 +126,74 @@ export async function openFeatures(folder: string): Promise<FeatureSource> {
         }),
       );
       const first = [...called, ...found.filter((latent) => !called.has(latent))];
-      if (!evidence.passages) return { latents: first };
-      const counts: ((latent: number) => number)[] = [];
-      for (const word of wanted) counts.push(await evidence.passages(word, texts));
+      const near = evidence.passages ? await allPassages(evidence.passages, wanted, texts) : undefined;
+      const why = async (latent: number): Promise<Match | undefined> => {
+        const said = [...saidBy(notes.get(latent) ?? {}), ...(await evidence.said(latent))];
+        const title = said[0]?.text.toLowerCase() ?? '';
+        // What the name does not show by itself has to be shown.
+        const word = wanted.find((one) => !title.includes(one)) ?? wanted[0]!;
+        const where = said.find(({ text }) => text.toLowerCase().includes(word));
+        if (where) return { in: where.in, text: around(where.text, word) };
+        const passage = await near?.get(word)?.first(latent);
+        return passage === undefined ? undefined : { in: 'passage', text: around(passage, word) };
+      };
+      if (!near) return { latents: first, why };
       const taken = new Set(first);
       const passages = new Map<number, number>();
       for (const latent of latents) {
         if (taken.has(latent)) continue;
         let sum = 0;
-        const all = wanted.every((word, i) => {
-          const n = counts[i]!(latent);
+        const all = wanted.every((word) => {
+          const n = near.get(word)!.count(latent);
           sum += n;
           return n > 0 || named(word, latent);
         });
         if (all) passages.set(latent, sum);
       }
       const rest = [...passages].sort((a, b) => b[1] - a[1]).map(([latent]) => latent);
-      return { latents: [...first, ...rest], passages };
+      return { latents: [...first, ...rest], passages, why };
     },
   };
 }
 
-const FILES = [
+async function allPassages(
+  passages: NonNullable<Evidence['passages']>,
+  words: readonly string[],
+  texts: TokenTexts,
+): Promise<ReadonlyMap<string, WordInPassages>> {
+  const near = new Map<string, WordInPassages>();
+  for (const word of words) near.set(word, await passages(word, texts));
+  return near;
+}
+
+/** Characters on either side of a word that are shown with it. */
+const REACH = 48;
+
+/** A word (in small letters) and what is around it, in one line. */
+export function around(text: string, word: string): string {
+  const line = text.replaceAll('\n', '↵');
+  const at = Math.max(0, line.toLowerCase().indexOf(word));
+  const inPair = (i: number): number => ((line.charCodeAt(i) & 0xfc00) === 0xdc00 ? 1 : 0);
+  const [first, last] = [Math.max(0, at - REACH), Math.min(line.length, at + word.length + REACH)];
+  const [from, to] = [first + inPair(first), last + inPair(last)];
+  return `${from > 0 ? '…' : ''}${line.slice(from, to)}${to < line.length ? '…' : ''}`;
+}
+
+/** White space around a token is not asked for, but where there is nothing else. */
+export const sameToken = (a: string, b: string): boolean =>
+  a === b || (a.trim() !== '' && a.trim() === b.trim());
+
+const EVIDENCE = [
   join('features', 'cards.json'),
   join('features', MANIFEST_FILE),
-  'labels.jsonl',
   'eval.json',
   'run.json',
   'cfg.json',
 ];
 
-/** Changes when one of the small files of a run does. */
-export async function versionOf(folder: string): Promise<string> {
-  const times = FILES.map((file) =>
+/** Changes when one of these files does. */
+async function versionOf(folder: string, files: readonly string[]): Promise<string> {
+  const times = files.map((file) =>
     stat(join(folder, file)).then(
       ({ mtimeMs, size }) => `${mtimeMs}/${size}`,
       () => '-',
@@ -121,3 +201,7 @@ export async function versionOf(folder: string): Promise<string> {
   );
   return (await Promise.all(times)).join(' ');
 }
+
+/** Of the small files of a run but its labels. */
+export const evidenceVersion = (folder: string): Promise<string> => versionOf(folder, EVIDENCE);
+export const labelsVersion = (folder: string): Promise<string> => versionOf(folder, ['labels.jsonl']);

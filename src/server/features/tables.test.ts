@@ -113,6 +113,11 @@ describe('a feature from tables', () => {
         const hit = features.find((one: { latent: number }) => one.latent === latent);
         if (`${named(latent)}${best?.label ?? ''}`.toLowerCase().includes(word)) continue;
         expect([word, latent, hit?.passages ?? 0]).toEqual([word, latent, expected]);
+        if (!hit) continue;
+        // What is shown of it stands in the first passage that has the word.
+        const shown = hit.match.text.replace(/^…|…$/g, '').replaceAll('↵', '\n').toLowerCase();
+        expect([hit.match.in, shown.includes(word)]).toEqual(['passage', true]);
+        expect(linesOf(examples).find((line) => line.includes(word))).toContain(shown);
         compared += expected;
       }
     }

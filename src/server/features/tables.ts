@@ -2,8 +2,8 @@
 import type { FeatureEvidence } from '../../shared/api.ts';
 import { QUANTILES } from '../../shared/feature-tables.ts';
 import { type ExampleRow, type FeatureTables, openFeatureTables, type TextRange } from '../../store/index.ts';
-import { AFTER, BEFORE, passageSearch } from './passages.ts';
-import type { Evidence, TokenTexts } from './source.ts';
+import { cutText, ownTokens, passageSearch, windowAt } from './passages.ts';
+import { type Evidence, type Said, sameToken, type TokenTexts } from './source.ts';
 
 const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
 
@@ -18,9 +18,7 @@ function textOf(tables: FeatureTables): Ranges {
   return async (from, to) => {
     if (positions > MOST_KEPT) return await tables.text(from, to);
     whole ??= tables.text(0, positions);
-    const { ids, documents, starts, ends } = await whole;
-    const cut = (column: Int32Array): Int32Array => column.subarray(from, to);
-    return { ids: cut(ids), documents: cut(documents), starts: cut(starts), ends: cut(ends) };
+    return cutText(await whole, from, to);
   };
 }
 
@@ -53,18 +51,12 @@ async function readExamples(
   const { contextLength: T, positions } = tables.manifest;
   const [rows, fired] = await Promise.all([tables.examples(latent), tables.activations(latent)]);
   const example = async ({ kind, value, at }: ExampleRow): Promise<Example> => {
-    const row = at - (at % T);
-    const first = Math.max(row, at - BEFORE);
-    const { ids, documents, starts, ends } = await text(first, Math.min(row + T, at + AFTER + 1, positions));
-    const owner = documents[at - first]!;
-    let [from, to] = [at - first, at - first + 1];
-    while (from > 0 && documents[from - 1] === owner) from--;
-    while (to < ids.length && documents[to] === owner) to++;
-    // BOS stands for no characters.
-    while (from < at - first && starts[from]! >= 0 && starts[from] === ends[from]) from++;
+    const [first, end] = windowAt(at, T, positions);
+    const window = await text(first, end);
+    const [from, to] = ownTokens(window, at - first);
     const peak = at - first - from;
-    const tokens = await texts.passage([...ids.subarray(from, to)], peak);
-    const document = await tables.document(owner);
+    const tokens = await texts.passage([...window.ids.subarray(from, to)], peak);
+    const document = await tables.document(window.documents[at - first]!);
     return {
       ...{ left: tokens.slice(0, peak), peak: tokens[peak]!, right: tokens.slice(peak + 1) },
       activations: valuesIn(fired, first + from, first + to),
@@ -96,12 +88,12 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
 
   let labels: readonly (string | null)[] | undefined;
 
-  /** Latents, in order, in whose list of token ids one has this text. */
+  /** Latents, in order, in whose list of token ids one has this text, and its place there, from 1. */
   async function withToken(
     list: 'peak_tokens' | 'raises',
     token: string,
     texts: TokenTexts,
-  ): Promise<number[]> {
+  ): Promise<ReadonlyMap<number, number>> {
     const { [list]: ids } = (await tables.columns([list])) as Record<
       typeof list,
       readonly (readonly number[])[]
@@ -109,8 +101,13 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     const unique = [...new Set(ids.flatMap((own) => [...own]))];
     const wanted = new Set<number>();
     const strings = await texts.names(unique);
-    for (const [i, id] of unique.entries()) if (strings[i]!.trim() === token.trim()) wanted.add(id);
-    return latents.filter((latent) => Array.from(ids[rowOf(latent)!]!).some((id) => wanted.has(id)));
+    for (const [i, id] of unique.entries()) if (sameToken(strings[i]!, token)) wanted.add(id);
+    const found = new Map<number, number>();
+    for (const latent of latents) {
+      const place = Array.from(ids[rowOf(latent)!]!).findIndex((id) => wanted.has(id));
+      if (place >= 0) found.set(latent, place + 1);
+    }
+    return found;
   }
 
   const { positions } = tables.manifest;
@@ -121,8 +118,11 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     latents,
     ...(inPassages && {
       async passages(word: string, texts: TokenTexts) {
-        const count = await inPassages(word, texts);
-        return (latent: number) => count(rowOf(latent) ?? -1);
+        const near = await inPassages(word, texts);
+        return {
+          count: (latent: number) => near.count(rowOf(latent) ?? -1),
+          first: async (latent: number) => await near.first(rowOf(latent) ?? -1),
+        };
       },
     }),
     name(latent) {
@@ -186,10 +186,13 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
       const { neighbours, neighbour_cosines } = await tables.latent(latent);
       return Array.from(neighbours, (other, i) => ({ latent: other, cosine: neighbour_cosines[i]! }));
     },
-    async words(latent) {
+    async said(latent) {
       const row = rowOf(latent);
+      if (row === undefined) return [];
       labels ??= (await tables.columns(['label'])).label;
-      return row === undefined ? '' : `${column.guess[row]}\n${labels[row] ?? ''}`;
+      const concept = labels[row];
+      const said: Said[] = [{ in: 'guess', text: column.guess[row]! }];
+      return concept ? [...said, { in: 'concept', text: concept }] : said;
     },
     peaksAt: (token, texts) => withToken('peak_tokens', token, texts),
     raises: (token, texts) => withToken('raises', token, texts),

@@ -2,13 +2,15 @@
 import { z } from 'zod';
 import { logitEffects } from '../../explain/index.ts';
 import type { Model } from '../../models/types.ts';
-import type { Sae } from '../../sae/index.ts';
+import { decoderNeighbours, openSae, rowsInFile, rowsInMemory } from '../../sae/index.ts';
 import {
+  type FeatureName,
   featureNoteSchema,
   featurePageSchema,
   featureSchema,
   featuresQuerySchema,
   latentIndex,
+  type Match,
   runDetailSchema,
   runId,
   runSummarySchema,
@@ -26,30 +28,6 @@ import { operation } from './operation.ts';
 const NEIGHBOURS = 8;
 const LIKE = 200;
 
-/** Latents by the cosine of their decoder rows with that of one, nearest first, without itself. */
-export function neighbours(
-  { config: { F }, W_dec }: Sae,
-  latent: number,
-  count: number,
-): { latent: number; cosine: number }[] {
-  const D = W_dec.length / F;
-  const own = W_dec.subarray(latent * D, (latent + 1) * D);
-  const norm = Math.hypot(...own);
-  const found: { latent: number; cosine: number }[] = [];
-  for (let f = 0; f < F; f++) {
-    let product = 0;
-    let square = 0;
-    for (let d = 0; d < D; d++) {
-      const value = W_dec[f * D + d]!;
-      product += value * own[d]!;
-      square += value * value;
-    }
-    if (f !== latent && square > 0 && norm > 0)
-      found.push({ latent: f, cosine: product / (norm * Math.sqrt(square)) });
-  }
-  return found.sort((a, b) => b.cosine - a.cosine || a.latent - b.latent).slice(0, count);
-}
-
 /** Token ids as text. */
 const textsIn = (model: Model): TokenTexts => ({
   passage: async (ids, peak) => tokenTexts(model, ids, peak),
@@ -62,6 +40,32 @@ const textsOf = (lab: Lab, run: string, signal: AbortSignal): TokenTexts => ({
   names: (ids) => lab.useReader(run, signal, ({ model }) => textsIn(model).names(ids)),
 });
 
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' };
+
+/** A line of a search field has no end of a line: \n is one, \t a tab, \\ and \" themselves. */
+const unescaped = (text: string): string =>
+  text.replace(/\\([nrt"\\])/g, (_, one: string) => ESCAPES[one] ?? one);
+
+/** Latents whose decoder rows point most like that of one; of large SAEs these rows alone are read. */
+async function alike(
+  lab: Lab,
+  run: string,
+  latent: number,
+  count: number,
+  signal: AbortSignal,
+): Promise<{ latent: number; cosine: number }[]> {
+  const opened = await openSae(lab.folder(run), { signal });
+  try {
+    const rows = rowsInFile(opened);
+    if (rows) return await decoderNeighbours(rows, latent, count, signal);
+  } finally {
+    await opened.close();
+  }
+  return await lab.use([run], signal, ([open]) =>
+    decoderNeighbours(rowsInMemory(open!.sae), latent, count, signal),
+  );
+}
+
 /** A query of the search field -> latents in order. */
 async function search(
   lab: Lab,
@@ -72,26 +76,38 @@ async function search(
 ): Promise<Found> {
   const [, kind, rest = ''] = /^\s*(?:(#|token:|logit:|like:)(.*))?$/s.exec(query) ?? [];
   const texts = textsOf(lab, run, signal);
-  const quoted = rest.trim().replace(/^"(.*)"$/s, '$1');
+  const quoted = unescaped(rest.trim().replace(/^"(.*)"$/s, '$1'));
   if (kind === '#' || kind === 'like:') {
     const [, digits] = /^\s*#?(\d{1,9})\s*$/.exec(rest) ?? [];
     if (digits === undefined)
       throw badRequest(`query: found ${query}, expected a number of a latent such as ${kind}1234.`, 'query');
     const latent = Number(digits);
-    if (kind === '#') {
-      const { latents: F = 0 } = await lab.summary(run);
-      checkLatentBelow(F, run, latent, 'query');
-      return { latents: [latent] };
-    }
-    return await lab.use([run], signal, async ([open]) => {
-      checkLatent(open!, latent, 'query');
-      return { latents: neighbours(open!.sae, latent, LIKE).map((near) => near.latent) };
-    });
+    const { latents: F = 0 } = await lab.summary(run);
+    checkLatentBelow(F, run, latent, 'query');
+    if (kind === '#') return { latents: [latent] };
+    const near = await alike(lab, run, latent, LIKE, signal);
+    const cosines = new Map(near.map(({ latent, cosine }) => [latent, cosine]));
+    return {
+      latents: [...cosines.keys()],
+      why: async (found) => ({ in: 'writes', value: cosines.get(found)! }),
+    };
   }
-  if (kind !== undefined && quoted.trim() === '')
-    throw badRequest(`query: found ${query}, expected ${kind}"x".`, 'query');
-  if (kind === 'token:') return { latents: await source.peaksAt(quoted, texts) };
-  if (kind === 'logit:') return { latents: await source.raises(quoted, texts) };
+  if (kind !== undefined && quoted === '')
+    throw badRequest(
+      `query: found ${query}, expected ${kind}"x", with \\n for the end of a line and \\t for a tab.`,
+      'query',
+    );
+  if (kind === 'token:' || kind === 'logit:') {
+    const places = await (kind === 'token:' ? source.peaksAt : source.raises)(quoted, texts);
+    return {
+      latents: [...places.keys()],
+      why: async (found) => ({
+        in: kind === 'token:' ? 'peaks' : 'raises',
+        text: quoted,
+        value: places.get(found)!,
+      }),
+    };
+  }
   const words = query.split(/\s+/).filter((word) => word !== '');
   return words.length === 0 ? { latents: source.latents } : await source.search(words, texts);
 }
@@ -115,7 +131,7 @@ async function nearAndOutputs(
       return { raises: [...one!.raises], lowers: [...one!.lowers] };
     };
     return {
-      near: neighbours(sae, latent, NEIGHBOURS),
+      near: await decoderNeighbours(rowsInMemory(sae), latent, NEIGHBOURS, signal),
       outputs: indexed ? {} : await effects(),
     };
   });
@@ -168,11 +184,16 @@ export const featureOperations = [
     async run(lab, { run, query, offset, limit }, signal) {
       const { hook = '' } = await lab.summary(run);
       return await lab.withFeatures(run, async (source) => {
-        const { latents, passages } = await search(lab, run, query, source, signal);
-        const features = latents.slice(offset, offset + limit).map((latent) => ({
-          ...nameOf({ run, hook }, source, latent),
-          ...(passages?.has(latent) ? { passages: passages.get(latent)! } : {}),
-        }));
+        const { latents, passages, why } = await search(lab, run, query, source, signal);
+        const features: (FeatureName & { passages?: number; match?: Match })[] = [];
+        for (const latent of latents.slice(offset, offset + limit)) {
+          const match = await why?.(latent);
+          features.push({
+            ...nameOf({ run, hook }, source, latent),
+            ...(passages?.has(latent) ? { passages: passages.get(latent)! } : {}),
+            ...(match ? { match } : {}),
+          });
+        }
         return { ...{ run, total: latents.length, offset }, features };
       });
     },

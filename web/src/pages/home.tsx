@@ -169,7 +169,10 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
             active={hovered === undefined ? undefined : tokens?.[hovered]}
           />
         </section>
-        <section className="cards" aria-label="Latents of this text, those that it is most about first">
+        <section
+          className={`cards${answer.error === undefined ? '' : ' past'}`}
+          aria-label="Latents of this text, those that it is most about first"
+        >
           {cards.map((feature) => (
             <Link
               key={feature.latent}
@@ -192,9 +195,9 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
               />
               <span className="line fine">
                 <span>#{feature.latent}</span>
-                <span>
+                <span title="Its strongest activation here, and in the text it was indexed on.">
                   on {visible(read!.tokens[feature.position] ?? '')} {short(feature.inText)}
-                  {feature.maximum ? ` of ${short(feature.maximum)}` : ''}
+                  {feature.maximum ? `, indexed up to ${short(feature.maximum)}` : ''}
                 </span>
                 <span>{rarity(feature.density)}</span>
               </span>
@@ -235,7 +238,9 @@ function TokenDetail({
       {active.slice(0, 5).map(({ feature, value }) => (
         <span key={feature.latent} className="fact-chip" style={hue(feature.latent)}>
           <span className="dot" aria-hidden="true" /> <bdi>{titleOf(feature)}</bdi> {short(value)}
-          {feature.maximum ? ` (${Math.round((100 * value) / feature.maximum)} % of its maximum)` : ''}
+          {feature.maximum
+            ? ` (${Math.round((100 * value) / feature.maximum)} % of its largest in the index)`
+            : ''}
         </span>
       ))}
       {active.length === 0 && <span className="fine">nothing fires here</span>}

@@ -1,16 +1,19 @@
 /** Latents of a run: by words, number, token, logit or likeness; without a query the most interesting first. */
 import { useEffect, useState } from 'react';
 import { api, type FeaturePage, type RunSummary } from '../api.ts';
+import { Found, Marked } from '../parts/found.tsx';
 import { Layers } from '../parts/layers.tsx';
 import { NameRow } from '../parts/name.tsx';
-import { Nothing, Status } from '../parts/states.tsx';
+import { Command, Nothing, Status } from '../parts/states.tsx';
 import { setParams, useAnswer, usePlace } from '../use.ts';
-import { grouped, shellWord } from '../words.ts';
+import { grouped, shellWord, titleOf } from '../words.ts';
 
 const PAGE = 100;
-const EXAMPLES = ['month', 'token:"the"', 'logit:" March"', '#1234'];
+const EXAMPLES = ['month', 'token:"the"', 'logit:"\\n"', 'like:#88', '#1234'];
 
-const inPassages = (n: number): string => `in ${n} ${n === 1 ? 'passage' : 'passages'}`;
+/** What is looked for in names and passages. */
+const wordsOf = (query: string): string[] =>
+  /^\s*(#|token:|logit:|like:)/.test(query) ? [] : query.split(/\s+/).filter((word) => word !== '');
 
 export function SearchPage({ run, runs }: { run: string; runs: readonly RunSummary[] }) {
   const query = usePlace().searchParams.get('q') ?? '';
@@ -34,6 +37,7 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
             : value.features,
       }));
   }, [value]);
+  const words = wordsOf(found?.query ?? '');
   const folder = runs.find((one) => one.run === run)?.folder ?? run;
   const indexed = found?.query === '' ? found.total > 0 : undefined;
   return (
@@ -63,7 +67,8 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
           <NameRow
             key={feature.latent}
             feature={feature}
-            {...(feature.passages === undefined ? {} : { extra: inPassages(feature.passages) })}
+            title={<Marked text={titleOf(feature)} words={words} />}
+            below={feature.match && <Found hit={feature} words={words} />}
           />
         ))}
       </div>
@@ -80,8 +85,8 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
         <Nothing title="Nothing of that kind">
           <p>
             Words are looked for in labels, guesses, notes and passages. <code>token:"x"</code> finds latents
-            that peak at x, <code>logit:"x"</code> those that raise it, <code>like:#88</code> those that write
-            something like #88.
+            that peak at x, <code>logit:"x"</code> those that raise it (<code>\n</code> is the end of a line,{' '}
+            <code>\t</code> a tab), <code>like:#88</code> those that write something like #88.
           </p>
         </Nothing>
       )}
@@ -91,7 +96,7 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
             One pass over its text finds examples, densities and output tokens of every latent. A minute for a
             small model:
           </p>
-          <pre>npx saekit index {shellWord(folder)}</pre>
+          <Command>{`npx saekit index ${shellWord(folder)}`}</Command>
         </Nothing>
       )}
     </main>

@@ -6,7 +6,7 @@ import { Link } from '../parts/link.tsx';
 import { Samples } from '../parts/samples.tsx';
 import { Nothing, Problem } from '../parts/states.tsx';
 import { USUAL } from '../parts/writes.tsx';
-import { go, setParams, useAnswer, useName, usePlace } from '../use.ts';
+import { setParams, useAnswer, useName, usePlace } from '../use.ts';
 import { decoded, featurePath, titleOf } from '../words.ts';
 
 /** "RUN:7:add:8" per latent in the link. */
@@ -119,10 +119,8 @@ export function SteerPage({ run }: { run: string }) {
         <Nothing title="No latent chosen">
           <p>
             Add one by its number, take a <Link href="/lists">list</Link> as a preset, or{' '}
-            <button type="button" onClick={() => go('/search')}>
-              search
-            </button>
-            .
+            <Link href={`/search/${encodeURIComponent(run)}`}>look for one</Link>: the page of a latent can
+            put it on a list.
           </p>
         </Nothing>
       ) : (

@@ -33,7 +33,7 @@ export function LabelLine({ feature, onChange }: { feature: Feature; onChange: (
             className={best.f1 >= 0.5 ? '' : 'weak'}
             title={`The label that fits best: ${best.label}. F1 on documents it was not chosen on; precision ${figure(best.precision, 2)}, recall ${figure(best.recall, 2)}.`}
           >
-            {best.label} F1 {figure(best.f1, 2)}
+            best label {best.label}, F1 {figure(best.f1, 2)}
           </span>
         )}
         <span>{rarity(density)}</span>

@@ -18,6 +18,20 @@ export function Problem({ children }: { children: ReactNode }) {
   );
 }
 
+/** A command line to copy; it breaks between words alone. */
+export function Command({ children }: { children: string }) {
+  return (
+    <pre>
+      {children.split(' ').map((word, i) => (
+        <span key={i}>
+          {i > 0 && ' '}
+          <span className="word">{word}</span>
+        </span>
+      ))}
+    </pre>
+  );
+}
+
 export function Nothing({ title, children }: { title: string; children: ReactNode }) {
   return (
     <section className="nothing">
@@ -33,9 +47,11 @@ export function Status({ answer, what }: { answer: Answer<unknown>; what: string
     return (
       <Problem>
         {answer.error}{' '}
-        <button type="button" onClick={answer.again}>
-          try again
-        </button>
+        {!answer.refused && (
+          <button type="button" onClick={answer.again}>
+            try again
+          </button>
+        )}
       </Problem>
     );
   return answer.slow ? <Waiting what={what} /> : null;
