@@ -114,6 +114,9 @@ export async function createSession(
       session: {
         ...(paths.size > 0 ? { model_external_initializers_file_folder_path: folder } : {}),
         ...(mapped ? { disable_prepacking: '1' } : {}),
+        // Else its threads hold their cores for a while after each run, which the next session, or a worker, could use. For few rows a run is
+        // so short that waking them would cost more.
+        ...(rows === 'many' ? { force_spinning_stop: '1' } : {}),
       },
       // With it, asking for a residual hook changes the logits by 1e-6; without it, not one bit.
       optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' },

@@ -5,9 +5,9 @@ import type { Block, BlockStore } from '../../store/index.ts';
 import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
 
 /** Measured tokens of a block, at least. */
-const BLOCK_TOKENS = 65_536;
+const BLOCK_TOKENS = 16_384;
 
-type Observed = Awaited<ReturnType<RowReader>>;
+type Observed = Pick<Awaited<ReturnType<RowReader>>, 'packed' | 'positions' | 'code'>;
 
 export type CollectOptions = {
   readonly read: RowReader;
@@ -28,31 +28,39 @@ export async function collect(options: CollectOptions): Promise<void> {
   let tokens = blocks.state?.tokens ?? 0;
   let part: Observed[] = [];
   let inPart = 0;
+  /** Of the block before: the disk works while the next one is read. */
+  let written = Promise.resolve();
   const flush = async (cursor: DataCursor): Promise<void> => {
     if (part.length === 0) return;
-    await blocks.append(joinBlock(part, kept), { cursor, tokens });
+    const block = joinBlock(part, kept);
     [part, inPart] = [[], 0];
+    await written;
+    written = blocks.append(block, { cursor, tokens });
+    // Thrown where it is waited for.
+    written.catch(() => {});
   };
   // The engine reads the next rows while those before are put away.
   const ahead = async () => {
     const packed = await rows.next(MODEL_BATCH_SEQUENCES);
     return packed && { observed: read(copied(packed)), cursor: rows.cursor() };
   };
-  let next = tokens < maxTokens ? await ahead() : undefined;
-  while (next) {
-    const { observed, cursor } = next;
-    const found = await observed;
-    signal?.throwIfAborted();
-    const n = Math.min(found.positions.length, maxTokens - tokens);
-    part.push({ ...found, positions: found.positions.subarray(0, n) });
-    tokens += n;
-    inPart += n;
-    next = tokens < maxTokens ? await ahead() : undefined;
-    if (inPart >= BLOCK_TOKENS || next === undefined) {
+  try {
+    let next = tokens < maxTokens ? await ahead() : undefined;
+    while (next) {
+      const { observed, cursor } = next;
+      const { packed, positions, code } = await observed;
+      signal?.throwIfAborted();
+      const n = Math.min(positions.length, maxTokens - tokens);
+      part.push({ packed, positions: positions.subarray(0, n), code });
+      tokens += n;
+      inPart += n;
+      next = tokens < maxTokens ? await ahead() : undefined;
       // The rows ahead are not in this block.
-      await flush(cursor);
+      if (inPart >= BLOCK_TOKENS || next === undefined) await flush(cursor);
+      onProgress?.(tokens);
     }
-    onProgress?.(tokens);
+  } finally {
+    await written;
   }
 }
 
