@@ -48,8 +48,8 @@ test('a copy that nothing was done to is read', async () => {
   for (const name of names) await loadSae(copyOf(name).open);
 });
 
-// Gemma Scope 2's config.json is not read, dictionary_learning's has the settings of its trainers, and cfg.json before 6 those of runs.
-test.each(names.filter((name) => !/^(gemma|openai|dictionary|saelens-v)/.test(name)))(
+// Gemma Scope 2's config.json is not read, and dictionary_learning's has the settings of its trainers.
+test.each(names.filter((name) => !/^(gemma|openai|dictionary)/.test(name)))(
   'a setting that nobody knows: %s',
   async (name) => {
     const { config, open } = copyOf(name);
@@ -60,6 +60,17 @@ test.each(names.filter((name) => !/^(gemma|openai|dictionary|saelens-v)/.test(na
     );
   },
 );
+
+test('a setting of any version of SAELens before 6 is known', async () => {
+  const { config, open } = copyOf('saelens-v3-relu');
+  const json = JSON.parse(readFileSync(config!, 'utf8')) as Record<string, unknown>;
+  // test/oracles/sae/saelens_old_keys.py, out of the packages themselves.
+  const keys = JSON.parse(readFileSync(join(golden, '../saelens-old-keys.json'), 'utf8')) as string[];
+  const others = keys.filter((key) => !(key in json) && !/^(activation_fn|architecture)/.test(key));
+  expect(others.length).toBeGreaterThan(60);
+  writeFileSync(config!, JSON.stringify({ ...Object.fromEntries(others.map((key) => [key, 1])), ...json }));
+  await loadSae(open);
+});
 
 describe('a tensor that nobody takes', () => {
   test.each(ofKind(/\.safetensors$/))('%s', async (name) => {
