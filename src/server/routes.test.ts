@@ -265,27 +265,37 @@ describe('runs and features', () => {
   const raised = one!.raises
     .map((effect) => effect.token.trim())
     .find((text) => /^[^"\ufffd\s]+$/.test(text))!;
-  it.each<[string, (card: Card) => boolean]>([
-    ['', () => true],
+  const peaksOf = ({ examples, peakTokens }: Card) => [
+    ...peakTokens.map((peak) => peak.token),
+    ...examples.map(({ peak }) => peak),
+  ];
+  const placeIn = (texts: readonly string[], wanted: string) =>
+    texts.findIndex((text) => text.trim() === wanted);
+  it.each<[string, (card: Card) => number]>([
+    ['', () => 0],
     [
       word,
       (card) =>
         JSON.stringify([card.guess, textsOf(card)])
           .toLowerCase()
-          .includes(word),
+          .includes(word)
+          ? 0
+          : -1,
     ],
+    [`token:"${token}"`, (card) => placeIn(peaksOf(card), token)],
     [
-      `token:"${token}"`,
-      ({ examples, peakTokens }) =>
-        [...examples.map(({ peak }) => peak), ...peakTokens.map((peak) => peak.token)].some(
-          (text) => text.trim() === token,
+      `logit:"${raised}"`,
+      ({ raises }) =>
+        placeIn(
+          raises.map((effect) => effect.token),
+          raised,
         ),
     ],
-    [`logit:"${raised}"`, ({ raises }) => raises.some((effect) => effect.token.trim() === raised)],
-  ])('search %s', async (query, holds) => {
+  ])('search %s', async (query, place) => {
     const { body } = await call('search_features', { run: EARLY, query, limit: 100 });
     const expected = cardsOf(EARLY)
-      .filter(holds)
+      .filter((card) => place(card) >= 0)
+      .sort((a, b) => place(a) - place(b))
       .map(({ latent }) => latent);
     expect(expected.length).toBeGreaterThan(0);
     expect(body.features.map(({ latent }: { latent: number }) => latent)).toEqual(expected);
@@ -300,6 +310,7 @@ describe('runs and features', () => {
       expect(body.features.map(({ latent, match }: Hit) => [latent, match])).toEqual(
         cardsOf(RUN)
           .filter((card) => newline(card) >= 0)
+          .sort((a, b) => newline(a) - newline(b))
           .map((card) => [card.latent, { in: 'raises', text: '\n', value: newline(card) + 1 }]),
       );
       expect(body.total).toBeGreaterThan(0);
@@ -307,9 +318,8 @@ describe('runs and features', () => {
     const { body } = await call('search_features', { run: RUN, query: 'token:" "' });
     expect(body.features.map(({ latent }: Hit) => latent)).toEqual(
       cardsOf(RUN)
-        .filter(({ examples, peakTokens }) =>
-          [...examples.map(({ peak }) => peak), ...peakTokens.map((one) => one.token)].includes(' '),
-        )
+        .filter((card) => peaksOf(card).includes(' '))
+        .sort((a, b) => peaksOf(a).indexOf(' ') - peaksOf(b).indexOf(' '))
         .map(({ latent }) => latent),
     );
     expect(body.total).toBeGreaterThan(0);

@@ -185,6 +185,10 @@ export const featuresQuerySchema = z.strictObject({
     .describe(
       'Words of label, guess, note or passages; #1234; token:"x" (peaks at it); logit:"x" (raises it); like:#88 (decoder cosine).',
     ),
+  passages: z
+    .boolean()
+    .default(true)
+    .describe('Whether words are looked for in passages, too; their first search reads the whole text.'),
   offset: z.int().nonnegative().default(0),
   limit: z.int().min(1).max(200).default(50),
 });
@@ -320,7 +324,10 @@ export type Steered = z.output<typeof steerSchema>;
 
 export const listName = z
   .string()
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,99}$/u, 'letters, digits, spaces, points, - and _, at most 100')
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,99}$/u,
+    'expected letters, digits, spaces, points, - and _, at most 100',
+  )
   .describe('Name of a list.');
 export const featureListInput = z.strictObject({
   name: listName,

@@ -48,10 +48,15 @@ export const api = {
   runs: (signal?: AbortSignal) => ask<{ runs: RunSummary[] }>('GET', '/api/runs', undefined, signal),
   run: (run: string, signal?: AbortSignal) =>
     ask<RunDetail>('GET', `/api/runs/${part(run)}`, undefined, signal),
-  search: (run: string, query: string, offset: number, limit: number, signal?: AbortSignal) =>
+  search: (
+    run: string,
+    query: string,
+    { offset = 0, limit, passages = true }: { offset?: number; limit: number; passages?: boolean },
+    signal?: AbortSignal,
+  ) =>
     ask<FeaturePage>(
       'GET',
-      `/api/features/${part(run)}?${new URLSearchParams({ query, offset: String(offset), limit: String(limit) })}`,
+      `/api/features/${part(run)}?${new URLSearchParams({ query, offset: String(offset), limit: String(limit), ...(passages ? {} : { passages: 'false' }) })}`,
       undefined,
       signal,
     ),

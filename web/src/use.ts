@@ -112,7 +112,7 @@ export function useAnswer<T>(
 export const useName = (run: string, latent: number): Answer<FeatureName | undefined> =>
   useAnswer(
     `${run} #${latent}`,
-    async (signal) => (await api.search(run, `#${latent}`, 0, 1, signal)).features[0],
+    async (signal) => (await api.search(run, `#${latent}`, { limit: 1 }, signal)).features[0],
   );
 
 /** Single keys, when nothing is being typed. */

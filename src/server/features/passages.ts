@@ -7,7 +7,7 @@
  *
  * Text and places are read once, when a word is first asked for: some 20 bytes a token, 4 an example.
  */
-import type { FeatureTables, TextRange } from '../../store/index.ts';
+import type { FeatureTables, TokenRange } from '../../store/index.ts';
 import type { TokenTexts } from './source.ts';
 
 /** Tokens of a passage before and after its peak: a line of the app, and some to open. */
@@ -28,24 +28,31 @@ export function windowAt(at: number, T: number, positions: number): [number, num
   return [Math.max(row, at - BEFORE), Math.min(row + T, at + AFTER + 1, positions)];
 }
 
-export function cutText({ ids, documents, starts, ends }: TextRange, from: number, to: number): TextRange {
-  const cut = (column: Int32Array): Int32Array => column.subarray(from, to);
-  return { ids: cut(ids), documents: cut(documents), starts: cut(starts), ends: cut(ends) };
-}
+export const cutTokens = ({ ids, documents }: TokenRange, from: number, to: number): TokenRange => ({
+  ids: ids.subarray(from, to),
+  documents: documents.subarray(from, to),
+});
 
-/** Of a window those around its token `peak` that are of the same document. */
-export function ownTokens({ ids, documents, starts, ends }: TextRange, peak: number): [number, number] {
+/**
+ * Of a window the tokens around `peak` that are of the same document.
+ *
+ * @param bos where there is one; it stands for no characters and is left out
+ */
+export function ownTokens(
+  { ids, documents }: TokenRange,
+  peak: number,
+  bos: number | undefined,
+): [number, number] {
   let [from, to] = [peak, peak + 1];
   while (from > 0 && documents[from - 1] === documents[peak]) from--;
   while (to < ids.length && documents[to] === documents[peak]) to++;
-  // BOS stands for no characters.
-  while (from < peak && starts[from]! >= 0 && starts[from] === ends[from]) from++;
+  if (from < peak && ids[from] === bos) from++;
   return [from, to];
 }
 
 /** Small letters of all tokens in a row, and where each begins. */
 export async function textOfTokens(
-  { ids, documents }: Pick<TextRange, 'ids' | 'documents'>,
+  { ids, documents }: TokenRange,
   T: number,
   texts: TokenTexts,
 ): Promise<{ text: string; starts: Int32Array }> {
@@ -78,7 +85,7 @@ export async function textOfTokens(
 export function placesNear(
   word: string,
   { text, starts }: { text: string; starts: Int32Array },
-  { documents }: Pick<TextRange, 'documents'>,
+  { documents }: Pick<TokenRange, 'documents'>,
   T: number,
 ): Uint8Array {
   const near = new Uint8Array(documents.length);
@@ -95,7 +102,10 @@ export function placesNear(
 }
 
 /** @returns undefined where tables are too large for it */
-export function passageSearch(tables: FeatureTables, read: () => Promise<TextRange>) {
+export function passageSearch(
+  tables: FeatureTables,
+  read: () => Promise<TokenRange & { readonly bos: number | undefined }>,
+) {
   const { contextLength: T } = tables.manifest;
   let opened: ReturnType<typeof open> | undefined;
   async function open(texts: TokenTexts) {
@@ -127,8 +137,8 @@ export function passageSearch(tables: FeatureTables, read: () => Promise<TextRan
           const at = places[k]!;
           if (at < 0 || near[at] !== 1) continue;
           const [start, end] = windowAt(at, T, range.ids.length);
-          const part = cutText(range, start, end);
-          const [i, j] = ownTokens(part, at - start);
+          const part = cutTokens(range, start, end);
+          const [i, j] = ownTokens(part, at - start, range.bos);
           return (await texts.passage([...part.ids.subarray(i, j)], at - start - i)).join('');
         }
         return undefined;

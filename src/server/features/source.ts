@@ -57,7 +57,7 @@ export type Found = {
 
 export type FeatureSource = Omit<Evidence, 'said' | 'passages'> & {
   /** Latents for which every word stands in label, note, guess or passages; those with all in the label first, then in the others, then by passages. */
-  search(words: readonly string[], texts: TokenTexts): Promise<Found>;
+  search(words: readonly string[], texts: TokenTexts, inPassages?: boolean): Promise<Found>;
   note(latent: number): FeatureLabel | undefined;
 };
 
@@ -111,7 +111,7 @@ export function withNotes(evidence: KnownEvidence, notes: ReadonlyMap<number, Fe
     ...evidence,
     latents,
     note: (latent) => notes.get(latent),
-    async search(words, texts) {
+    async search(words, texts, inPassages = true) {
       const lines = await evidence.lines();
       const wanted = words.map((word) => word.toLowerCase());
       const own = new Map([...notes].map(([latent, note]) => [latent, lineOf(saidBy(note))]));
@@ -126,7 +126,8 @@ export function withNotes(evidence: KnownEvidence, notes: ReadonlyMap<number, Fe
         }),
       );
       const first = [...called, ...found.filter((latent) => !called.has(latent))];
-      const near = evidence.passages ? await allPassages(evidence.passages, wanted, texts) : undefined;
+      const near =
+        evidence.passages && inPassages ? await allPassages(evidence.passages, wanted, texts) : undefined;
       const why = async (latent: number): Promise<Match | undefined> => {
         const said = [...saidBy(notes.get(latent) ?? {}), ...(await evidence.said(latent))];
         const title = said[0]?.text.toLowerCase() ?? '';

@@ -1,24 +1,36 @@
 /** Evidence from feature tables (saekit index), one latent a range of rows; what lists and searches need of all latents is read once. */
 import type { FeatureEvidence } from '../../shared/api.ts';
 import { QUANTILES } from '../../shared/feature-tables.ts';
-import { type ExampleRow, type FeatureTables, openFeatureTables, type TextRange } from '../../store/index.ts';
-import { cutText, ownTokens, passageSearch, windowAt } from './passages.ts';
+import {
+  type ExampleRow,
+  type FeatureTables,
+  openFeatureTables,
+  type TextRange,
+  type TokenRange,
+} from '../../store/index.ts';
+import { cutTokens, ownTokens, passageSearch, windowAt } from './passages.ts';
 import { type Evidence, type Said, sameToken, type TokenTexts } from './source.ts';
 
 const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
 
-/** A text of at most so many tokens is kept in memory (16 bytes each): a page of a table costs as much as all of it. */
+/** A text of at most so many tokens is kept in memory (8 bytes each): a page of a table costs as much as all of it. */
 const MOST_KEPT = 4_000_000;
 
-type Ranges = (from: number, to: number) => Promise<TextRange>;
+/** Tokens [from, to), and which of the ids is BOS, if there is one. */
+type Ranges = (from: number, to: number) => Promise<TokenRange & { readonly bos: number | undefined }>;
 
 function textOf(tables: FeatureTables): Ranges {
   const { positions } = tables.manifest;
-  let whole: Promise<TextRange> | undefined;
+  let whole: Promise<TokenRange> | undefined;
+  let begin: Promise<TextRange> | undefined;
   return async (from, to) => {
-    if (positions > MOST_KEPT) return await tables.text(from, to);
-    whole ??= tables.text(0, positions);
-    return cutText(await whole, from, to);
+    // What stands for no characters at the very beginning.
+    begin ??= tables.text(0, 1);
+    const { ids, starts, ends } = await begin;
+    const bos = starts[0] === ends[0] ? ids[0] : undefined;
+    if (positions > MOST_KEPT) return { ...(await tables.tokens(from, to)), bos };
+    whole ??= tables.tokens(0, positions);
+    return { ...cutTokens(await whole, from, to), bos };
   };
 }
 
@@ -53,7 +65,7 @@ async function readExamples(
   const example = async ({ kind, value, at }: ExampleRow): Promise<Example> => {
     const [first, end] = windowAt(at, T, positions);
     const window = await text(first, end);
-    const [from, to] = ownTokens(window, at - first);
+    const [from, to] = ownTokens(window, at - first, window.bos);
     const peak = at - first - from;
     const tokens = await texts.passage([...window.ids.subarray(from, to)], peak);
     const document = await tables.document(window.documents[at - first]!);

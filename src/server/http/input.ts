@@ -3,14 +3,25 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import { badRequest, invalid } from '../errors.ts';
 
+type Types = Readonly<Record<string, { readonly type?: string }>>;
+const typesBySchema = new WeakMap<z.ZodObject, Types>();
+
+/** The type of each field, worked out once. */
+function typesOf(schema: z.ZodObject): Types {
+  let types = typesBySchema.get(schema);
+  if (!types) {
+    types = (z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).properties ?? {}) as Types;
+    typesBySchema.set(schema, types);
+  }
+  return types;
+}
+
 /** Text of a URL as the field's type has it; what is no such text is left to the check. */
 export function fromText(
   schema: z.ZodObject,
   texts: Readonly<Record<string, string>>,
 ): Record<string, unknown> {
-  const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as {
-    properties?: Record<string, { type?: string }>;
-  };
+  const properties = typesOf(schema);
   return Object.fromEntries(
     Object.entries(texts).map(([name, text]) => {
       const type = properties[name]?.type;

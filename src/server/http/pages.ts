@@ -47,6 +47,16 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
     });
   }
 
+  /** What a page of a run asks for first takes longest to open: that begins while the browser reads the page. */
+  function warm(path: string): void {
+    const [, run] = /^\/(?:feature|search)\/([^/]+)/.exec(path) ?? [];
+    if (run === undefined) return;
+    Promise.resolve()
+      .then(() => lab.withFeatures(decodeURIComponent(run), async () => {}))
+      // The page asks the same, and says what is wrong.
+      .catch(() => {});
+  }
+
   app.get('*', async (c) => {
     const file = files.get(c.req.path);
     // Assets are named by their content.
@@ -74,7 +84,10 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
         `There is nothing at ${c.req.path.slice(0, 200)}. GET /openapi.json lists what there is.`,
         { status: 404, code: 'not_found' },
       );
-    if (index !== undefined) return await fileResponse(index);
+    if (index !== undefined) {
+      warm(c.req.path);
+      return await fileResponse(index);
+    }
     c.header('Content-Security-Policy', POLICY);
     return c.html(plainPage(await lab.runs(), new URL(c.req.url).origin));
   });

@@ -34,11 +34,39 @@ const textsIn = (model: Model): TokenTexts => ({
   names: async (ids) => model.tokenizer?.tokenStrings([...ids]) ?? ids.map((id) => `[${id}]`),
 });
 
-/** The same with the run's model opened when it is needed. */
-const textsOf = (lab: Lab, run: string, signal: AbortSignal): TokenTexts => ({
-  passage: (ids, peak) => lab.useReader(run, signal, ({ model }) => textsIn(model).passage(ids, peak)),
-  names: (ids) => lab.useReader(run, signal, ({ model }) => textsIn(model).names(ids)),
-});
+/** The same with the run's model opened when it is first needed, and kept while `use` runs. */
+async function withTexts<T>(
+  lab: Lab,
+  run: string,
+  signal: AbortSignal,
+  use: (texts: TokenTexts) => Promise<T>,
+): Promise<T> {
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let held: Promise<void> | undefined;
+  let opened: Promise<TokenTexts> | undefined;
+  const open = (): Promise<TokenTexts> => {
+    opened ??= new Promise((resolve, reject) => {
+      held = lab.useReader(run, signal, async ({ model }) => {
+        resolve(textsIn(model));
+        await ended;
+      });
+      held.catch(reject);
+    });
+    return opened;
+  };
+  try {
+    return await use({
+      passage: async (ids, peak) => (await open()).passage(ids, peak),
+      names: async (ids) => (await open()).names(ids),
+    });
+  } finally {
+    end();
+    await held?.catch(() => {});
+  }
+}
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' };
 
@@ -70,12 +98,12 @@ async function alike(
 async function search(
   lab: Lab,
   run: string,
-  query: string,
+  { query, passages }: { readonly query: string; readonly passages: boolean },
   source: FeatureSource,
+  texts: TokenTexts,
   signal: AbortSignal,
 ): Promise<Found> {
   const [, kind, rest = ''] = /^\s*(?:(#|token:|logit:|like:)(.*))?$/s.exec(query) ?? [];
-  const texts = textsOf(lab, run, signal);
   const quoted = unescaped(rest.trim().replace(/^"(.*)"$/s, '$1'));
   if (kind === '#' || kind === 'like:') {
     const [, digits] = /^\s*#?(\d{1,9})\s*$/.exec(rest) ?? [];
@@ -99,8 +127,10 @@ async function search(
     );
   if (kind === 'token:' || kind === 'logit:') {
     const places = await (kind === 'token:' ? source.peaksAt : source.raises)(quoted, texts);
+    // Those for which it comes first are first; the sort keeps the order of the rest.
+    const ordered = [...places].sort((a, b) => a[1] - b[1]);
     return {
-      latents: [...places.keys()],
+      latents: ordered.map(([latent]) => latent),
       why: async (found) => ({
         in: kind === 'token:' ? 'peaks' : 'raises',
         text: quoted,
@@ -109,7 +139,7 @@ async function search(
     };
   }
   const words = query.split(/\s+/).filter((word) => word !== '');
-  return words.length === 0 ? { latents: source.latents } : await source.search(words, texts);
+  return words.length === 0 ? { latents: source.latents } : await source.search(words, texts, passages);
 }
 
 /** Nearest decoder rows, from the tables or else from the SAE, and of a latent that no table or card has its output tokens. */
@@ -181,10 +211,10 @@ export const featureOperations = [
       'Latents of a run by words, number, token, logit or likeness; without a query, the most interesting.',
     input: featuresQuerySchema,
     output: featurePageSchema,
-    async run(lab, { run, query, offset, limit }, signal) {
+    async run(lab, { run, offset, limit, ...asked }, signal) {
       const { hook = '' } = await lab.summary(run);
-      return await lab.withFeatures(run, async (source) => {
-        const { latents, passages, why } = await search(lab, run, query, source, signal);
+      const look = async (source: FeatureSource, texts: TokenTexts) => {
+        const { latents, passages, why } = await search(lab, run, asked, source, texts, signal);
         const features: (FeatureName & { passages?: number; match?: Match })[] = [];
         for (const latent of latents.slice(offset, offset + limit)) {
           const match = await why?.(latent);
@@ -195,7 +225,10 @@ export const featureOperations = [
           });
         }
         return { ...{ run, total: latents.length, offset }, features };
-      });
+      };
+      return await lab.withFeatures(run, (source) =>
+        withTexts(lab, run, signal, (texts) => look(source, texts)),
+      );
     },
   }),
   operation({

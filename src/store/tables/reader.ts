@@ -90,6 +90,9 @@ export type TextRange = {
   readonly ends: Int32Array;
 };
 
+/** Token ids, and of each its row in `documents`. */
+export type TokenRange = Pick<TextRange, 'ids' | 'documents'>;
+
 export type FeatureTables = {
   readonly folder: string;
   readonly manifest: TablesManifest;
@@ -103,6 +106,8 @@ export type FeatureTables = {
   activations(latent: number): Promise<{ values: Float32Array; at: Int32Array }>;
   /** Places [from, to) of the text. */
   text(from: number, to: number): Promise<TextRange>;
+  /** The same without where the tokens stand: half as much to read. */
+  tokens(from: number, to: number): Promise<TokenRange>;
   /** Activations of a latent at places [from, to), 0 where it does not fire. */
   valuesAt(latent: number, from: number, to: number): Promise<Float32Array>;
   /** Whole columns of `latents`, for lists and searches. */
@@ -176,11 +181,14 @@ function joined(
   };
   if (chunks.length === 1) return cut(chunks[0]!);
   const parts = chunks.toSorted((x, y) => x.from - y.from).map(cut);
-  const Kind =
-    [Int32Array, Float32Array].find((kind) => parts.every((part) => part instanceof kind)) ?? Array;
-  const all = new Kind(to - from) as unknown[];
+  const Kind = [Int32Array, Float32Array].find((kind) => parts.every((part) => part instanceof kind));
+  if (!Kind) return parts.flatMap((part) => Array.from(part));
+  const all = new Kind(to - from);
   let at = 0;
-  for (const part of parts) for (let i = 0; i < part.length; i++) all[at++] = part[i];
+  for (const part of parts as (Int32Array | Float32Array)[]) {
+    all.set(part, at);
+    at += part.length;
+  }
   return all;
 }
 
@@ -256,6 +264,17 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
       at: Int32Array.from(at as ArrayLike<number>),
     };
   };
+  async function ofTokens(names: readonly string[], from: number, to: number): Promise<Int32Array[]> {
+    const read = await (await tables.tokens()).read(
+      names,
+      Math.max(0, from),
+      Math.min(manifest.positions, to),
+    );
+    return names.map((name) => {
+      const data = read[name]!;
+      return data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number>);
+    });
+  }
   return {
     folder,
     manifest,
@@ -272,17 +291,18 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
     async places() {
       const table = await tables.examples();
       const { at, value } = await table.read(['at', 'value'], 0, table.rows);
-      return Int32Array.from(at as ArrayLike<number>, (place, i) => (value![i] === 0 ? -1 : place));
+      // Millions: a plain loop over a copy is ten times as fast as a function of each.
+      const places = Int32Array.from(at as ArrayLike<number>);
+      for (let i = 0; i < places.length; i++) if (value![i] === 0) places[i] = -1;
+      return places;
     },
     async text(from, to) {
-      const { id, document, start, end } = await (await tables.tokens()).read(
-        ['id', 'document', 'start', 'end'],
-        Math.max(0, from),
-        Math.min(manifest.positions, to),
-      );
-      const ints = (data: ArrayLike<unknown> | undefined) =>
-        data instanceof Int32Array ? data : Int32Array.from(data as ArrayLike<number>);
-      return { ids: ints(id), documents: ints(document), starts: ints(start), ends: ints(end) };
+      const [ids, documents, starts, ends] = await ofTokens(['id', 'document', 'start', 'end'], from, to);
+      return { ids: ids!, documents: documents!, starts: starts!, ends: ends! };
+    },
+    async tokens(from, to) {
+      const [ids, documents] = await ofTokens(['id', 'document'], from, to);
+      return { ids: ids!, documents: documents! };
     },
     async valuesAt(f, from, to) {
       const { values, at } = await activations(f);

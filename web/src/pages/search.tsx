@@ -9,6 +9,10 @@ import { setParams, useAnswer, usePlace } from '../use.ts';
 import { grouped, shellWord, titleOf } from '../words.ts';
 
 const PAGE = 100;
+/** Names are shown by themselves where passages take longer than this, in ms. */
+const EARLY = 200;
+
+type Result = FeaturePage & { readonly query: string; readonly early?: true };
 const EXAMPLES = ['month', 'token:"the"', 'logit:"\\n"', 'like:#88', '#1234'];
 
 /** What is looked for in names and passages. */
@@ -19,11 +23,31 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
   const query = usePlace().searchParams.get('q') ?? '';
   const [turned, setTurned] = useState({ query, pages: 1 });
   const pages = turned.query === query ? turned.pages : 1;
-  const [found, setFound] = useState<FeaturePage & { query: string }>();
+  const [found, setFound] = useState<Result>();
   const offset = (pages - 1) * PAGE;
   const answer = useAnswer(
     `${run} ${query} ${offset}`,
-    async (signal) => ({ ...(await api.search(run, query, offset, PAGE, signal)), query }),
+    async (signal) => {
+      const ask = async (passages: boolean): Promise<Result> => ({
+        ...(await api.search(run, query, { offset, limit: PAGE, passages }, signal)),
+        query,
+      });
+      const whole = ask(true);
+      if (offset === 0 && wordsOf(query).length > 0) {
+        let ended = false;
+        const end = () => {
+          ended = true;
+        };
+        whole.then(end, end);
+        await Promise.race([whole, new Promise((resolve) => setTimeout(resolve, EARLY))]);
+        if (!ended)
+          ask(false).then(
+            (names) => !ended && !signal.aborted && names.total > 0 && setFound({ ...names, early: true }),
+            () => {},
+          );
+      }
+      return await whole;
+    },
     { delay: 80 },
   );
   const { value } = answer;
@@ -45,7 +69,8 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
       <h1>Latents</h1>
       <p className="lead">
         {query === '' ? 'Most interesting first.' : `For ${query}.`}{' '}
-        {found && `${grouped(found.total)} found.`}
+        {found &&
+          `${grouped(found.total)} found${found.early ? ' by name, label or note; the passages are still to come' : ''}.`}
       </p>
       <Layers
         runs={runs}
@@ -72,7 +97,7 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
           />
         ))}
       </div>
-      {found && found.total > found.features.length && (
+      {found && !found.early && found.total > found.features.length && (
         <button
           type="button"
           disabled={answer.waiting}
