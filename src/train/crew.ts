@@ -7,7 +7,7 @@
 import { getPlatform } from '../platform/index.ts';
 import { slotSizes } from './budget.ts';
 import { singleComm } from './comm/single.ts';
-import { createSharedSpace } from './comm/threads.ts';
+import { createSharedSpace, threadComm } from './comm/threads.ts';
 import { type ArrayInfo, createRank, type RankArray } from './rank.ts';
 import type { Scales, StepResult } from './step.ts';
 import type { Beside, TrainerConfig } from './types.ts';
@@ -53,17 +53,22 @@ export function crewOnWorkers(config: TrainerConfig, ranks: number): Crew {
   const space = createSharedSpace(ranks, slotSizes(config, ranks));
   const window = new SharedArrayBuffer(windowBytes(config));
   const rows = stepRows(window, config);
+  /** Of a worker that died: it answers no more, and the others would wait for it. */
+  let failure: string | undefined;
   const waiting: ((reply: WorkerReply) => void)[][] = Array.from({ length: ranks }, () => []);
   const workers = Array.from({ length: ranks }, (_, rank) => {
     const data: WorkerData = { config, space, rank, window };
     const worker = getPlatform().spawnWorker('train/worker', data);
     worker.onMessage((reply) => waiting[rank]!.shift()?.(reply as WorkerReply));
     worker.onError((error) => {
+      failure ??= error.message;
+      threadComm(space, rank).abort();
       for (const queue of waiting) for (const settle of queue.splice(0)) settle({ error: error.message });
     });
     return worker;
   });
   async function ask(rank: number, request: WorkerRequest): Promise<unknown> {
+    if (failure !== undefined) throw new Error(failure);
     const reply = await new Promise<WorkerReply>((resolve) => {
       waiting[rank]!.push(resolve);
       workers[rank]!.postMessage(request);
@@ -93,7 +98,7 @@ export function crewOnWorkers(config: TrainerConfig, ranks: number): Crew {
     },
     scale: async (to, from, factor) => void (await askAll({ type: 'scale', to, from, factor })),
     async close() {
-      await askAll({ type: 'close' });
+      if (failure === undefined) await askAll({ type: 'close' });
       await Promise.all(workers.map((worker) => worker.close()));
     },
   };
