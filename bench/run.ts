@@ -1,9 +1,9 @@
 /**
- * `npm run bench [-- --only NAME] [--quick] [--python PATH] [--threads N]`
+ * `npm run bench [-- --only NAME,… [--keep]] [--quick] [--python PATH] [--threads N]`
  *
  * One JSON line per figure on stdout, all ratios of one run: every contender takes its turn in every round, figures are
- * ratios of medians. Progress goes to stderr. A whole run is kept in bench/results/<date>-<cpu>.json. Status 1 when a
- * figure misses its target.
+ * ratios of medians. Progress goes to stderr. A whole run is kept in bench/results/<date>-<cpu>.json,
+ * one of some figures when asked for, with their names behind that. Status 1 when a figure misses its target.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,6 +19,7 @@ const { values: flags } = orUsage(() =>
   parseArgs({
     options: {
       only: { type: 'string' },
+      keep: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       python: { type: 'string' },
       threads: { type: 'string' },
@@ -55,7 +56,7 @@ try {
 
 const lines = selected.map(line);
 for (const figure of lines) console.log(JSON.stringify(figure));
-if (flags.only === undefined && !flags.quick) keep();
+if ((flags.keep || flags.only === undefined) && !flags.quick) keep();
 process.exitCode = lines.some((figure) => 'holds' in figure && figure.holds === false) ? 1 : 0;
 
 /** Ends with status 2 and the message alone when the flags are wrong. */
@@ -113,7 +114,8 @@ function keep(): void {
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '');
   const folder = fileURLToPath(new URL('./results/', import.meta.url));
-  const path = `${folder}${new Date().toISOString().slice(0, 10)}-${slug}.json`;
+  const some = flags.only === undefined ? '' : `-${flags.only.replace(/[^\w.]+/g, '-')}`;
+  const path = `${folder}${new Date().toISOString().slice(0, 10)}-${slug}${some}.json`;
   mkdirSync(folder, { recursive: true });
   const record = {
     date: new Date().toISOString(),
@@ -127,6 +129,7 @@ function keep(): void {
       onnxruntime: packageVersion('onnxruntime-node'),
       threads,
       load_before: round(loadBefore),
+      load_after: round(loadavg()[0]!),
     },
     sizes,
     figures: lines,
