@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import '../platform/node.ts';
 import { batches, smallTraining as small } from '../../test/support/training.ts';
 import { getPlatform, setPlatform } from '../platform/current.ts';
-import type { WorkerHandle } from '../platform/index.ts';
+import type { WorkerHandle } from '../platform/types.ts';
 import { createTrainer } from './trainer.ts';
 
 it('a worker that dies fails the step and those after it, and the others do not wait for it', async () => {
