@@ -277,7 +277,7 @@ describe('options', () => {
 describe('bad input', () => {
   it.each([
     [{ register: undefined }, /--latents, or a concept/],
-    [{ register: 'sum' }, /no held-out document is of it; there are sums, words/],
+    [{ register: 'sum' }, /no held-out document is of it. Did you mean "sums"\? There are: sums, words/],
     [{ checker: 'dnaa' }, /no such checker. Did you mean "dna"\?/],
     [{ target: ['two words'] }, /"two words" is 9 tokens/],
     [{ latents: [F] }, /latents 0 to 47/],

@@ -13,6 +13,7 @@ import { encodeTexts } from '../../hooked/index.ts';
 import type { Model } from '../../models/index.ts';
 import type { Sae } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
+import { didYouMean } from '../../shared/nearest.ts';
 import type { SteerReportConfig } from '../../shared/steer-report.ts';
 import { tokenizerOf } from '../streams.ts';
 
@@ -81,7 +82,7 @@ export async function readConcept(
     throw new UsageError(
       known.size === 0
         ? `--register ${config.register}: the held-out documents have no field "register". Give --positive instead: files of texts that have the concept.`
-        : `--register ${config.register}: no held-out document is of it; there are ${[...known].sort().join(', ')}.`,
+        : `--register ${config.register}: no held-out document is of it.${didYouMean(config.register, [...known])} There are: ${[...known].sort().join(', ')}.`,
     );
   const positive = config.positive
     ? shuffled(await fromFiles(config.positive), `${config.seed}/positive`)
