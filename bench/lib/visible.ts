@@ -9,6 +9,7 @@ import { becomes } from '../../src/workflows/steer-report/becomes.ts';
 import { screenByEffect } from '../../src/workflows/steer-report/choose.ts';
 import { makeConcept } from '../../src/workflows/steer-report/concept.ts';
 import { type Push, type PushMode, pushLatent } from '../../src/workflows/steer-report/push.ts';
+import { createGain } from './openings.ts';
 
 export type VisibleSettings = {
   readonly samples: number;
@@ -237,6 +238,7 @@ async function candidatesOf(
     { name: register, positive: positive.map(text), negative: negative.map(text) },
     undefined,
   );
+  const effectOf = await createGain(model, concept.teach);
   const candidates: { hook: string; latent: number; activation: number }[] = [];
   for (const { sae, hook, density, largest, fired, tokens } of saes) {
     const own = fired.get(register)!;
@@ -246,7 +248,9 @@ async function candidatesOf(
     const rest = [...tokens].reduce((sum, [name, n]) => sum + (name === register ? 0 : n), 0);
     const selectivity = own.map((hits, f) => hits / tokens.get(register)! - (total[f]! - hits) / rest);
     const facts = { density, largest, selectivity, shares: new Map<number, number[]>() };
-    const byEffect = await screenByEffect(model, sae, { hook, concept, facts, screened: SCREENED });
+    const byEffect = await screenByEffect(model, sae, {
+      ...{ hook, concept, facts, screened: SCREENED, effectOf },
+    });
     const byActivation = Array.from(f1.keys()).sort((a, b) => f1[b]! - f1[a]!);
     const latents = new Set([
       ...byActivation.slice(0, CANDIDATES),

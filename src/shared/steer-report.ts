@@ -157,7 +157,7 @@ const steeredFeatureSchema = z.strictObject({
     .number()
     .optional()
     .describe(
-      'Nats per token by which it makes openings of the concept likelier, minus those of other texts.',
+      'How much likelier it makes the target tokens in openings of texts without the concept, clamped to its largest activation.',
     ),
   matched: z.array(z.int()).describe('The random latents it is compared with.'),
   points: z.array(steerPointSchema),

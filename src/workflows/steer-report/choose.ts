@@ -2,9 +2,11 @@
  * Which latents to steer with. A latent that fires where the concept is need not write it (2510.03659: only a weak correlation), so there are two orders:
  *
  *     by activation      selectivity_f = share of concept tokens it fires on − share of other tokens
- *     by output effect   gain_f = mean_t [ln p_f(x_t) − ln p(x_t)] over openings of the concept, minus the same over openings of other texts,
+ *     by output effect   effect_f = mean_t Σ_{v ∈ target} [p_f,t(v) − p_t(v)] over openings of texts without the concept,
  *                        p_f: the model with f clamped to its largest activation
  *
+ * (How much likelier openings of the concept become than those of others would be the obvious measure; a latent that ruins all text but ruins the
+ * concept's least then comes first.)
  * The second costs a run of the model per latent, so it is measured of the latents that come first in activation, and of as many that come
  * first in what their decoder row does to the logits directly:  Σ_v (W_U d_f)_v (w_v − mean w), w the weights of the concept's classifier.
  */
@@ -12,19 +14,21 @@ import { createUnembed } from '../../explain/index.ts';
 import { type Model, padBatch, type TokenBatch } from '../../models/index.ts';
 import { outputWidth, type Sae } from '../../sae/index.ts';
 import type { SteeredFeature } from '../../shared/steer-report.ts';
-import type { Concept, LatentFacts, Texts } from './concept.ts';
+import type { Concept, LatentFacts } from './concept.ts';
+import { logSumExp } from './measure.ts';
 import { type Push, pushLatent } from './push.ts';
 import type { Work } from './types.ts';
 
 /** Latents of each list that output effect is measured of, where nothing else is said. */
 const SCREENED = 128;
-/** Openings of each side, and their tokens. */
+/** Openings, and their tokens. */
 const OPENINGS = 8;
 const OPENING_TOKENS = 12;
 /** Directions whose logits are held at a time. */
 const TILE = 64;
 
-export type Screened = { readonly latent: number; readonly gain: number };
+export type Screened = { readonly latent: number; readonly effect: number };
+export type Effect = (push: Push) => Promise<number>;
 
 /** The first `count` latents that fire, largest value first. */
 export function firstBy(values: ArrayLike<number>, density: Float64Array, count: number): number[] {
@@ -43,6 +47,7 @@ export async function screenByEffect(
     concept,
     facts,
     screened: most = SCREENED,
+    effectOf,
     signal,
     onProgress,
   }: {
@@ -50,6 +55,8 @@ export async function screenByEffect(
     readonly concept: Concept;
     readonly facts: LatentFacts;
     readonly screened?: number;
+    /** Default: the formula above. */
+    readonly effectOf?: Effect;
     readonly signal?: AbortSignal | undefined;
     readonly onProgress?: ((done: number, total: number) => void) | undefined;
   },
@@ -61,46 +68,44 @@ export async function screenByEffect(
       ...(direct ? firstBy(direct, facts.density, most) : []),
     ]),
   ];
-  const gainOf = await createGain(model, concept.teach, signal);
+  const measure = effectOf ?? (await createTargetEffect(model, concept, signal));
   const screened: Screened[] = [];
   for (const [i, latent] of latents.entries()) {
     const push = await pushLatent(model, { sae, hook, latent, mode: 'clamp', value: facts.largest[latent]! });
-    screened.push({ latent, gain: await gainOf(push) });
+    screened.push({ latent, effect: await measure(push) });
     onProgress?.(i + 1, latents.length);
   }
-  return screened.sort((a, b) => b.gain - a.gain || a.latent - b.latent);
+  return screened.sort((a, b) => b.effect - a.effect || a.latent - b.latent);
 }
 
-/** The gain of a push: what the formula above says. */
-export async function createGain(
+/** The output effect of a push: what the formula above says. */
+export async function createTargetEffect(
   model: Model,
-  texts: Texts,
+  { teach, targets }: Pick<Concept, 'teach' | 'targets'>,
   signal: AbortSignal | undefined,
-): Promise<(push: Push) => Promise<number>> {
+): Promise<Effect> {
   const stop = signal ? { signal } : {};
-  const bos = model.info.bosTokenId === undefined ? [] : [model.info.bosTokenId];
-  const openings = (side: readonly number[][]) =>
-    side.slice(0, OPENINGS).map((ids) => [...bos, ...ids.slice(0, OPENING_TOKENS)]);
-  const [positive, negative] = [openings(texts.positive), openings(texts.negative)];
-  const batch: TokenBatch = padBatch([...positive, ...negative]);
-  const perSide = (losses: Float32Array): [number, number] => {
-    const mean = (from: number, to: number): number => {
-      let [sum, n] = [0, 0];
-      for (let i = from * (batch.T - 1); i < to * (batch.T - 1); i++) {
-        // 0 exactly stands where there is no prediction.
-        sum += losses[i]!;
-        n += losses[i] === 0 ? 0 : 1;
-      }
-      return sum / Math.max(1, n);
-    };
-    return [mean(0, positive.length), mean(positive.length, batch.B)];
+  const { D, V, bosTokenId } = model.info;
+  const bos = bosTokenId === undefined ? [] : [bosTokenId];
+  const batch: TokenBatch = padBatch(
+    teach.negative.slice(0, OPENINGS).map((ids) => [...bos, ...ids.slice(0, OPENING_TOKENS)]),
+  );
+  const real = Array.from(batch.mask.keys()).filter((i) => batch.mask[i] === 1);
+  const probability = async (push: Push): Promise<number> => {
+    const { data } = await model.lastResidual(batch, { ...push, ...stop });
+    const rows = new Float32Array(real.length * D);
+    for (const [r, row] of real.entries()) rows.set(data.subarray(row * D, (row + 1) * D), r * D);
+    const { data: logits } = await model.headLogits(rows, stop);
+    let sum = 0;
+    for (let r = 0; r < real.length; r++) {
+      const own = logits.subarray(r * V, (r + 1) * V);
+      const z = logSumExp(own);
+      for (const v of targets) sum += Math.exp(own[v]! - z);
+    }
+    return sum / real.length;
   };
-  const [cleanPositive, cleanNegative] = perSide((await model.lossPerToken(batch, stop)).data);
-  return async (push) => {
-    const { data } = await model.lossPerToken(batch, { ...push, ...stop });
-    const [plus, minus] = perSide(data);
-    return cleanPositive - plus - (cleanNegative - minus);
-  };
+  const plain = await probability({});
+  return async (push) => (await probability(push)) - plain;
 }
 
 /** Σ_v (W_U d_f)_v (w_v − mean w) of every latent [F]; undefined where decoder rows are not as wide as the residual stream. */
@@ -142,15 +147,15 @@ export async function chooseLatents(
   const { config, options, model, sae, hook } = work;
   const { signal } = options;
   if (config.latents) {
-    const gain = concept && (await createGain(model, concept.teach, signal));
+    const effectOf = concept && (await createTargetEffect(model, concept, signal));
     const chosen: Chosen[] = [];
     for (const latent of new Set(config.latents)) {
       chosen.push({
         latent,
         chosenBy: ['given'],
-        ...(gain
+        ...(effectOf
           ? {
-              outputEffect: await gain(
+              outputEffect: await effectOf(
                 await pushLatent(model, { sae, hook, latent, mode: 'clamp', value: facts.largest[latent]! }),
               ),
             }
@@ -163,7 +168,7 @@ export async function chooseLatents(
     ...{ hook, concept: concept!, facts, signal },
     onProgress: (done, total) => options.onProgress?.({ stage: 'output effect', done, total }),
   });
-  const gains = new Map(screened.map(({ latent, gain }) => [latent, gain]));
+  const effects = new Map(screened.map(({ latent, effect }) => [latent, effect]));
   const byActivation = firstBy(facts.selectivity, facts.density, config.choose);
   const byEffect = screened.slice(0, config.choose).map(({ latent }) => latent);
   return [...new Set([...byActivation, ...byEffect])].map((latent) => ({
@@ -172,6 +177,6 @@ export async function chooseLatents(
       ...(byActivation.includes(latent) ? (['activation'] as const) : []),
       ...(byEffect.includes(latent) ? (['output effect'] as const) : []),
     ],
-    ...(gains.has(latent) ? { outputEffect: gains.get(latent)! } : {}),
+    ...(effects.has(latent) ? { outputEffect: effects.get(latent)! } : {}),
   }));
 }

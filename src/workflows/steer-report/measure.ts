@@ -166,7 +166,7 @@ export async function createMeasure(
   };
 }
 
-function logSumExp(values: Float32Array): number {
+export function logSumExp(values: Float32Array): number {
   let largest = Number.NEGATIVE_INFINITY;
   for (const value of values) if (value > largest) largest = value;
   let sum = 0;

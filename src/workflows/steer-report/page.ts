@@ -75,7 +75,7 @@ function featureSection(feature: SteeredFeature): string {
     ['fires on', `1 token in ${Math.round(1 / density)}`],
     ['largest activation', digits(largest)],
     ...(selectivity === undefined ? [] : [['selectivity', digits(selectivity)]]),
-    ...(outputEffect === undefined ? [] : [['output effect', `${digits(outputEffect)} nats`]]),
+    ...(outputEffect === undefined ? [] : [['output effect', digits(outputEffect)]]),
   ];
   return `<section><h2>#${latent} <span>${escapeHtml(label ?? concept)}</span></h2>
 <p class="by">${label === undefined ? '' : `measured for ${escapeHtml(concept)}, `}${by === 'given' ? 'given' : `chosen by ${by}`}</p>

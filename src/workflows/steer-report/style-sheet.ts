@@ -37,7 +37,7 @@ th,td{text-align:right;padding:4px 10px;border-bottom:1px solid var(--line);whit
 thead th{color:var(--soft);font-weight:500}
 tbody th{text-align:left;font-weight:500;border-left:3px solid var(--c)}
 small{color:var(--soft);font-size:11px}td small{display:block}
-.samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}
+.samples{display:grid;align-items:start;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}
 .texts{border-left:3px solid var(--c);padding-left:10px;min-width:0}
 pre{margin:0 0 6px;padding:7px 9px;background:var(--back);border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:9.5em;overflow:auto}
 .targets{font-size:13px;color:var(--soft);margin:16px 0 0}.targets code{background:var(--back);color:var(--text);padding:1px 5px;border-radius:4px;white-space:pre}
