@@ -33,7 +33,7 @@ export async function cardSource(folder: string): Promise<Evidence> {
       return { ...evidence, ...maximumOf(card) };
     },
     neighbours: async () => undefined,
-    async said(latent) {
+    said: async () => (latent) => {
       const card = byLatent.get(latent);
       if (!card) return [];
       const texts = card.examples.map(({ left, peak, right }) => [...left, peak, ...right].join(''));

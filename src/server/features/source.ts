@@ -36,8 +36,8 @@ export type Evidence = {
   about(latent: number, texts: TokenTexts): Promise<FeatureEvidence | undefined>;
   /** Nearest decoder rows, where they are known. */
   neighbours(latent: number): Promise<{ latent: number; cosine: number }[] | undefined>;
-  /** What can be searched of a latent, beside label and note. */
-  said(latent: number): Promise<readonly Said[]>;
+  /** What can be searched of a latent, beside label and note; read once for all of them. */
+  said(): Promise<(latent: number) => readonly Said[]>;
   /** A word in small letters in all passages; without, `said` has the passages, or none are searched. */
   passages?(word: string, texts: TokenTexts): Promise<WordInPassages>;
   /** Latents whose commonest peaks have this text, and which place it has among them, from 1. */
@@ -75,7 +75,8 @@ export async function openEvidence(folder: string): Promise<KnownEvidence> {
   let lines: Promise<ReadonlyMap<number, string>> | undefined;
   async function readLines(): Promise<ReadonlyMap<number, string>> {
     const made = new Map<number, string>();
-    for (const latent of evidence.latents) made.set(latent, lineOf(await evidence.said(latent)));
+    const said = await evidence.said();
+    for (const latent of evidence.latents) made.set(latent, lineOf(said(latent)));
     return made;
   }
   return {
@@ -129,7 +130,7 @@ export function withNotes(evidence: KnownEvidence, notes: ReadonlyMap<number, Fe
       const near =
         evidence.passages && inPassages ? await allPassages(evidence.passages, wanted, texts) : undefined;
       const why = async (latent: number): Promise<Match | undefined> => {
-        const said = [...saidBy(notes.get(latent) ?? {}), ...(await evidence.said(latent))];
+        const said = [...saidBy(notes.get(latent) ?? {}), ...(await evidence.said())(latent)];
         const title = said[0]?.text.toLowerCase() ?? '';
         // What the name does not show by itself has to be shown.
         const word = wanted.find((one) => !title.includes(one)) ?? wanted[0]!;

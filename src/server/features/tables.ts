@@ -5,7 +5,6 @@ import {
   type ExampleRow,
   type FeatureTables,
   openFeatureTables,
-  type TextRange,
   type TokenRange,
 } from '../../store/index.ts';
 import { cutTokens, ownTokens, passageSearch, windowAt } from './passages.ts';
@@ -13,24 +12,34 @@ import { type Evidence, type Said, sameToken, type TokenTexts } from './source.t
 
 const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
 
-/** A text of at most so many tokens is kept in memory (8 bytes each): a page of a table costs as much as all of it. */
-const MOST_KEPT = 4_000_000;
+/** Tokens are read in blocks of about so many, and so many blocks are kept (8 bytes a token). */
+const [BLOCK, BLOCKS] = [32_768, 128];
+/** The whole text is searched up to so many tokens. */
+const MOST_SEARCHED = 4_000_000;
 
-/** Tokens [from, to), and which of the ids is BOS, if there is one. */
+/** Tokens [from, to) of one packed row, and which of the ids is BOS, if there is one. */
 type Ranges = (from: number, to: number) => Promise<TokenRange & { readonly bos: number | undefined }>;
 
+/** What stands for no characters at the very beginning. */
+async function bosOf(tables: FeatureTables): Promise<number | undefined> {
+  const { ids, starts, ends } = await tables.text(0, 1);
+  return starts[0] === ends[0] ? ids[0] : undefined;
+}
+
 function textOf(tables: FeatureTables): Ranges {
-  const { positions } = tables.manifest;
-  let whole: Promise<TokenRange> | undefined;
-  let begin: Promise<TextRange> | undefined;
+  const { contextLength: T } = tables.manifest;
+  const length = T * Math.ceil(BLOCK / T);
+  const blocks = new Map<number, Promise<TokenRange>>();
+  let begin: Promise<number | undefined> | undefined;
   return async (from, to) => {
-    // What stands for no characters at the very beginning.
-    begin ??= tables.text(0, 1);
-    const { ids, starts, ends } = await begin;
-    const bos = starts[0] === ends[0] ? ids[0] : undefined;
-    if (positions > MOST_KEPT) return { ...(await tables.tokens(from, to)), bos };
-    whole ??= tables.tokens(0, positions);
-    return { ...cutTokens(await whole, from, to), bos };
+    const first = from - (from % length);
+    const block = blocks.get(first) ?? tables.tokens(first, first + length);
+    block.catch(() => blocks.delete(first));
+    blocks.delete(first);
+    blocks.set(first, block);
+    if (blocks.size > BLOCKS) blocks.delete(blocks.keys().next().value!);
+    begin ??= bosOf(tables);
+    return { ...cutTokens(await block, from - first, to - first), bos: await begin };
   };
 }
 
@@ -53,27 +62,38 @@ function valuesIn(
   return found;
 }
 
+/** Of every document its number in the data, and its register where it has one. */
+type Documents = {
+  readonly document: ArrayLike<unknown>;
+  readonly register: ArrayLike<unknown> | undefined;
+};
+
 /** The passages around places of one latent, with its activation at each token. */
 async function readExamples(
   tables: FeatureTables,
-  text: Ranges,
+  { text, documents }: { readonly text: Ranges; readonly documents: () => Promise<Documents> },
   latent: number,
   texts: TokenTexts,
 ): Promise<Example[]> {
   const { contextLength: T, positions } = tables.manifest;
-  const [rows, fired] = await Promise.all([tables.examples(latent), tables.activations(latent)]);
+  const [rows, fired, { document, register }] = await Promise.all([
+    tables.examples(latent),
+    tables.activations(latent),
+    documents(),
+  ]);
   const example = async ({ kind, value, at }: ExampleRow): Promise<Example> => {
     const [first, end] = windowAt(at, T, positions);
     const window = await text(first, end);
     const [from, to] = ownTokens(window, at - first, window.bos);
     const peak = at - first - from;
     const tokens = await texts.passage([...window.ids.subarray(from, to)], peak);
-    const document = await tables.document(window.documents[at - first]!);
+    const owner = window.documents[at - first]!;
+    const name = register?.[owner];
     return {
       ...{ left: tokens.slice(0, peak), peak: tokens[peak]!, right: tokens.slice(peak + 1) },
       activations: valuesIn(fired, first + from, first + to),
-      ...{ value, kind: KINDS[kind], document: Number(document.document) },
-      ...(typeof document.register === 'string' ? { register: document.register } : {}),
+      ...{ value, kind: KINDS[kind], document: Number(document[owner]) },
+      ...(typeof name === 'string' ? { register: name } : {}),
     };
   };
   return await Promise.all(rows.map(example));
@@ -124,7 +144,23 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
 
   const { positions } = tables.manifest;
   const inPassages =
-    positions > MOST_KEPT ? undefined : passageSearch(tables, async () => await text(0, positions));
+    positions > MOST_SEARCHED
+      ? undefined
+      : passageSearch(tables, async () => {
+          const [tokens, bos] = await Promise.all([tables.tokens(0, positions), bosOf(tables)]);
+          return { ...tokens, bos };
+        });
+  let documents: Promise<Documents> | undefined;
+  const readDocuments = (): Promise<Documents> => {
+    const named = tables.manifest.columns.includes('register') ? ['register'] : [];
+    documents ??= tables
+      .documents(['document', ...named])
+      .then(({ document, register }) => ({ document: document!, register }));
+    documents.catch(() => {
+      documents = undefined;
+    });
+    return documents;
+  };
 
   return {
     latents,
@@ -147,7 +183,7 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
       const [row, groups, examples] = await Promise.all([
         tables.latent(latent),
         tables.groups(latent),
-        readExamples(tables, text, latent, texts),
+        readExamples(tables, { text, documents: readDocuments }, latent, texts),
       ]);
       const effects = async (ids: readonly number[], by: readonly number[]) =>
         (await texts.names(ids)).map((token, i) => ({ token, id: ids[i]!, effect: by[i]! }));
@@ -198,13 +234,16 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
       const { neighbours, neighbour_cosines } = await tables.latent(latent);
       return Array.from(neighbours, (other, i) => ({ latent: other, cosine: neighbour_cosines[i]! }));
     },
-    async said(latent) {
-      const row = rowOf(latent);
-      if (row === undefined) return [];
+    async said() {
       labels ??= (await tables.columns(['label'])).label;
-      const concept = labels[row];
-      const said: Said[] = [{ in: 'guess', text: column.guess[row]! }];
-      return concept ? [...said, { in: 'concept', text: concept }] : said;
+      const concepts = labels;
+      return (latent) => {
+        const row = rowOf(latent);
+        if (row === undefined) return [];
+        const concept = concepts[row];
+        const said: Said[] = [{ in: 'guess', text: column.guess[row]! }];
+        return concept ? [...said, { in: 'concept', text: concept }] : said;
+      };
     },
     peaksAt: (token, texts) => withToken('peak_tokens', token, texts),
     raises: (token, texts) => withToken('raises', token, texts),

@@ -112,6 +112,8 @@ export type FeatureTables = {
   valuesAt(latent: number, from: number, to: number): Promise<Float32Array>;
   /** Whole columns of `latents`, for lists and searches. */
   columns<K extends keyof LatentRow>(names: readonly K[]): Promise<{ [N in K]: readonly LatentRow[N][] }>;
+  /** Whole columns of `documents`. */
+  documents(names: readonly string[]): Promise<Readonly<Record<string, ArrayLike<unknown>>>>;
   /** A row of `documents`: id, tokens and label columns. */
   document(document: number): Promise<DocumentRow>;
   close(): Promise<void>;
@@ -314,6 +316,10 @@ export async function openFeatureTables(folder: string): Promise<FeatureTables> 
     async columns(names) {
       const table = await tables.latents();
       return (await table.read(names, 0, table.rows)) as never;
+    },
+    async documents(names) {
+      const table = await tables.documents();
+      return await table.read(names, 0, table.rows);
     },
     async document(document) {
       const from = document - (document % DOCUMENTS);

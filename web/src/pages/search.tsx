@@ -9,9 +9,6 @@ import { setParams, useAnswer, usePlace } from '../use.ts';
 import { grouped, shellWord, titleOf } from '../words.ts';
 
 const PAGE = 100;
-/** Names are shown by themselves where passages take longer than this, in ms. */
-const EARLY = 200;
-
 type Result = FeaturePage & { readonly query: string; readonly early?: true };
 const EXAMPLES = ['month', 'token:"the"', 'logit:"\\n"', 'like:#88', '#1234'];
 
@@ -32,21 +29,12 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
         ...(await api.search(run, query, { offset, limit: PAGE, passages }, signal)),
         query,
       });
-      const whole = ask(true);
+      // The first search of passages reads the whole text; names are there at once.
       if (offset === 0 && wordsOf(query).length > 0) {
-        let ended = false;
-        const end = () => {
-          ended = true;
-        };
-        whole.then(end, end);
-        await Promise.race([whole, new Promise((resolve) => setTimeout(resolve, EARLY))]);
-        if (!ended)
-          ask(false).then(
-            (names) => !ended && !signal.aborted && names.total > 0 && setFound({ ...names, early: true }),
-            () => {},
-          );
+        const names = await ask(false);
+        if (names.total > 0 && !signal.aborted) setFound({ ...names, early: true });
       }
-      return await whole;
+      return await ask(true);
     },
     { delay: 80 },
   );
