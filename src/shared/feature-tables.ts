@@ -11,7 +11,7 @@
  * `at` = sequence · T + position, over the packed rows in the order in which they were read.
  */
 import { z } from 'zod';
-import { evalConfigSchema, trainFields } from './config.ts';
+import { trainFields } from './config.ts';
 import { schemaVersionOf } from './migrate.ts';
 
 export const tablesSchemaVersion = schemaVersionOf('tables');
@@ -198,7 +198,12 @@ export const indexConfigSchema = z.strictObject({
   seed: z.int().nonnegative().default(0).describe('Of the order of documents and of the examples drawn.'),
   device: trainFields.shape.device,
   lowMemory: trainFields.shape.lowMemory,
-  screen: evalConfigSchema.shape.screen,
+  screen: z
+    .enum(['int8', 'none'])
+    .optional()
+    .describe(
+      'int8: an int8 product says which latents can matter, those are computed in float32. The same codes for less work. Default: int8 where it can be had.',
+    ),
 });
 export type IndexConfigInput = z.input<typeof indexConfigSchema>;
 export type IndexConfig = z.output<typeof indexConfigSchema>;

@@ -60,7 +60,7 @@ export async function indexSae(
     throw new UsageError(
       '--latents chooses latents of the SAE; with --directions all directions are indexed.',
     );
-  if (config.directions !== undefined && config.screen !== undefined)
+  if (config.directions !== undefined && config.screen === 'int8')
     throw new UsageError('--screen is for the latents of an SAE; directions are few, and all computed.');
   const target = await findTarget({ ...config, heldout: config.data }, hubAccess(options));
   const folder = config.out ?? join(resultsFolder(config.sae), 'features');

@@ -30,13 +30,22 @@ const hashOf = (...parts: readonly (Float32Array | string)[]): string => {
   return hash.digest('hex');
 };
 
-/** @throws UsageError for a latent that is not there; Error where codes cannot be screened */
-export async function latentsOf(sae: Sae, chosen?: readonly number[], screen?: Screening): Promise<Subject> {
+/**
+ * @param screen absent: with screening where it can be had
+ * @throws UsageError for a latent that is not there; Error where codes cannot be screened as was asked
+ */
+export async function latentsOf(
+  sae: Sae,
+  chosen?: readonly number[],
+  screen?: Screening | 'none',
+): Promise<Subject> {
   const { F } = sae.config;
   const wrong = chosen?.find((latent) => latent >= F);
   if (wrong !== undefined) throw new UsageError(`Latent ${wrong} is not there: this SAE has 0 to ${F - 1}.`);
   const latents = chosen && [...new Set(chosen)].sort((a, b) => a - b);
-  const encoder = await createEncoder(sae, { screen });
+  const plain = () => createEncoder(sae);
+  const screened = () => createEncoder(sae, { screen: 'int8' });
+  const encoder = await (screen === 'none' ? plain() : screen ? screened() : screened().catch(plain));
   return {
     F,
     W_dec: sae.W_dec,
