@@ -12,7 +12,7 @@ import { loadSae, type Sae } from '../../sae/index.ts';
 import type { SharedConfig } from '../../sae/types.ts';
 import type { VariantSettings } from '../../sae/variants/registry.ts';
 import { createRng } from '../../shared/rng.ts';
-import { type InterventionSpec, steer } from '../../steer/index.ts';
+import { type InterventionSpec, inRows, steer } from '../../steer/index.ts';
 import { folderWriter } from '../../store/index.ts';
 import { padBatch } from '../batch.ts';
 import { openLocation, openModel, openModelGraph } from '../open.ts';
@@ -172,4 +172,14 @@ test.each(Object.keys(cases))('%s', async (name) => {
     const worst = expected.reduce((max, x, i) => Math.max(max, Math.abs(x - greedy.logits[b]![i]!)), 0);
     expect(worst / rms).toBeLessThan(1e-4);
   }
+});
+
+test('changes of some rows of a batch are refused: an exported model does not know which row is which', async () => {
+  const { model, location } = models.demo!;
+  const some = inRows(await steer(model, [{ sae, latent: DNA, value: 1 }]), [0, 1]);
+  const opened = await openModelGraph(await openLocation(location, {}));
+  onTestFinished(() => opened.files.close());
+  expect(() => bakeInterventions(opened.graph, model.hooks, some)).toThrow(
+    /some rows of a batch cannot be baked in/,
+  );
 });
