@@ -200,7 +200,10 @@ describe.runIf(chromium)('hostile names', () => {
       const holders = await page.evaluate(
         (label) =>
           [...document.querySelectorAll('body *')]
-            .filter((one) => one.children.length === 0 && one.textContent === label)
+            .filter(
+              (one) =>
+                one.textContent === label && [...one.children].every(({ tagName }) => tagName === 'MARK'),
+            )
             .map((one) => getComputedStyle(one))
             .map(({ unicodeBidi, display }) => unicodeBidi === 'isolate' || display === 'block'),
         TURNED,
