@@ -10,7 +10,7 @@ import { readSaeConfig } from '../sae/load.ts';
 import type { RunSummary } from '../shared/api.ts';
 import { UsageError } from '../shared/errors.ts';
 import { readRun } from '../store/index.ts';
-import { readResults } from '../workflows/inspect.ts';
+import { readEvaluation } from '../workflows/inspect.ts';
 import { looksLikeSae } from '../workflows/inspect-sae.ts';
 
 const DEPTH = 2;
@@ -80,7 +80,7 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
     const finished = earlier === undefined || existsSync(join(folder, 'sae_weights.safetensors'));
     const config = finished ? await readSaeConfig(folder) : undefined;
     const { metadata } = config ?? {};
-    const { evaluation } = await readResults(folder);
+    const evaluation = await readEvaluation(folder);
     const measured = evaluation?.candidates[0];
     const control = evaluation?.candidates.find(({ kind }) => kind === 'control');
     const named = <N extends string>(name: N, value: number | null | undefined) =>

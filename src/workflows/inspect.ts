@@ -190,10 +190,14 @@ async function inspectRun(path: string): Promise<RunInspection> {
 export async function readResults(path: string) {
   const cards = await readChecked('cards', join(path, 'features', 'cards.json'), featureCardsSchema);
   return {
-    evaluation: await readChecked('eval', join(path, 'eval.json'), evalResultSchema),
+    evaluation: await readEvaluation(path),
     cards: cards && labelled(cards, await readLabels(path)),
   };
 }
+
+/** The same without the cards, which are the larger part. */
+export const readEvaluation = (path: string): Promise<EvalResult | undefined> =>
+  readChecked('eval', join(path, 'eval.json'), evalResultSchema);
 
 const labelled = (cards: FeatureCards, labels: ReadonlyMap<number, FeatureLabel>): FeatureCards => ({
   ...cards,

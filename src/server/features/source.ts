@@ -64,19 +64,20 @@ export type FeatureSource = Omit<Evidence, 'said' | 'passages'> & {
 /** Evidence, which changes when a run is indexed anew, and what is searched in it. */
 export type KnownEvidence = Evidence & {
   readonly known: ReadonlySet<number>;
-  /** All of `said`, in small letters. */
-  lines(): Promise<ReadonlyMap<number, string>>;
+  /** Of each latent all of `said`, in small letters. */
+  lines(): Promise<readonly (string | undefined)[]>;
 };
 
 export async function openEvidence(folder: string): Promise<KnownEvidence> {
   const features = join(folder, 'features');
   const tables = existsSync(join(features, MANIFEST_FILE)) ? await tableSource(features) : undefined;
   const evidence = tables ?? (await cardSource(folder));
-  let lines: Promise<ReadonlyMap<number, string>> | undefined;
-  async function readLines(): Promise<ReadonlyMap<number, string>> {
-    const made = new Map<number, string>();
+  let lines: Promise<readonly (string | undefined)[]> | undefined;
+  async function readLines(): Promise<readonly (string | undefined)[]> {
+    const made: (string | undefined)[] = [];
     const said = await evidence.said();
-    for (const latent of evidence.latents) made.set(latent, lineOf(said(latent)));
+    // In rising order an array stays one: 131,072 latents take a moment.
+    for (const latent of Int32Array.from(evidence.latents).sort()) made[latent] = lineOf(said(latent));
     return made;
   }
   return {
@@ -92,11 +93,11 @@ export async function openEvidence(folder: string): Promise<KnownEvidence> {
   };
 }
 
-const lineOf = (said: readonly Said[]): string =>
-  said
-    .map(({ text }) => text)
-    .join('\n')
-    .toLowerCase();
+function lineOf(said: readonly Said[]): string {
+  let line = '';
+  for (const { text } of said) line += `${text}\n`;
+  return line.toLowerCase();
+}
 
 const saidBy = ({ label, note }: Partial<FeatureLabel>): Said[] => [
   ...(label === undefined ? [] : [{ in: 'label', text: label } as const]),
@@ -117,7 +118,7 @@ export function withNotes(evidence: KnownEvidence, notes: ReadonlyMap<number, Fe
       const wanted = words.map((word) => word.toLowerCase());
       const own = new Map([...notes].map(([latent, note]) => [latent, lineOf(saidBy(note))]));
       const named = (word: string, latent: number): boolean =>
-        (own.get(latent)?.includes(word) || lines.get(latent)?.includes(word)) ?? false;
+        (own.get(latent)?.includes(word) || lines[latent]?.includes(word)) ?? false;
       const found = latents.filter((latent) => wanted.every((word) => named(word, latent)));
       // What a person called so, or an import, is what is looked for.
       const called = new Set(

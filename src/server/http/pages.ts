@@ -14,6 +14,9 @@ import { operations } from '../operations/all.ts';
 const POLICY =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'";
 
+/** In ms: what the page is made of goes out before anything is opened for it. */
+const ASSETS_FIRST = 60;
+
 /** Pages of the app (web/src/main.tsx). */
 const PAGE = /^\/(|feature\/.+|search(\/.*)?|runs(\/.*)?|steer|lists)$/;
 
@@ -51,10 +54,12 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
   function warm(path: string): void {
     const [, run] = /^\/(?:feature|search)\/([^/]+)/.exec(path) ?? [];
     if (run === undefined) return;
-    Promise.resolve()
-      .then(() => lab.withFeatures(decodeURIComponent(run), async () => {}))
-      // The page asks the same, and says what is wrong.
-      .catch(() => {});
+    setTimeout(() => {
+      Promise.resolve()
+        .then(() => lab.withFeatures(decodeURIComponent(run), async () => {}))
+        // The page asks the same, and says what is wrong.
+        .catch(() => {});
+    }, ASSETS_FIRST).unref();
   }
 
   app.get('*', async (c) => {

@@ -16,7 +16,7 @@ import {
   runSummarySchema,
 } from '../../shared/api.ts';
 import { readRun, writeLabel } from '../../store/index.ts';
-import { readResults } from '../../workflows/inspect.ts';
+import { readEvaluation } from '../../workflows/inspect.ts';
 import { badRequest } from '../errors.ts';
 import type { FeatureSource, Found, TokenTexts } from '../features/source.ts';
 import type { Lab } from '../lab.ts';
@@ -189,7 +189,7 @@ export const featureOperations = [
       const folder = lab.folder(run);
       const earlier =
         summary.kind === 'run' && summary.problem === undefined ? await readRun(folder) : undefined;
-      const { evaluation } = summary.problem === undefined ? await readResults(folder) : {};
+      const evaluation = summary.problem === undefined ? await readEvaluation(folder) : undefined;
       return {
         ...summary,
         ...(earlier
