@@ -315,6 +315,23 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.context().close();
   });
 
+  it('names are there before the passages have been looked through', async () => {
+    const page = await app.open(`/search/${RUN}?q=recipe`, {}, (page) =>
+      page.route(/\/api\/features\/(?!.*passages=false)/, async (route) => {
+        await new Promise((resolve) => setTimeout(resolve, 1500));
+        await route.continue().catch(() => {});
+      }),
+    );
+    await page.getByText('the passages are still to come').waitFor();
+    const early = await page.locator('.name-row .id').allTextContents();
+    expect(early.length).toBeGreaterThan(0);
+    await page.getByText('the passages are still to come').waitFor({ state: 'detached' });
+    const all = await page.locator('.name-row .id').allTextContents();
+    expect(all.slice(0, early.length)).toEqual(early);
+    expect(await page.locator('.name-row mark').count()).toBeGreaterThan(0);
+    await page.context().close();
+  });
+
   it('the list goes on, a page at a time', async () => {
     const page = await app.open(`/search/${RUN}`);
     await page.getByRole('button', { name: '100 more' }).click();
