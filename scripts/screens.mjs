@@ -141,13 +141,15 @@ const wanted = (name) => name.includes(flags.only);
 async function shoot(page, name) {
   if (!wanted(name)) return;
   await page.waitForLoadState('load');
-  await page.waitForFunction(
-    () => !document.querySelector('.waiting, .old') && document.querySelector('main'),
-    null,
-    { timeout: 120_000 },
-  );
+  const settled = () =>
+    page.waitForFunction(
+      () => !document.querySelector('.waiting, .old, [aria-busy=true]') && document.querySelector('main'),
+      null,
+      { timeout: 120_000 },
+    );
+  await settled();
   await page.waitForTimeout(700);
-  await page.waitForFunction(() => !document.querySelector('.waiting, .old'), null, { timeout: 120_000 });
+  await settled();
   const png = await page.screenshot({ animations: 'disabled' });
   const [W, H, base64] = await decoder.evaluate(async (text) => {
     const blob = await (await fetch(`data:image/png;base64,${text}`)).blob();
