@@ -21,6 +21,7 @@ import { chromium, type Page } from 'playwright-core';
 import type { Feature, FeaturePage } from '../src/shared/api.ts';
 import { createRng } from '../src/shared/rng.ts';
 import { LATE, late } from '../test/support/demo.ts';
+import { quantile } from './lib/quantile.ts';
 import { WIDE, writeWideRun } from './lib/wide-run.ts';
 
 const { values: flags } = parseArgs({
@@ -30,8 +31,6 @@ const [F, activations] = flags.quick ? [16_384, 6e6] : [131_072, 50e6];
 const [ROUNDS, QUERIES] = flags.quick ? [2, 60] : [5, 300];
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = flags.runs ?? mkdtempSync(join(tmpdir(), 'saekit-app-'));
-const quantile = (values: readonly number[], q: number): number =>
-  values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1]!;
 
 type Server = { readonly url: string; stop(): Promise<void> };
 

@@ -22,14 +22,13 @@ import { openBlocks, openFeatureTables } from '../src/store/index.ts';
 import { collect } from '../src/workflows/feature-tables/collect.ts';
 import { latentsOf } from '../src/workflows/feature-tables/subject.ts';
 import { LATE as HOOK } from '../test/support/demo.ts';
+import { quantile } from './lib/quantile.ts';
 import { writeSyntheticTables } from './lib/synthetic-tables.ts';
 
 const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
 const [F, activations] = flags.quick ? [8192, 1e6] : [131_072, 50e6];
 const QUERIES = flags.quick ? 50 : 300;
 const work = mkdtempSync(join(tmpdir(), 'saekit-tables-'));
-const quantile = (values: readonly number[], q: number): number =>
-  values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1]!;
 
 async function queries() {
   const counts = await writeSyntheticTables(work, { F, activations });

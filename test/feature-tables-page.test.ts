@@ -13,7 +13,7 @@ const INTRO = `# Feature tables
 \`saekit index\` reads held-out text (or \`--data\`) through model and SAE once and writes Parquet files. \`at\` is a place in that text: row of
 \`tokens\`, sequence · T + position. Rows of a latent are next to each other in every table, and \`latents\` says where: one latent is one range.
 
-- **How**: text to codes in blocks of 65,536 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
+- **How**: text to codes in blocks of 16,384 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
   activations. Memory: 40 bytes per token of text, 8 per activation of a range, and 700 per latent. Ctrl-C stops; the same command goes on.
 - **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
 - **Groups** are fields of the documents (register, party, language, …). Rates are compared over documents, not over tokens, which go

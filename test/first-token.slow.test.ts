@@ -1,11 +1,7 @@
 // A change of features, strengths, positions and rules is seen at once: no session is opened for it. The figure, at most 200 ms: npm run bench -- --only steer.first_token.
 import { expect, it } from 'vitest';
-import {
-  type FirstTokens,
-  firstTokensOfLibrary,
-  firstTokensOverHttp,
-  quantile,
-} from '../bench/lib/first-token.ts';
+import { type FirstTokens, firstTokensOfLibrary, firstTokensOverHttp } from '../bench/lib/first-token.ts';
+import { quantile } from '../bench/lib/quantile.ts';
 import { readBundledCorpus } from '../src/demo/bundled-corpus.ts';
 import { root } from './repository.ts';
 import { EARLY, LATE } from './support/demo.ts';

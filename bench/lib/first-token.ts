@@ -123,13 +123,8 @@ async function inTurns(
 }
 
 /** In the library, with a direction at the output of the last block's attention beside the latents. */
-export async function firstTokensOfLibrary({
-  demo,
-  hooks,
-  prompts,
-  changes,
-  threads,
-}: Options): Promise<FirstTokens> {
+export async function firstTokensOfLibrary(options: Options): Promise<FirstTokens> {
+  const { demo, hooks, prompts, changes, threads } = options;
   const model: Model = await openModel(`${demo}/model`, { threads });
   try {
     const saes = new Map<string, Sae>();
@@ -147,9 +142,9 @@ export async function firstTokensOfLibrary({
       }));
       const interventions =
         specs && (await steer(model, [...specs, { vector, hook: third, mode: 'add', value: 1 }]));
-      const options = { maxNewTokens: PIECES, temperature: 1, seed: prompt };
+      const sampling = { maxNewTokens: PIECES, temperature: 1, seed: prompt };
       return await until(
-        model.stream(prompt, { ...options, ...(interventions ? { interventions } : {}) }),
+        model.stream(prompt, { ...sampling, ...(interventions ? { interventions } : {}) }),
         piece,
         began,
       );
@@ -161,13 +156,8 @@ export async function firstTokensOfLibrary({
 }
 
 /** Over HTTP, asked from this process: what the client does counts, too. */
-export async function firstTokensOverHttp({
-  demo,
-  hooks,
-  prompts,
-  changes,
-  threads,
-}: Options): Promise<FirstTokens> {
+export async function firstTokensOverHttp(options: Options): Promise<FirstTokens> {
+  const { demo, hooks, prompts, changes, threads } = options;
   const config = serveConfigSchema.parse({ port: 0, threads });
   const server = await serve([`${demo}/saes`], config, { version: 'bench' });
   try {
@@ -207,6 +197,3 @@ async function* texts(answer: Response): AsyncGenerator<string> {
     }
   }
 }
-
-export const quantile = (values: readonly number[], q: number): number =>
-  values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1]!;

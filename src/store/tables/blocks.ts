@@ -1,5 +1,5 @@
 /**
- * The first pass of an index on disk: text and sparse codes in the order in which they were read, in blocks of some 65,536 tokens,
+ * The first pass of an index on disk: text and sparse codes in the order in which they were read, in blocks of some 16,384 tokens,
  * each a safetensors file that is there whole or not at all. A pass that was stopped goes on after its last block.
  *
  *     ids documents starts ends [R·T]      positions [n]  offsets [n+1]  latents values [offsets[n]]
