@@ -6,6 +6,7 @@ import { openModel, padBatch } from '../../models/index.ts';
 import { loadSae } from '../../sae/index.ts';
 import { steer } from '../../steer/index.ts';
 import { createTargetEffect } from './choose.ts';
+import { makeConcept } from './concept.ts';
 import { pushLatent } from './push.ts';
 
 it('is the mean rise of the probability of the target tokens at every position of the openings', async () => {
@@ -44,3 +45,12 @@ it('is the mean rise of the probability of the target tokens at every position o
   }
   await model.close();
 }, 60_000);
+
+it('a target that is said twice counts once', async () => {
+  const model = await openModel('demo/model', { threads: 1 });
+  const text = (i: number) => `Document ${i} says that the meeting will be held in the afternoon.`;
+  const texts = { name: 'x', positive: [0, 1, 2, 3].map(text), negative: [4, 5, 6, 7].map(text) };
+  const { targets } = makeConcept(model, texts, [' the', ' the', ' of']);
+  expect(targets).toEqual([' the', ' of'].flatMap((one) => model.tokenizer!.encode(one)));
+  await model.close();
+});

@@ -135,17 +135,22 @@ function targetIds(
   { weights }: TokenClassifier,
 ): number[] {
   const { encode, tokenStrings } = tokenizerOf(model);
+  // One that is said twice counts once: probabilities of targets are added up.
   if (given)
-    return given.map((text) => {
-      const ids = encode(text);
-      if (ids.length !== 1)
-        throw new UsageError(
-          `--target ${JSON.stringify(text)} is ${ids.length} tokens (${tokenStrings(ids)
-            .map((t) => JSON.stringify(t))
-            .join(' ')}), expected one. A word inside of a text often begins with a space.`,
-        );
-      return ids[0]!;
-    });
+    return [
+      ...new Set(
+        given.map((text) => {
+          const ids = encode(text);
+          if (ids.length !== 1)
+            throw new UsageError(
+              `--target ${JSON.stringify(text)} is ${ids.length} tokens (${tokenStrings(ids)
+                .map((t) => JSON.stringify(t))
+                .join(' ')}), expected one. A word inside of a text often begins with a space.`,
+            );
+          return ids[0]!;
+        }),
+      ),
+    ];
   const counts = new Map<number, number>();
   for (const id of positive.flat()) counts.set(id, (counts.get(id) ?? 0) + 1);
   return [...counts]
