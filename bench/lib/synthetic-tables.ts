@@ -2,7 +2,13 @@
 import { join } from 'node:path';
 import { TABLES, type TableName, tablesSchemaVersion } from '../../src/shared/feature-tables.ts';
 import { createRng } from '../../src/shared/rng.ts';
-import { createTableWriter, folderWriter, MANIFEST_FILE } from '../../src/store/index.ts';
+import {
+  columnBuffer,
+  createTableWriter,
+  folderWriter,
+  MANIFEST_FILE,
+  ROW_GROUP,
+} from '../../src/store/index.ts';
 
 const EXAMPLES = 46;
 const GROUPS = 24;
@@ -41,7 +47,14 @@ export async function writeSyntheticTables(
     groups: open('groups'),
     latents: open('latents'),
   };
+  const buffers = {
+    activations: columnBuffer(table.activations, ROW_GROUP.activations),
+    examples: columnBuffer(table.examples, ROW_GROUP.examples),
+    groups: columnBuffer(table.groups, ROW_GROUP.groups),
+    latents: columnBuffer(table.latents, ROW_GROUP.latents),
+  };
   let row = 0;
+  // In stretches, for speed.
   for (let f = 0; f < F; ) {
     const from = f;
     let n = 0;
@@ -59,10 +72,10 @@ export async function writeSyntheticTables(
       }
     }
     row += n;
-    await table.activations.write({ latent, value, at });
+    await buffers.activations.add({ latent, value, at });
     const latents = Array.from({ length: f - from }, (_, i) => from + i);
     const repeated = (times: number) => latents.flatMap((g) => new Array<number>(times).fill(g));
-    await table.examples.write({
+    await buffers.examples.add({
       latent: repeated(EXAMPLES),
       kind: latents.flatMap(() =>
         Array.from({ length: EXAMPLES }, (_, i) => ['top', 'decile', 'random', 'near_miss'][i % 4]!),
@@ -71,7 +84,7 @@ export async function writeSyntheticTables(
       value: repeated(EXAMPLES).map(() => rng.uniform()),
       at: repeated(EXAMPLES).map(() => 16 + rng.int(positions - 32)),
     });
-    await table.groups.write({
+    await buffers.groups.add({
       latent: repeated(GROUPS),
       column: repeated(GROUPS).map(() => 'register'),
       value: latents.flatMap(() => Array.from({ length: GROUPS }, (_, i) => `group ${i}`)),
@@ -102,12 +115,13 @@ export async function writeSyntheticTables(
       'float[]': () => Array.from({ length: 12 }, () => rng.uniform()),
       'string[]': () => ints(12, 50_000).map((id) => ` token${id}`),
     } as const;
-    await table.latents.write(
+    await buffers.latents.add(
       Object.fromEntries(
         TABLES.latents.map(({ name, type }) => [name, known[name] ?? latents.map(() => made[type]())]),
       ),
     );
   }
+  for (const buffer of Object.values(buffers)) await buffer.flush();
   const document = open('documents');
   const count = documents.at(-1)! + 1;
   await document.write({

@@ -20,13 +20,18 @@ import { distribution } from '../../src/explain/tables/index.ts';
 import { loadSae, openFeatureTables, saveSae } from '../../src/index.ts';
 import { TABLES, type TableName } from '../../src/shared/feature-tables.ts';
 import { createRng } from '../../src/shared/rng.ts';
-import { createTableWriter, folderWriter, MANIFEST_FILE } from '../../src/store/index.ts';
+import {
+  columnBuffer,
+  createTableWriter,
+  folderWriter,
+  MANIFEST_FILE,
+  ROW_GROUP,
+  rowBuffer,
+} from '../../src/store/index.ts';
 import type { ExampleRow, GroupRow, LatentRow } from '../../src/store/tables/reader.ts';
 
 /** Of the noise, as a share of the length of an encoder row. */
 const NOISE = 0.6;
-/** Latents of a row group, and activations. */
-const [GROUP, ACTIVATIONS] = [256, 65_536];
 
 /** Its name among other runs. */
 export const WIDE = 'wide-131k';
@@ -127,99 +132,83 @@ export async function writeWideRun(
   for (const [i, { g }] of order.entries()) rank[g] = i;
 
   const counts = new Int32Array(F);
-  let [activationsRow, examplesRow, groupsRow] = [0, 0, 0];
-  for (let from = 0; from < F; ) {
-    const pending: Record<'latents' | 'examples' | 'groups', Record<string, unknown>[]> = {
-      latents: [],
-      examples: [],
-      groups: [],
-    };
-    const fires = { latent: [] as number[], value: [] as number[], at: [] as number[] };
-    let g = from;
-    for (; g < F && g - from < GROUP && (g === from || fires.at.length < ACTIVATIONS); g++) {
-      const [f, c] = [g % F0, Math.floor(g / F0)];
-      const { row, groups, examples, entries } = own[f]!;
-      const n = entries.length;
-      const first = fires.at.length;
-      const places: number[] = [];
-      for (let r = 0; r < repeats; r++)
-        for (let i = (c + Math.floor(((4 - (r % 4)) * C) / 4)) % C; i < n; i += C) {
-          fires.latent.push(g);
-          fires.value.push(entries[i]!.value);
-          fires.at.push(entries[i]!.at + r * positions);
-          if (r < 4) places.push(fires.at.length - 1);
-        }
-      const values = Float32Array.from(fires.value.slice(first));
-      counts[g] = values.length;
-      const falling = values.slice().sort().reverse();
-      places.sort((a, b) => fires.value[b]! - fires.value[a]!);
-      const place = (p: number) => ({ value: fires.value[p]!, at: fires.at[p]! });
-      const shown = [
-        ...places.slice(0, 16).map((p, i) => ({ kind: 'top', rank: i, ...place(p) })),
-        ...Array.from({ length: Math.min(10, places.length) }, (_, i) => ({
-          kind: 'decile',
-          rank: i,
-          ...place(places[Math.floor((places.length * (9.5 - i)) / 10)] ?? places[0]!),
-        })),
-        ...(places.length > 0
-          ? Array.from({ length: 12 }, (_, i) => ({
-              kind: 'random',
-              rank: i,
-              ...place(places[rng.int(places.length)]!),
-            }))
-          : []),
-        ...examples.filter(({ kind }) => kind === 'near_miss'),
-      ];
-      const { histogram, ...moments } = distribution(falling);
-      pending.latents.push({
-        ...row,
-        ...moments,
-        histogram: [...histogram],
+  const buffers = {
+    activations: columnBuffer(writers.activations, ROW_GROUP.activations),
+    examples: rowBuffer(writers.examples, ROW_GROUP.examples),
+    groups: rowBuffer(writers.groups, ROW_GROUP.groups),
+    latents: rowBuffer(writers.latents, ROW_GROUP.latents),
+  };
+  for (let g = 0; g < F; g++) {
+    const [f, c] = [g % F0, Math.floor(g / F0)];
+    const { row, groups, examples, entries } = own[f]!;
+    const n = entries.length;
+    const fires = { value: [] as number[], at: [] as number[] };
+    const places: number[] = [];
+    for (let r = 0; r < repeats; r++)
+      for (let i = (c + Math.floor(((4 - (r % 4)) * C) / 4)) % C; i < n; i += C) {
+        fires.value.push(entries[i]!.value);
+        fires.at.push(entries[i]!.at + r * positions);
+        if (r < 4) places.push(fires.at.length - 1);
+      }
+    const values = Float32Array.from(fires.value);
+    counts[g] = values.length;
+    const falling = values.slice().sort().reverse();
+    places.sort((a, b) => fires.value[b]! - fires.value[a]!);
+    const place = (p: number) => ({ value: fires.value[p]!, at: fires.at[p]! });
+    const shown = [
+      ...places.slice(0, 16).map((p, i) => ({ kind: 'top', rank: i, ...place(p) })),
+      ...Array.from({ length: Math.min(10, places.length) }, (_, i) => ({
+        kind: 'decile',
+        rank: i,
+        ...place(places[Math.floor((places.length * (9.5 - i)) / 10)] ?? places[0]!),
+      })),
+      ...(places.length > 0
+        ? Array.from({ length: 12 }, (_, i) => ({
+            kind: 'random',
+            rank: i,
+            ...place(places[rng.int(places.length)]!),
+          }))
+        : []),
+      ...examples.filter(({ kind }) => kind === 'near_miss'),
+    ];
+    const { histogram, ...moments } = distribution(falling);
+    await buffers.latents.add({
+      ...row,
+      ...moments,
+      histogram: [...histogram],
+      latent: g,
+      fired: values.length,
+      density: values.length / (repeats * positions),
+      passages: Math.min(row.passages * repeats, values.length),
+      rank: rank[g]!,
+      interest: row.interest ?? 0,
+      neighbours: row.neighbours.map((other) => ((c + 1) % C) * F0 + other),
+      together: row.together.map((other) => c * F0 + other),
+      activations_row: buffers.activations.next,
+      ...{
+        examples_row: buffers.examples.next,
+        examples: shown.length,
+        groups_row: buffers.groups.next,
+        groups: groups.length,
+      },
+    });
+    for (const example of shown) await buffers.examples.add({ latent: g, ...example });
+    for (const group of groups)
+      await buffers.groups.add({
+        ...group,
         latent: g,
-        fired: values.length,
-        density: values.length / (repeats * positions),
-        passages: Math.min(row.passages * repeats, values.length),
-        rank: rank[g]!,
-        interest: row.interest ?? 0,
-        neighbours: row.neighbours.map((other) => ((c + 1) % C) * F0 + other),
-        together: row.together.map((other) => c * F0 + other),
-        activations_row: activationsRow + first,
-        ...{
-          examples_row: examplesRow + pending.examples.length,
-          examples: shown.length,
-          groups_row: groupsRow + pending.groups.length,
-          groups: groups.length,
-        },
+        tokens: group.tokens * repeats,
+        fired: Math.round((group.fired * repeats) / C),
+        rate: group.rate / C,
+        rate_rest: group.rate_rest / C,
       });
-      for (const example of shown) pending.examples.push({ latent: g, ...example });
-      for (const group of groups)
-        pending.groups.push({
-          ...group,
-          latent: g,
-          tokens: group.tokens * repeats,
-          fired: Math.round((group.fired * repeats) / C),
-          rate: group.rate / C,
-          rate_rest: group.rate_rest / C,
-        });
-    }
-    await writers.activations.write({
-      latent: Int32Array.from(fires.latent),
-      value: Float32Array.from(fires.value),
+    await buffers.activations.add({
+      latent: new Int32Array(values.length).fill(g),
+      value: values,
       at: Int32Array.from(fires.at),
     });
-    for (const name of ['latents', 'examples', 'groups'] as const) {
-      const part = pending[name];
-      await writers[name].write(
-        Object.fromEntries(
-          TABLES[name].map((column) => [column.name, part.map((row) => row[column.name] ?? null)]),
-        ),
-      );
-    }
-    activationsRow += fires.at.length;
-    examplesRow += pending.examples.length;
-    groupsRow += pending.groups.length;
-    from = g;
   }
+  for (const buffer of Object.values(buffers)) await buffer.flush();
   for (const writer of Object.values(writers)) await writer.finish();
   const manifest = {
     ...tables.manifest,
@@ -229,12 +218,12 @@ export async function writeWideRun(
       tokens: tables.manifest.tokens * repeats,
       positions: positions * repeats,
       documents: tables.manifest.documents * repeats,
-      activations: activationsRow,
+      activations: writers.activations.rows,
     },
     notes: [`Made of ${basename(small)}: every latent in ${C} parts, its text ${repeats} times.`],
   };
   await writeFile(join(out, MANIFEST_FILE), JSON.stringify(manifest));
-  return { F, activations: activationsRow, counts };
+  return { F, activations: writers.activations.rows, counts };
 }
 
 async function writeSae(sae: Awaited<ReturnType<typeof loadSae>>, C: number, folder: string): Promise<void> {

@@ -13,6 +13,7 @@ import {
   tablesManifestSchema,
 } from '../../shared/feature-tables.ts';
 import { migrate } from '../../shared/migrate.ts';
+import { joinParts } from './join.ts';
 
 export const MANIFEST_FILE = 'index.json';
 /** Those that ship are gzipped (scripts/demo/pack.ts); ours are Snappy, which hyparquet knows itself. */
@@ -181,17 +182,7 @@ function joined(
     const [a, b] = [Math.max(0, from - chunk.from), Math.min(data.length, to - chunk.from)];
     return ArrayBuffer.isView(data) ? (data as Float32Array).subarray(a, b) : (data as unknown[]).slice(a, b);
   };
-  if (chunks.length === 1) return cut(chunks[0]!);
-  const parts = chunks.toSorted((x, y) => x.from - y.from).map(cut);
-  const Kind = [Int32Array, Float32Array].find((kind) => parts.every((part) => part instanceof kind));
-  if (!Kind) return parts.flatMap((part) => Array.from(part));
-  const all = new Kind(to - from);
-  let at = 0;
-  for (const part of parts as (Int32Array | Float32Array)[]) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joinParts(chunks.toSorted((x, y) => x.from - y.from).map(cut), to - from);
 }
 
 /**

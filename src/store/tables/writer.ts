@@ -21,6 +21,9 @@ export type TableWriter = {
   abort(): Promise<void>;
 };
 
+/** Bytes of a page before compression: the least that a query decodes of a column. */
+const PAGE = 8192;
+
 type SchemaElement = ParquetWriter['schema'][number];
 
 const BASIC = { int32: 'INT32', float: 'FLOAT', double: 'DOUBLE', string: 'BYTE_ARRAY' } as const;
@@ -81,6 +84,7 @@ export function createTableWriter(path: string, columns: readonly Column[]): Tab
             ...encodingOf(column),
           })),
           rowGroupSize: length,
+          pageSize: PAGE,
         });
         rows += length;
       }),

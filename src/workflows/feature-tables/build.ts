@@ -16,7 +16,14 @@ import {
   rangesOf,
 } from '../../explain/tables/index.ts';
 import { TABLES, type TableName } from '../../shared/feature-tables.ts';
-import { type BlockStore, createTableWriter, type TableWriter } from '../../store/index.ts';
+import {
+  type BlockStore,
+  columnBuffer,
+  createTableWriter,
+  ROW_GROUP,
+  rowBuffer,
+  type TableWriter,
+} from '../../store/index.ts';
 import type { DocumentLabels } from './labels-of.ts';
 import { logitTiles } from './logit-tiles.ts';
 import { readText, stretchesOf, type Text } from './read-text.ts';
@@ -26,8 +33,6 @@ import type { Subject } from './subject.ts';
 const MOST_ENTRIES = 16e6;
 const NEIGHBOURS = 12;
 const SHORTLIST = 256;
-/** Rows of a row group: a query decodes one. */
-const GROUP = { latents: 256, activations: 65_536, examples: 4096, groups: 4096 } as const;
 
 export type BuildOptions = {
   readonly folder: string;
@@ -102,28 +107,6 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
   }
 }
 
-/** Columns that grow row by row and are written as a row group now and then. */
-function rowBuffer(writer: TableWriter, size: number) {
-  let rows: Record<string, unknown>[] = [];
-  const flush = async (): Promise<void> => {
-    if (rows.length === 0) return;
-    const names = Object.keys(rows[0]!);
-    const full = rows;
-    rows = [];
-    await writer.write(Object.fromEntries(names.map((name) => [name, full.map((row) => row[name])])));
-  };
-  return {
-    get next() {
-      return writer.rows + rows.length;
-    },
-    async add(row: Record<string, unknown>): Promise<void> {
-      rows.push(row);
-      if (rows.length >= size) await flush();
-    },
-    flush,
-  };
-}
-
 async function writeLatents(
   { blocks, subject, unembed, tokenStrings, seed, signal, onProgress }: BuildOptions,
   { tokens, index, counts, together }: Text,
@@ -147,31 +130,11 @@ async function writeLatents(
   const near = await nearestRows(W_dec, F, chosen, Math.min(NEIGHBOURS, F), stop);
   const k = near.latents.length / chosen.length;
 
-  const latents = rowBuffer(open('latents'), GROUP.latents);
-  const examples = rowBuffer(open('examples'), GROUP.examples);
-  const activations = open('activations');
+  const latents = rowBuffer(open('latents'), ROW_GROUP.latents);
+  const examples = rowBuffer(open('examples'), ROW_GROUP.examples);
+  const activations = columnBuffer(open('activations'), ROW_GROUP.activations);
   const groupTable = open('groups');
   const rates: (GroupRate & { latent: number })[] = [];
-  let pending: { latent: Int32Array; value: Float32Array; at: Int32Array }[] = [];
-  let waiting = 0;
-  const flushActivations = async (): Promise<void> => {
-    if (waiting === 0) return;
-    const all = {
-      latent: new Int32Array(waiting),
-      value: new Float32Array(waiting),
-      at: new Int32Array(waiting),
-    };
-    let row = 0;
-    for (const part of pending) {
-      all.latent.set(part.latent, row);
-      all.value.set(part.value, row);
-      all.at.set(part.at, row);
-      row += part.at.length;
-    }
-    [pending, waiting] = [[], 0];
-    await activations.write(all);
-  };
-
   const effects = logitTiles(chosen, W_dec, F, unembed, tokenStrings, signal);
   let done = 0;
   for (const [from, to] of rangesOf(counts, MOST_ENTRIES)) {
@@ -223,7 +186,7 @@ async function writeLatents(
         together: partners.latents,
         together_jaccard: partners.jaccard,
         together_tokens: partners.tokens,
-        activations_row: activations.rows + waiting,
+        activations_row: activations.next,
         examples_row: examples.next,
         examples: shown.length,
         groups_row: rates.length,
@@ -231,21 +194,19 @@ async function writeLatents(
       });
       for (const example of shown) await examples.add({ latent, ...example });
       for (const rate of groups) rates.push({ latent, ...rate });
-      pending.push({
+      await activations.add({
         latent: new Int32Array(falling.length).fill(latent),
         value: entries.values,
         at: entries.at,
       });
-      waiting += falling.length;
-      if (waiting >= GROUP.activations) await flushActivations();
       onProgress?.(++done, chosen.length);
     }
   }
   await latents.flush();
   await examples.flush();
-  await flushActivations();
+  await activations.flush();
   await writeGroups(rates, groupTable);
-  return activations.rows;
+  return activations.next;
 }
 
 async function writeGroups(
@@ -255,7 +216,7 @@ async function writeGroups(
   // Of those that were tested, in order.
   const adjusted = benjaminiHochberg(rates.flatMap(({ p }) => p ?? []));
   let tested = 0;
-  const rows = rowBuffer(table, GROUP.groups);
+  const rows = rowBuffer(table, ROW_GROUP.groups);
   for (const { rateRest, ...rate } of rates)
     await rows.add({
       latent: rate.latent,
