@@ -11,8 +11,8 @@ export type CurveCell = {
   readonly trained: Numbers;
   readonly frozen: Numbers;
   readonly minusFrozen: Difference;
-  /** TopK of the same L0 and seed; TopK itself has none. */
-  readonly minusTopk?: Difference;
+  /** Of an SAE against TopK, of a skip transcoder against the transcoder, of the same L0 and seed; those themselves have none. */
+  readonly minusReference?: Difference;
 };
 type Metric = 'fvu' | 'deltaCe';
 
@@ -37,16 +37,16 @@ export function curveTable(cells: readonly CurveCell[], setup: Readonly<Record<s
       const group = cells.filter((cell) => cell.variant === variant && cell.target === target);
       const at = (which: 'trained' | 'frozen', metric: Metric): string =>
         mean(group.map((cell) => cell[which][metric].value!)).toFixed(4);
-      const against = (which: 'minusTopk' | 'minusFrozen', metric: Metric): string =>
-        which === 'minusTopk' && variant === 'topk'
+      const against = (which: 'minusReference' | 'minusFrozen', metric: Metric): string =>
+        group.some((cell) => !cell[which])
           ? ''
           : signed(resolved(group.flatMap((cell) => cell[which]?.[metric] ?? [])));
       const found = mean(group.map(({ trained }) => trained.l0)).toFixed(1);
-      return `| ${[target, variant, found, at('trained', 'fvu'), at('frozen', 'fvu'), against('minusFrozen', 'fvu'), against('minusTopk', 'fvu'), at('trained', 'deltaCe'), at('frozen', 'deltaCe'), against('minusFrozen', 'deltaCe'), against('minusTopk', 'deltaCe')].join(' | ')} |`;
+      return `| ${[target, variant, found, at('trained', 'fvu'), at('frozen', 'fvu'), against('minusFrozen', 'fvu'), against('minusReference', 'fvu'), at('trained', 'deltaCe'), at('frozen', 'deltaCe'), against('minusFrozen', 'deltaCe'), against('minusReference', 'deltaCe')].join(' | ')} |`;
     }),
   );
   const head =
-    'L0 asked for | kind | L0 | FVU | frozen decoder | difference | difference to TopK | ΔCE | frozen decoder | difference | difference to TopK';
+    'L0 asked for | kind | L0 | FVU | frozen decoder | difference | difference to reference | ΔCE | frozen decoder | difference | difference to reference';
   return `# Kinds of SAE compared
 
 Made by \`npm run bench -- --variants\`: ${Object.entries(setup)
@@ -54,7 +54,9 @@ Made by \`npm run bench -- --variants\`: ${Object.entries(setup)
     .join('; ')}. One learning rate for all, so this compares kinds at one recipe, not each at its best.
 
 Means over seeds, on held-out text. A difference stands here only when it has one sign in every seed and no paired 95 % interval (bootstrap over
-documents) holds 0; otherwise it is not resolved.
+documents) holds 0; otherwise it is not resolved. The reference is TopK of the same L0 and seed, of skip transcoders the transcoder.
+Transcoders read hook_resid_mid of the block and give hook_mlp_out: their FVU and ΔCE are of that place, and not to be held against those
+of the others. A skip transcoder with a frozen decoder still learns its linear map.
 
 ![L0 against FVU and against delta CE](variants.svg)
 
@@ -65,23 +67,35 @@ ${rows.join('\n')}
 }
 
 const colours = ['#4269d0', '#efb118', '#ff725c', '#3ca951', '#a463f2', '#6cc5b0'];
-const panel = { width: 330, height: 260, left: 60, top: 30 };
+const panel = { width: 330, height: 260, left: 60, top: 46 };
+const ROW = 390;
 
 /** docs/variants.svg: solid lines trained, dashed ones frozen decoders; both axes logarithmic. */
 export function curveFigure(cells: readonly CurveCell[]): string {
+  const isTranscoder = ({ variant }: CurveCell): boolean => variant.endsWith('transcoder');
+  const rows = [
+    { title: 'SAEs, which give back what they read', cells: cells.filter((cell) => !isTranscoder(cell)) },
+    { title: 'Transcoders, which give what the MLP makes of it', cells: cells.filter(isTranscoder) },
+  ].filter(({ cells }) => cells.length > 0);
+  const height = rows.length * ROW + 20;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 ${height}" font-family="sans-serif" font-size="12">
+<rect width="780" height="${height}" fill="white"/>
+${rows.map((row, i) => `<g transform="translate(0 ${i * ROW})">\n${drawRow(row.title, row.cells)}\n</g>`).join('\n')}
+<text x="${panel.left}" y="${height - 12}" fill="#555">dashed: the same kind with a frozen decoder; means over seeds</text>
+</svg>
+`;
+}
+
+function drawRow(title: string, cells: readonly CurveCell[]): string {
   const variants = unique(cells.map(({ variant }) => variant));
   const legend = variants.map(
     (variant, i) =>
-      `<text x="${panel.left + (i % 6) * 115}" y="345" fill="${colours[i % colours.length]}">${variant}</text>`,
+      `<text x="${panel.left + i * 115}" y="364" fill="${colours[i]}" font-weight="bold">${variant}</text>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 380" font-family="sans-serif" font-size="12">
-<rect width="780" height="380" fill="white"/>
+  return `<text x="${panel.left}" y="18" font-weight="bold" font-size="14">${title}</text>
 ${drawPanel(cells, variants, 'fvu', 'FVU', 0)}
 ${drawPanel(cells, variants, 'deltaCe', 'ΔCE, nats', 390)}
-${legend.join('\n')}
-<text x="${panel.left}" y="368" fill="#555">dashed: the same kind with a frozen decoder; means over seeds</text>
-</svg>
-`;
+${legend.join('\n')}`;
 }
 
 function drawPanel(
@@ -113,7 +127,7 @@ function drawPanel(
         (target) => `${x(target).toFixed(1)},${y(at(variant, target, which)).toFixed(1)}`,
       );
       const dash = which === 'frozen' ? ' stroke-dasharray="4 3"' : '';
-      return `<polyline points="${points.join(' ')}" fill="none" stroke="${colours[i % colours.length]}" stroke-width="2"${dash}/>`;
+      return `<polyline points="${points.join(' ')}" fill="none" stroke="${colours[i]}" stroke-width="2"${dash}/>`;
     }),
   );
   const bottom = panel.top + panel.height;
@@ -123,7 +137,7 @@ function drawPanel(
   const ends = [low, high].map(
     (v) => `<text x="${shift + panel.left - 8}" y="${y(v) + 4}" text-anchor="end">${v.toPrecision(2)}</text>`,
   );
-  return `<text x="${shift + panel.left}" y="18" font-weight="bold">${title} against L0</text>
+  return `<text x="${shift + panel.left}" y="36" fill="#555">${title} against L0</text>
 <path d="M${shift + panel.left} ${panel.top}V${bottom}H${shift + panel.left + panel.width - 20}" fill="none" stroke="#999"/>
 ${[...lines, ...ticks, ...ends].join('\n')}`;
 }
