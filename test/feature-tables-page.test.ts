@@ -7,12 +7,18 @@ import { root } from './repository.ts';
 const INTRO = `# Feature tables
 
     saekit index runs/first                                   # tables in runs/first/features
+    saekit index runs/first --balance register language       # some text of every register and language
     saekit index runs/first --latents 12,99 --out some        # of some latents
     saekit index runs/first --directions probe.safetensors --out probe
 
 \`saekit index\` reads held-out text (or \`--data\`) through model and SAE once and writes Parquet files. \`at\` is a place in that text: row of
 \`tokens\`, sequence · T + position. Rows of a latent are next to each other in every table, and \`latents\` says where: one latent is one range.
 
+- **Which text**: whole documents in random order, as far as \`--max-tokens\` goes. \`--balance FIELD …\` takes an equal share, in bytes, of every value of
+  these fields instead: rare registers and languages are in a small index, too. Densities, rates, F1 and p are of the text that was read, and then not of
+  the corpus; \`index.json\` says so. Where all text is read, the order is all that differs.
+- **Examples**: \`decile\` is by number, one passage of every tenth of the passages: how strong it mostly is. \`interval\` is by strength, one token of every
+  tenth of (0, max]: what it fires on when it is half on. Passages with small peaks are the most of many latents, so deciles alone show little of the range.
 - **How**: text to codes in blocks of 16,384 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
   activations. Memory: 40 bytes per token of text, 8 per activation of a range, and 700 per latent. Ctrl-C stops; the same command goes on.
 - **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
@@ -20,7 +26,8 @@ const INTRO = `# Feature tables
   together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
   side are not tested. Documents that a tokenized folder no longer knows have no fields.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
-- The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped.
+- The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped. They
+  are of 34,000 tokens, balanced over register and language.
 
 Dashboards of other programs:
 

@@ -121,7 +121,7 @@ describe('feature tables', () => {
     const examples = await tables.examples(latent);
     const slow = new Map(firings(latent).map(({ at, value }) => [at, value]));
     expect(new Set(examples.map(({ kind }) => kind))).toEqual(
-      new Set(['top', 'decile', 'random', 'near_miss']),
+      new Set(['top', 'decile', 'interval', 'random', 'near_miss']),
     );
     const tokens = new Set([...slow.keys()].map((at) => text.ids[at]));
     for (const { kind, at, value } of examples)
@@ -285,7 +285,51 @@ describe('feature tables', () => {
     );
   });
 
+  it('with balance have as much text of every value, as far as it goes, before and after a stop', async () => {
+    // 40 texts of one register, 12 of another, 2 of a third.
+    const few = { prose: 40, json: 12, dna: 2 } as Record<string, number>;
+    const lines = readFileSync(join(work, 'corpus.jsonl'), 'utf8').trim().split('\n');
+    const kept = lines.filter((line) => few[(JSON.parse(line) as { register: string }).register]!-- > 0);
+    const data = [join(work, 'uneven.jsonl')];
+    writeFileSync(data[0]!, kept.join('\n'));
+    const uneven = { ...config, data, maxTokens: 2500, balance: ['register'] };
+    const out = join(work, 'balanced');
+    await library.indexSae({ ...uneven, out });
+    const balanced = await library.openFeatureTables(out);
+    expect(balanced.manifest.balance).toEqual(['register']);
+    expect(balanced.manifest.notes[0]).toContain('equal shares of every value of register');
+    const { document, tokens } = await balanced.documents(['document', 'tokens']);
+    const set = await library.openCorpus({ data, heldout: data });
+    const read: Record<string, number> = {};
+    const unread = new Set<string>();
+    for (let i = 0; i < document!.length; i++) {
+      const { register, text: own } = await set.heldout.get(Number(document![i]));
+      if (Number(tokens![i]) > 0) read[register!] = (read[register!] ?? 0) + own.length;
+      else unread.add(register!);
+    }
+    await set.close();
+    await balanced.close();
+    // Of the rarest all was read; of the other two as much, up to a text.
+    expect([...unread].sort()).toEqual(['json', 'prose']);
+    expect(Math.abs(read.json! - read.prose!)).toBeLessThan(300);
+    expect(read.json).toBeGreaterThan(read.dna!);
+
+    const controller = new AbortController();
+    const again = join(work, 'balanced-stopped');
+    const stopped = library.indexSae(
+      { ...uneven, out: again },
+      { signal: controller.signal, onProgress: (stage) => stage === 'latents' && controller.abort() },
+    );
+    await expect(stopped).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+    await library.indexSae({ ...uneven, out: again });
+    for (const name of readdirSync(out))
+      expect(readFileSync(join(out, name)).equals(readFileSync(join(again, name))), name).toBe(true);
+  });
+
   it('are refused with the reason', async () => {
+    await expect(library.indexSae({ ...config, balance: ['colour'], out: join(work, 'x') })).rejects.toThrow(
+      'No document has a field "colour"; they have register',
+    );
     await expect(library.openFeatureTables(join(work, 'sae'))).rejects.toThrow('saekit index');
     await expect(library.indexSae({ ...config, groups: ['colour'], out: join(work, 'x') })).rejects.toThrow(
       'No document has a field "colour"; they have register',

@@ -64,10 +64,24 @@ describe('export', () => {
       expect(values).toHaveLength(tokens.length);
       expect(values[maxValueTokenIndex]).toBe(maxValue);
     }
-    const shown = (await tables.examples(PLAIN)).filter(({ kind }) => kind !== 'near_miss');
-    expect(
-      activations.filter(({ index }) => index === String(PLAIN)).map(({ maxValue }) => maxValue),
-    ).toEqual(shown.map(({ value }) => value));
+    const shown = (await tables.examples(PLAIN)).filter(
+      ({ kind }) => !['near_miss', 'decile'].includes(kind),
+    );
+    const written = activations.filter(({ index }) => index === String(PLAIN));
+    expect(written.map(({ maxValue }) => maxValue)).toEqual(shown.map(({ value }) => value));
+    // Each interval as wide as the others, with its share of all activations.
+    const { values: all } = await tables.activations(PLAIN);
+    const { max } = await tables.latent(PLAIN);
+    const intervals = written.filter((_, i) => shown[i]!.kind === 'interval') as Record<string, number>[];
+    expect(intervals.length).toBeGreaterThan(3);
+    for (const { binMin, binMax, binContains, maxValue } of intervals) {
+      expect(binMax! - binMin!).toBeCloseTo(max / 10, 4);
+      expect(maxValue).toBeGreaterThan(binMin! * (1 - 2 ** -11));
+      expect(maxValue).toBeLessThanOrEqual(binMax! * (1 + 2 ** -11));
+      // Values that ship are rounded after they were counted: one at an edge may have been on its other side.
+      const inside = all.filter((z) => z > binMin! && z <= binMax!).length;
+      expect(Math.abs(binContains! * all.length - inside)).toBeLessThanOrEqual(2);
+    }
     const [, , greek] = lines(join(out, 'explanations/batch-0.jsonl.gz'));
     expect(greek).toMatchObject({
       index: String(GREEK),

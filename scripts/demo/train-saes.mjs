@@ -10,8 +10,8 @@ import { run } from '../lib.mjs';
 const { values: flags } = parseArgs({
   options: {
     tokens: { type: 'string', default: '4194304' },
-    // Everything in demo/ is 40 MB at most; 10,000 tokens of tables are about 1.3 MB.
-    'index-tokens': { type: 'string', default: '30000' },
+    // Everything in demo/ is 40 MB at most; a thousand tokens more in the tables are about 0.11 MB.
+    'index-tokens': { type: 'string', default: '34000' },
   },
 });
 const saekit = (...args) => run(process.execPath, [join('dist', 'cli', 'main.js'), ...args]);
@@ -74,7 +74,17 @@ for (const { hook, latents, k, share, eval: measured, index } of saes) {
   saekit('eval', fresh, ...measured);
   pack('cards', fresh);
   if (index) {
-    saekit('index', fresh, '--max-tokens', flags['index-tokens'], '--groups', 'register', 'language');
+    const fields = ['register', 'language'];
+    saekit(
+      'index',
+      fresh,
+      '--max-tokens',
+      flags['index-tokens'],
+      '--groups',
+      ...fields,
+      '--balance',
+      ...fields,
+    );
     pack('tables', fresh);
   }
   // What a finished run does not need: the states to continue it, and the control that its figures were taken from.

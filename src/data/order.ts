@@ -47,3 +47,32 @@ export function documentOrder(
     return blocks[order[current]!]! + within[position - begins[current]!]!;
   };
 }
+
+/**
+ * A random order of which every beginning holds equal shares of text of all labels, as far as there is text of them:
+ *
+ *     key(d) = min over columns c of Σ bytes(e),   e before d in the random order, of the same value of c as d
+ *
+ * and documents by rising key. So up to key t it has the first t bytes of every value of every column in random order, and no others.
+ *
+ * @param columns of each the value (a number from 0) of every document, −1 for none, which is a value too
+ * @param bytes of every document
+ */
+export function balancedOrder(
+  columns: readonly Int32Array[],
+  bytes: ArrayLike<number>,
+  seed: number | string,
+): Uint32Array {
+  const random = epochOrder(bytes.length, seed, 0);
+  const key = new Float64Array(bytes.length).fill(Infinity);
+  for (const values of columns) {
+    const before = new Map<number, number>();
+    for (const d of random) {
+      const sum = before.get(values[d]!) ?? 0;
+      key[d] = Math.min(key[d]!, sum);
+      before.set(values[d]!, sum + bytes[d]!);
+    }
+  }
+  // A stable sort: equal keys stay in random order.
+  return random.sort((a, b) => key[a]! - key[b]!);
+}

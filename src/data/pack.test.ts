@@ -102,6 +102,21 @@ test('a pass stopped after any row and resumed from its cursor, through JSON, gi
   expect(straight.epochs).toBeGreaterThanOrEqual(1);
 });
 
+test('a given order is that of every epoch, and is kept by the cursor; one of other documents is refused', async () => {
+  const documents = memoryDocuments([...'abcd'].map((c) => c.repeat(3)));
+  const options = { ...base, documents, order: Uint32Array.of(2, 0, 3, 1), contextLength: 4 } as const;
+  const source = packRows(options);
+  let out = '';
+  for (let i = 0; i < 8; i++) {
+    const cursor = JSON.parse(JSON.stringify(source.cursor()));
+    const row = await source.next(1);
+    expect(await packRows({ ...options, cursor }).next(1)).toEqual(row);
+    out += text([row!.ids[1]!]);
+  }
+  expect(out).toBe('cadbcadb');
+  expect(() => packRows({ ...options, order: Uint32Array.of(0) })).toThrow('of 1 documents');
+});
+
 test('a finished pass stays finished when resumed', async () => {
   const documents = memoryDocuments(['ab']);
   const source = packRows({ ...base, documents, endless: false });

@@ -18,8 +18,8 @@
  * - For an encoder BOS is [CLS], and [SEP] ends every document.
  * - A document without tokens (empty text) is skipped.
  *
- * Order: a permutation of the documents per epoch from the seed, or the order of the files. A cursor taken between rows
- * gives the same rows again.
+ * Order: a permutation of the documents per epoch from the seed, the order of the files, or a given one. A cursor taken between
+ * rows gives the same rows again.
  */
 import type { Tokenizer } from '../models/types.ts';
 import { tokenOffsets } from './offsets.ts';
@@ -34,8 +34,8 @@ export type PackOptions = {
   readonly contextLength: number;
   /** Set it from `model.info.bosTokenId`. */
   readonly bosTokenId: number | undefined;
-  /** `shuffled` permutes the documents of every epoch by the seed. */
-  readonly order?: 'shuffled' | 'files';
+  /** `shuffled` permutes the documents of every epoch by the seed; numbers of documents are taken as they stand in every epoch, and `seed` names them. */
+  readonly order?: 'shuffled' | 'files' | Uint32Array;
   readonly seed?: number | string;
   /** Start again at the end of the data (training), or end with a padded row (evaluation). */
   readonly endless?: boolean;
@@ -91,16 +91,21 @@ function emptyData(documents: DocumentSet): Error {
 /**
  * Packs documents into rows of T tokens by the rule in this file's header; rows that are stored already are read.
  *
- * @throws when T < 2, when there are no documents or none with a token, when the cursor belongs to other data
+ * @throws when T < 2, when there are no documents or none with a token, when the cursor belongs to other data, when an order is given that is
+ *   not of all documents, or for rows that are stored
  */
 export function packRows(options: PackOptions): RowSource {
   if (options.documents.stored) return storedRows(options, options.documents.stored);
   const { documents, tokenizer, contextLength: T, bosTokenId: bos } = options;
   const { order: orderKind = 'shuffled', seed = 0, endless = true, offsets = false } = options;
+  if (typeof orderKind !== 'string' && orderKind.length !== documents.count)
+    throw new RangeError(
+      `The order is of ${orderKind.length} documents, the ${documents.name} have ${documents.count}`,
+    );
   if (!Number.isInteger(T) || T < 2)
     throw new RangeError(`Rows need at least 2 positions (BOS and a token), got T = ${T}`);
   if (documents.count === 0) throw emptyData(documents);
-  const fingerprint = `${documents.fingerprint}/${orderKind === 'shuffled' ? seed : 'files'}/${T}/${bos ?? 'no-bos'}`;
+  const fingerprint = `${documents.fingerprint}/${orderKind === 'files' ? 'files' : seed}/${T}/${bos ?? 'no-bos'}`;
   if (options.cursor && options.cursor.fingerprint !== fingerprint) {
     throw new Error(
       `The saved position belongs to other data or settings (saved ${options.cursor.fingerprint}, now ${fingerprint}). Resume with the same files, seed and context length, or start a new run.`,
@@ -119,7 +124,12 @@ export function packRows(options: PackOptions): RowSource {
 
   async function load(): Promise<Loaded> {
     if (orderEpoch !== epoch) {
-      order = orderKind === 'shuffled' ? documentOrder(documents, seed, epoch) : undefined;
+      order =
+        orderKind === 'shuffled'
+          ? documentOrder(documents, seed, epoch)
+          : orderKind === 'files'
+            ? undefined
+            : (place) => orderKind[place]!;
       orderEpoch = epoch;
     }
     const index = order ? order(position) : position;

@@ -32,6 +32,10 @@ function check(stored: StoredRows, { contextLength: T, bosTokenId: bos, tokenize
 export function storedRows(options: PackOptions, stored: StoredRows): RowSource {
   check(stored, options);
   const { documents, order: orderKind = 'shuffled', seed = 0, endless = true, cursor: from } = options;
+  if (typeof orderKind !== 'string')
+    throw new Error(
+      `${stored.name} holds packed rows: their documents have no other order. Give the text itself.`,
+    );
   const { T, rows: count, blocks } = stored;
   const fingerprint = `${documents.fingerprint}/${orderKind === 'shuffled' ? seed : 'files'}/rows`;
   if (from && from.fingerprint !== fingerprint)

@@ -84,6 +84,9 @@ test('another seed and later passes: the same rows in another order', async () =
   expect(other).not.toEqual(first);
   expect(other.map(String).sort()).toEqual(first.map(String).sort());
   expect(await pass({ order: 'files', seed: 6 })).toEqual(first);
+  await expect(pass({ order: Uint32Array.from({ length: 60 }, (_, i) => i) })).rejects.toThrow(
+    'no other order',
+  );
   const endless = packRows(options(corpus.train));
   const two = idsOf([(await endless.next(first.length))!, (await endless.next(first.length))!]);
   expect(two.slice(0, first.length)).toEqual(first);

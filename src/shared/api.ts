@@ -89,13 +89,24 @@ const featureEvidenceSchema = featureCardSchema
       .array(
         featureExampleSchema.extend({
           kind: z
-            .enum(['top', 'spread', 'random', 'near_miss'])
+            .enum(['top', 'spread', 'interval', 'random', 'near_miss'])
             .describe(
-              'top: the strongest passages; spread: one per decile of peaks; random: any token it fires on; near_miss: one of its commonest tokens, where it does not fire.',
+              'top: the strongest passages; spread: one per decile of peaks; interval: any token per tenth of (0, maximum]; random: any token it fires on; near_miss: one of its commonest tokens, where it does not fire.',
             ),
         }),
       )
       .optional(),
+    indexedOn: z
+      .strictObject({
+        tokens: z.int(),
+        documents: z.int(),
+        balance: z
+          .array(z.string())
+          .optional()
+          .describe('Fields of the documents whose values had equal shares; absent: documents at random.'),
+      })
+      .optional()
+      .describe('The text that density, rates and scores are of.'),
     mean: z.number().optional().describe('Mean activation where it fires.'),
     std: z.number().optional(),
     histogram: z

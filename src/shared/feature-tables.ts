@@ -97,9 +97,9 @@ export const TABLES = {
       name: 'kind',
       type: 'string',
       about:
-        'top: the passages with the largest peaks; decile: one passage per tenth of the peaks; random: any token it fires on; near_miss: one of its commonest tokens, where it does not fire.',
+        'top: the passages with the largest peaks; decile: one passage per tenth of the peaks; interval: any token per tenth of (0, max]; random: any token it fires on; near_miss: one of its commonest tokens, where it does not fire.',
     },
-    { name: 'rank', type: 'int32', about: 'From 0; the decile for kind decile, 9 the strongest.' },
+    { name: 'rank', type: 'int32', about: 'From 0; for decile and interval which tenth, 9 the strongest.' },
     { name: 'value', type: 'float', about: 'Activation there; 0 for a near miss.' },
     { name: 'at', type: 'int32', about: 'Where: row of tokens.' },
   ],
@@ -164,6 +164,12 @@ export const tablesManifestSchema = z.strictObject({
   latents: z.array(z.int()).optional().describe('Those in the tables, when not all of them.'),
   names: z.array(z.string()).optional().describe('Of directions.'),
   contextLength: z.int().positive().describe('T of `at`.'),
+  balance: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Fields of the documents whose values had equal shares of the text; absent: documents at random.',
+    ),
   tokens: z.int().describe('Measured tokens.'),
   positions: z.int().describe('Rows of tokens: special tokens and padding count.'),
   documents: z.int(),
@@ -183,6 +189,13 @@ export const indexConfigSchema = z.strictObject({
   textField: z.string().optional().describe('Field with the text. Default: the one of the run, or text.'),
   contextLength: z.int().min(2).optional().describe('Tokens per row. Default: that of the run.'),
   maxTokens: z.int().positive().default(1_000_000).describe('Measured tokens to read at most.'),
+  balance: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe(
+      'Fields of the documents: where not all text is read, every value of each gets an equal share of it (register language: some of every language). Densities and rates are then of that text. Default: documents at random.',
+    ),
   latents: z.array(z.int().nonnegative()).optional().describe('Only these latents. Default: all.'),
   directions: z
     .string()

@@ -29,8 +29,8 @@ const steps = {
   activations: [],
   /** manifest.json of packed rows */
   tokens: [],
-  /** features/index.json */
-  tables: [],
+  /** features/index.json, and the tables beside it. 2: examples of kind interval; older tables have none. */
+  tables: [(old) => old],
 } as const satisfies Record<string, readonly Migration[]>;
 
 export type FileKind = keyof typeof steps;

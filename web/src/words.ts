@@ -1,5 +1,5 @@
 /** Numbers and names as people read them. */
-import type { FeatureName } from './api.ts';
+import type { Feature, FeatureName } from './api.ts';
 
 export const grouped = (n: number): string => n.toLocaleString('en');
 
@@ -11,6 +11,10 @@ export function rarity(density: number | undefined): string {
     ? `${(100 * density).toFixed(0)} % of tokens`
     : `1 in ${grouped(Math.round(1 / density))}`;
 }
+
+/** How the text was chosen, where that was not at random. */
+export const sharesOf = ({ indexedOn }: Pick<Feature, 'indexedOn'>): string =>
+  indexedOn?.balance ? `, an equal share of each ${indexedOn.balance.join(' and each ')}` : '';
 
 export const figure = (value: number | undefined | null, digits = 3): string =>
   value === undefined || value === null ? '–' : value.toFixed(digits);

@@ -2,7 +2,8 @@
  * Places worth reading, of one latent. A passage is a document within one packed row; its peak is where the latent is largest there.
  *
  *     top        the 20 passages with the largest peaks
- *     decile     one passage of every tenth of the peaks, drawn
+ *     decile     one passage of every tenth of the peaks, drawn: how strong is it, passage by passage?
+ *     interval   one token of every tenth of the range, i/10 < z / max <= (i + 1)/10, drawn: what does it fire on when it is half on?
  *     random     10 of all tokens that it fires on, drawn
  *     near_miss  6 tokens equal to one of its commonest, where it does not fire, each from another document where that is possible
  *
@@ -18,7 +19,10 @@ const COMMON_TOKENS = 3;
 /** Places looked at for each near miss that is wanted. */
 const TRIES = 64;
 
-export type ExampleKind = 'top' | 'decile' | 'random' | 'near_miss';
+/** Equal parts of (0, max]. */
+const INTERVALS = 10;
+
+export type ExampleKind = 'top' | 'decile' | 'interval' | 'random' | 'near_miss';
 export type Example = {
   readonly kind: ExampleKind;
   readonly rank: number;
@@ -100,7 +104,10 @@ export function examplesOf(latent: number, entries: Entries, text: TextTokens, s
   }).flat();
   const all = smallestHashes(at.length, RANDOM, (i) => hash(at[i]! ^ 0x5bd1e995));
   const random = all.map((i, rank) => example('random', rank, i));
-  return [...top, ...deciles, ...random, ...nearMisses(entries, text, hash)];
+  const intervals = drawnByInterval(values, values[peaks[0]!]!, (i) => hash(at[i]! ^ 0x2545f491)).flatMap(
+    (i, part) => (i === undefined ? [] : [example('interval', part, i)]),
+  );
+  return [...top, ...deciles, ...intervals, ...random, ...nearMisses(entries, text, hash)];
 }
 
 function nearMisses({ at }: Entries, text: TextTokens, hash: (place: number) => number): Example[] {
@@ -140,6 +147,24 @@ function fires(at: Int32Array, place: number): boolean {
 
 function drawn(from: readonly number[], count: number, hash: (i: number) => number): number[] {
   return [...from].sort((a, b) => hash(a) - hash(b)).slice(0, count);
+}
+
+/** Of every tenth of (0, max] the activation with the smallest hash; undefined where there is none. */
+function drawnByInterval(
+  values: Float32Array,
+  max: number,
+  hash: (i: number) => number,
+): (number | undefined)[] {
+  const chosen = new Array<number | undefined>(INTERVALS).fill(undefined);
+  const least = new Float64Array(INTERVALS).fill(Infinity);
+  for (let i = 0; i < values.length; i++) {
+    const part = Math.min(INTERVALS, Math.ceil((values[i]! / max) * INTERVALS)) - 1;
+    const h = hash(i);
+    if (h >= least[part]!) continue;
+    least[part] = h;
+    chosen[part] = i;
+  }
+  return chosen;
 }
 
 /** Of 0..n−1 the `count` with the smallest hashes, in that order: one pass. */

@@ -101,7 +101,7 @@ describe('examples', () => {
     expect(peaksOf({ at, values }, text)).toEqual([...slow.values()].sort((a, b) => a - b));
   });
 
-  it('are the strongest passages, one per tenth of the peaks, places drawn, and near misses', () => {
+  it('are the strongest passages, one per tenth of the peaks and of the range, places drawn, and near misses', () => {
     const shown = examplesOf(3, { at, values }, text);
     const of = (kind: string) => shown.filter((example) => example.kind === kind);
     const valueAt = new Map(Array.from(at, (place, i) => [place, values[i]!]));
@@ -119,6 +119,12 @@ describe('examples', () => {
       expect(place).toBeGreaterThanOrEqual(Math.floor(((9 - rank) * peaks.length) / 10));
       expect(place).toBeLessThan(Math.floor(((10 - rank) * peaks.length) / 10));
     }
+    // Activations here are uniform above 0.01: there is one of every tenth.
+    expect(of('interval').map(({ rank }) => rank)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (const { rank, value } of of('interval')) {
+      expect(value).toBeGreaterThan((rank / 10) * peaks[0]!);
+      expect(value).toBeLessThanOrEqual(((rank + 1) / 10) * peaks[0]!);
+    }
     expect(new Set(of('random').map((example) => example.at)).size).toBe(10);
 
     const near = of('near_miss');
@@ -134,17 +140,42 @@ describe('examples', () => {
     expect(new Set(near.map((example) => documents[example.at])).size).toBe(NEAR_MISSES);
   });
 
-  it('draw places uniformly', () => {
-    const hits = new Float64Array(at.length);
+  it('draw places uniformly, of all and of every interval', () => {
+    const hits = { random: new Float64Array(at.length), interval: new Float64Array(at.length) };
     const place = new Map(Array.from(at, (p, i) => [p, i]));
     const draws = 2000;
     for (let latent = 0; latent < draws; latent++)
       for (const { kind, at: p } of examplesOf(latent, { at, values }, text))
-        if (kind === 'random') hits[place.get(p)!]!++;
-    const expected = (draws * 10) / at.length;
-    const chi = hits.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
-    // Chi squared with at.length − 1 degrees of freedom: mean n, variance 2n; five deviations above.
-    expect(chi).toBeLessThan(at.length + 5 * Math.sqrt(2 * at.length));
+        if (kind === 'random' || kind === 'interval') hits[kind][place.get(p)!]!++;
+    const max = Math.max(...values);
+    const tenthOf = (value: number) => Math.ceil((10 * value) / max);
+    const inTenth = (value: number) => values.filter((other) => tenthOf(other) === tenthOf(value)).length;
+    const expected = {
+      random: () => (draws * 10) / at.length,
+      interval: (i: number) => draws / inTenth(values[i]!),
+    };
+    for (const kind of ['random', 'interval'] as const) {
+      const chi = hits[kind].reduce((sum, n, i) => sum + (n - expected[kind](i)) ** 2 / expected[kind](i), 0);
+      // Chi squared with at.length − 1 degrees of freedom at most: mean n, variance 2n; five deviations above.
+      expect(chi).toBeLessThan(at.length + 5 * Math.sqrt(2 * at.length));
+    }
+  });
+
+  it('of an interval without activations are none', () => {
+    // Binary fractions: 0.5 is no more than half of 1, and half of the range belongs to the tenth below it.
+    const few = { at: at.slice(0, 4), values: Float32Array.of(0.05, 0.5, 0.52, 1) };
+    const shown = examplesOf(1, few, text).filter(({ kind }) => kind === 'interval');
+    expect(shown.map(({ rank, value }) => [rank, value])).toEqual([
+      [0, Math.fround(0.05)],
+      [4, 0.5],
+      [5, Math.fround(0.52)],
+      [9, 1],
+    ]);
+    expect(
+      examplesOf(1, { at: new Int32Array(0), values: new Float32Array(0) }, text).filter(
+        ({ kind }) => kind !== 'near_miss',
+      ),
+    ).toEqual([]);
   });
 });
 

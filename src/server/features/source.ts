@@ -1,4 +1,7 @@
-/** What is known of the latents of one run: from feature tables where there are some (all latents), else from cards (the most interesting). */
+/**
+ * What is known of the latents of one run: from feature tables where there are some (all latents), else from cards (the most interesting).
+ * The label that fits best is the one of both that was measured on more tokens of it.
+ */
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -71,7 +74,18 @@ export type KnownEvidence = Evidence & {
 export async function openEvidence(folder: string): Promise<KnownEvidence> {
   const features = join(folder, 'features');
   const tables = existsSync(join(features, MANIFEST_FILE)) ? await tableSource(features) : undefined;
-  const evidence = tables ?? (await cardSource(folder));
+  const cards = await cardSource(folder);
+  const evidence: Evidence = !tables
+    ? cards
+    : {
+        ...tables,
+        async about(latent, texts) {
+          const found = await tables.about(latent, texts);
+          const best = (await cards.about(latent, texts))?.best;
+          const more = (best?.positives ?? 0) > (found?.best?.positives ?? 0);
+          return found && best && more ? { ...found, best } : found;
+        },
+      };
   let lines: Promise<readonly (string | undefined)[]> | undefined;
   async function readLines(): Promise<readonly (string | undefined)[]> {
     const made: (string | undefined)[] = [];

@@ -4,7 +4,7 @@ import '../../platform/node.ts';
 import { join } from 'node:path';
 import { ask, createServerFixture, LABELS, type Lab, RUN } from '../../../test/fixtures/server.ts';
 import { root } from '../../../test/repository.ts';
-import { DNA, GREEK } from '../../../test/support/demo.ts';
+import { cardsOf, DNA, GREEK } from '../../../test/support/demo.ts';
 import { openCorpus } from '../../data/index.ts';
 import { indexConfigSchema } from '../../shared/feature-tables.ts';
 import { openFeatureTables } from '../../store/index.ts';
@@ -57,10 +57,19 @@ describe('a feature from tables', () => {
       1,
       6,
     );
+    // The index read 6,000 tokens, the evaluation behind the card more.
+    const card = cardsOf(RUN).find((one) => one.latent === DNA)!;
+    expect(card.best!.positives).toBeGreaterThan(row.label_positives ?? 0);
+    expect(body.best).toEqual(card.best);
+    const other = await get(`/api/feature/${RUN}/${OTHER}`);
+    expect([other.best?.label ?? null, other.best?.f1 ?? null]).toEqual(
+      await tables.latent(OTHER).then((one) => [one.label, one.label_f1]),
+    );
     const kinds = new Map<string, Example[]>();
     for (const example of body.examples as Example[])
       kinds.set(example.kind, [...(kinds.get(example.kind) ?? []), example]);
-    expect([...kinds.keys()].sort()).toEqual(['near_miss', 'random', 'spread', 'top']);
+    expect([...kinds.keys()].sort()).toEqual(['interval', 'near_miss', 'random', 'spread', 'top']);
+    expect(body.indexedOn).toEqual({ tokens: 6000, documents: tables.manifest.documents });
     const corpus = await openCorpus({
       data: [`${root}/demo/corpus/train.jsonl.gz`],
       heldout: [`${root}/demo/corpus/heldout.jsonl.gz`],

@@ -10,7 +10,13 @@ import {
 import { cutTokens, ownTokens, passageSearch, windowAt } from './passages.ts';
 import { type Evidence, type Said, sameToken, type TokenTexts } from './source.ts';
 
-const KINDS = { top: 'top', decile: 'spread', random: 'random', near_miss: 'near_miss' } as const;
+const KINDS = {
+  top: 'top',
+  decile: 'spread',
+  interval: 'interval',
+  random: 'random',
+  near_miss: 'near_miss',
+} as const;
 
 /** Tokens are read in blocks of about so many, and so many blocks are kept (8 bytes a token). */
 const [BLOCK, BLOCKS] = [32_768, 128];
@@ -107,7 +113,8 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     return undefined;
   }
   const text = textOf(tables);
-  const { F, latents: chosen } = tables.manifest;
+  const { F, latents: chosen, tokens, documents: read, balance } = tables.manifest;
+  const indexedOn = { tokens, documents: read, ...(balance && { balance }) };
   const column = await tables.columns(['density', 'max', 'guess', 'rank']);
   const places = chosen && new Map(chosen.map((latent, row) => [latent, row]));
   const rowOf = (latent: number): number | undefined =>
@@ -193,11 +200,13 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
         label_precision: precision,
         label_recall: recall,
         label_threshold: threshold,
+        label_positives: positives,
       } = row;
       const labelled =
         label !== null && f1 !== null && precision !== null && recall !== null && threshold !== null;
       return {
         ...{ latent, density: row.density, maximum: row.max, guess: row.guess, entropy: row.entropy },
+        indexedOn,
         ...{
           passages: row.passages,
           mean: row.mean,
@@ -207,7 +216,17 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
         },
         quantiles: QUANTILES.map((at, i) => ({ at, value: row.quantiles[i]! })),
         ...(labelled
-          ? { best: { label, kind: row.label_kind ?? 'concept', threshold, f1, precision, recall } }
+          ? {
+              best: {
+                label,
+                kind: row.label_kind ?? 'concept',
+                threshold,
+                f1,
+                precision,
+                recall,
+                positives: positives ?? 0,
+              },
+            }
           : {}),
         registers: groups
           .filter(({ column, fired }) => column === 'register' && fired > 0)

@@ -66,7 +66,7 @@ export type LatentRow = {
   readonly groups: number;
 };
 export type ExampleRow = {
-  readonly kind: 'top' | 'decile' | 'random' | 'near_miss';
+  readonly kind: 'top' | 'decile' | 'interval' | 'random' | 'near_miss';
   readonly rank: number;
   readonly value: number;
   readonly at: number;

@@ -67,6 +67,13 @@ const binsOf = (row: LatentRow): { heights: number[]; values: number[] } => ({
   values: Array.from(row.histogram, (_, bin) => ((bin + 0.5) * row.max) / HISTOGRAM_BINS),
 });
 
+/** The i-th tenth of (0, max], and the share of activations in it: of the histogram, which has a whole number of bins in each. */
+function intervalOf({ histogram, fired, max }: LatentRow, i: number) {
+  const bins = HISTOGRAM_BINS / 10;
+  const inside = Array.from(histogram.slice(i * bins, (i + 1) * bins)).reduce((sum, n) => sum + n, 0);
+  return { binMin: (i * max) / 10, binMax: ((i + 1) * max) / 10, binContains: inside / fired };
+}
+
 async function writeNeuronpedia(
   { tables, names, hook, passages }: Exported,
   latents: readonly number[],
@@ -95,8 +102,9 @@ async function writeNeuronpedia(
         topkCosSimIndices: [...row.neighbours],
         topkCosSimValues: [...row.neighbour_cosines],
       });
-      const shown = (await passages(row)).filter(({ kind }) => kind !== 'near_miss');
-      for (const { tokens, values, value, peak, document, kind } of shown)
+      // Their dashboards part passages by intervals of activation, and have no other parts.
+      const shown = (await passages(row)).filter(({ kind }) => kind !== 'near_miss' && kind !== 'decile');
+      for (const { tokens, values, value, peak, document, kind, rank } of shown)
         rows.activations.push({
           ...{
             ...here,
@@ -109,7 +117,7 @@ async function writeNeuronpedia(
           ...{
             dataIndex: String(document),
             qualifyingTokenIndex: peak,
-            binContains: kind === 'random' ? 1 : null,
+            ...(kind === 'interval' ? intervalOf(row, rank) : { binContains: kind === 'random' ? 1 : null }),
           },
         });
       written += shown.length;

@@ -16,6 +16,7 @@ const [BEFORE, AFTER] = [48, 15];
 
 export type Passage = {
   readonly kind: ExampleRow['kind'];
+  readonly rank: number;
   readonly value: number;
   readonly tokens: readonly string[];
   readonly ids: readonly number[];
@@ -52,7 +53,7 @@ export async function openExported(run: string, own: Own, access: HubAccess): Pr
     async passages(row) {
       const fired = await tables.activations(row.latent);
       const valueAt = new Map(Array.from(fired.at, (at, i) => [at, fired.values[i]!]));
-      return (await tables.examples(row.latent)).map(({ kind, value, at }) => {
+      return (await tables.examples(row.latent)).map(({ kind, rank, value, at }) => {
         const sequence = at - (at % T);
         const owner = text.documents[at]!;
         let [from, to] = [at, at + 1];
@@ -60,7 +61,7 @@ export async function openExported(run: string, own: Own, access: HubAccess): Pr
         while (to < Math.min(sequence + T, at + AFTER + 1) && text.documents[to] === owner) to++;
         const ids = [...text.ids.subarray(from, to)];
         return {
-          ...{ kind, value, ids, peak: at - from, document: owner },
+          ...{ kind, rank, value, ids, peak: at - from, document: owner },
           tokens: wholeCharacters(tokenizer, ids),
           values: ids.map((_, i) => valueAt.get(from + i) ?? 0),
         };

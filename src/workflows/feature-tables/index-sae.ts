@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DataCursor, packRows } from '../../data/index.ts';
+import { balancedOrder, type DataCursor, packRows } from '../../data/index.ts';
 import { createRowReader } from '../../eval/index.ts';
 import { createUnembed } from '../../explain/index.ts';
 import type { HubAccess } from '../../hub/types.ts';
@@ -42,10 +42,14 @@ export type IndexOptions = HubAccess & {
   readonly onProgress?: (stage: 'tokens' | 'latents', done: number, total: number) => void;
 };
 
+const balanceNote = (columns: readonly { readonly column: string }[]): string =>
+  `Text was chosen in equal shares of every value of ${columns.map(({ column }) => column).join(' and of ')}: densities, rates and scores are of that text.`;
+
 /**
  * Indexes and writes the tables into `config.out`, by default `features/` of the SAE's folder.
  *
- * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, and for directions of another width
+ * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, for directions of another width, and for
+ *   `balance` of rows that are packed already
  * @example
  * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.3.hook_resid_post' }) });
  * const tables = await openFeatureTables('demo/saes/blocks.3.hook_resid_post/features');
@@ -85,13 +89,19 @@ export async function indexSae(
         ? await latentsOf(target.sae, config.latents, config.screen)
         : await directionsOf(config.directions, target.sae.config.D),
     );
+    if (config.balance && documents.stored)
+      throw new UsageError(
+        `--balance chooses documents, and ${documents.stored.name} holds rows that are packed already. Give the text itself.`,
+      );
     const labels = await documentLabels(documents, config.groups, signal);
+    const balanced = config.balance && labels.columnsOf(config.balance);
     const tokenizer = tokenizerOf(model);
     const identity = createHash('sha256')
       .update(
         JSON.stringify([
           ...[tablesSchemaVersion, model.info.hash, target.hook, subject.hash, subject.latents ?? null],
           ...[documents.fingerprint, contextLength, config.maxTokens, config.seed],
+          balanced?.map(({ column }) => column) ?? null,
         ]),
       )
       .digest('hex');
@@ -104,9 +114,17 @@ export async function indexSae(
       ...{ folder, model: model.info.name, hook: target.hook, documents: documents.count },
       resumed: blocks.state?.tokens ?? 0,
     });
+    const seed = `${config.seed}/index`;
     const rows = packRows({
       ...{ documents, tokenizer, contextLength, bosTokenId: model.info.bosTokenId },
-      ...{ seed: `${config.seed}/index`, endless: false, offsets: true },
+      ...{ seed, endless: false, offsets: true },
+      ...(balanced && {
+        order: balancedOrder(
+          balanced.map(({ ofDocument }) => ofDocument),
+          labels.bytes,
+          seed,
+        ),
+      }),
       ...(blocks.state ? { cursor: blocks.state.cursor as DataCursor } : {}),
     });
     let kept: Uint8Array | undefined;
@@ -140,9 +158,11 @@ export async function indexSae(
       ...(subject.latents ? { latents: [...subject.latents] } : {}),
       ...(subject.names ? { names: [...subject.names] } : {}),
       contextLength,
+      ...(balanced && { balance: balanced.map(({ column }) => column) }),
       ...built,
       columns: [...built.columns],
       notes: [
+        ...(balanced ? [balanceNote(balanced)] : []),
         'Guesses are made by rule; nobody checked them.',
         `Latents that fire together were counted on the first tokens, neighbours on all decoder rows.`,
       ],

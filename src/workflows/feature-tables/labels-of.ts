@@ -7,7 +7,12 @@ const MOST_VALUES = 64;
 
 export type DocumentLabels = {
   readonly ids: readonly string[];
+  /** Of every document's text, in UTF-8. */
+  readonly bytes: Float64Array;
+  /** The fields that are compared. */
   readonly columns: readonly LabelColumn[];
+  /** These fields. @throws UsageError for one that no document has */
+  columnsOf(fields: readonly string[]): LabelColumn[];
 };
 
 /**
@@ -22,11 +27,13 @@ export async function documentLabels(
   signal?: AbortSignal,
 ): Promise<DocumentLabels> {
   const ids: string[] = new Array(documents.count).fill('');
+  const bytes = new Float64Array(documents.count);
   const fields = new Map<string, Map<number, string>>();
   for (let d = 0; d < documents.count; d++) {
     signal?.throwIfAborted();
-    const { id, register, meta } = await documents.get(d);
+    const { id, register, meta, text } = await documents.get(d);
     ids[d] = id;
+    bytes[d] = Buffer.byteLength(text);
     for (const [name, value] of Object.entries({
       ...meta,
       ...(register === undefined ? {} : { register }),
@@ -37,22 +44,25 @@ export async function documentLabels(
       fields.set(name, values);
     }
   }
-  const missing = wanted?.find((name) => !fields.has(name));
-  if (missing !== undefined)
-    throw new UsageError(
-      `No document has a field ${JSON.stringify(missing)}; they have ${[...fields.keys()].sort().join(', ') || 'none'}.`,
+  const names = [...fields.keys()].sort();
+  const columnOf = (column: string): LabelColumn => {
+    const byDocument = fields.get(column)!;
+    const values = [...new Set(byDocument.values())].sort();
+    const place = new Map(values.map((value, i) => [value, i]));
+    const ofDocument = Int32Array.from(
+      { length: documents.count },
+      (_, d) => place.get(byDocument.get(d) ?? '') ?? -1,
     );
-  const columns = [...fields]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([column, byDocument]): LabelColumn[] => {
-      const values = [...new Set(byDocument.values())].sort();
-      if (wanted ? !wanted.includes(column) : values.length < 2 || values.length > MOST_VALUES) return [];
-      const place = new Map(values.map((value, i) => [value, i]));
-      const ofDocument = Int32Array.from(
-        { length: documents.count },
-        (_, d) => place.get(byDocument.get(d) ?? '') ?? -1,
+    return { column, values, ofDocument };
+  };
+  const columnsOf = (chosen: readonly string[]): LabelColumn[] => {
+    const missing = chosen.find((name) => !fields.has(name));
+    if (missing !== undefined)
+      throw new UsageError(
+        `No document has a field ${JSON.stringify(missing)}; they have ${names.join(', ') || 'none'}.`,
       );
-      return [{ column, values, ofDocument }];
-    });
-  return { ids, columns };
+    return names.filter((name) => chosen.includes(name)).map(columnOf);
+  };
+  const few = ({ values }: LabelColumn): boolean => values.length >= 2 && values.length <= MOST_VALUES;
+  return { ids, bytes, columns: wanted ? columnsOf(wanted) : names.map(columnOf).filter(few), columnsOf };
 }

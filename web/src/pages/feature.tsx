@@ -11,14 +11,17 @@ import { NameRow } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
 import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
-import { featurePath, figure, grouped, shellWord, short } from '../words.ts';
+import { featurePath, figure, grouped, sharesOf, shellWord, short } from '../words.ts';
 
+/** Which passages are shown, and what a person calls them. */
 const KINDS = [
-  ['spread', 'spread'],
+  ['interval', 'spread'],
+  ['spread', 'deciles'],
   ['top', 'top'],
   ['random', 'random'],
   ['near_miss', 'near misses'],
 ] as const;
+type Kind = (typeof KINDS)[number][0];
 
 export function FeaturePage({
   run,
@@ -80,19 +83,36 @@ export function FeaturePage({
   );
 }
 
-/** The default is over the whole range: one passage per tenth of the peaks, strongest first, and two near misses. */
-function passages(examples: readonly Row[], kind: (typeof KINDS)[number][0]): Row[] {
+/** Strongest first; over the whole range, which is the default, two near misses after them. */
+function passages(examples: readonly Row[], kind: Kind, first: Kind): Row[] {
   const of = (wanted: Row['kind']) => examples.filter((example) => example.kind === wanted);
-  if (kind === 'spread')
-    return [...of('spread').sort((a, b) => b.value - a.value), ...of('near_miss').slice(0, 2)];
-  return of(kind).sort((a, b) => b.value - a.value);
+  const rows = of(kind).sort((a, b) => b.value - a.value);
+  return kind === first ? [...rows, ...of('near_miss').slice(0, 2)] : rows;
+}
+
+/** How the passages were chosen. */
+function chosen(kind: Kind, { histogram = [], maximum = 0, passages: n = 0 }: Feature): string {
+  const total = histogram.reduce((sum, count) => sum + count, 0);
+  const weak = histogram.slice(0, histogram.length / 10).reduce((sum, count) => sum + count, 0);
+  return {
+    interval: `One token of every tenth of the range from 0 to ${short(maximum)}, any of them. ${(100 * (weak / total)).toFixed(0)} % of its activations are in the weakest tenth.`,
+    spread: `One passage of every tenth of its ${n > 0 ? `${grouped(n)} ` : ''}passages, in order of their peaks.`,
+    top: 'The passages with the largest peaks.',
+    random: 'Any tokens that it fires on.',
+    near_miss: 'Its commonest tokens, where it does not fire.',
+  }[kind];
 }
 
 function Reads({ feature, folder }: { feature: Feature; folder: string }) {
   const { latent } = feature;
-  const [kind, setKind] = useState<(typeof KINDS)[number][0]>('spread');
+  const { examples = [] } = feature;
+  // Cards, and tables of earlier versions, have deciles alone.
+  const kinds = KINDS.filter(([name]) => name !== 'interval' || examples.some((row) => row.kind === name));
+  const [[first]] = kinds as [(typeof KINDS)[number]];
+  const [wanted, setKind] = useState<Kind>(first);
+  const kind = kinds.some(([name]) => name === wanted) ? wanted : first;
   const maximum = feature.maximum ?? 1;
-  const rows = passages(feature.examples ?? [], kind);
+  const rows = passages(examples, kind, first);
   return (
     <section className="reads" aria-label="Reads">
       <h2>
@@ -102,7 +122,7 @@ function Reads({ feature, folder }: { feature: Feature; folder: string }) {
         <Histogram bins={feature.histogram} maximum={feature.maximum} />
       )}
       <div className="chips small" role="group" aria-label="Which passages">
-        {KINDS.map(([name, text]) => (
+        {kinds.map(([name, text]) => (
           <button
             key={name}
             type="button"
@@ -114,7 +134,12 @@ function Reads({ feature, folder }: { feature: Feature; folder: string }) {
           </button>
         ))}
       </div>
-      {rows.length > 0 && <Concordance rows={rows} latent={latent} maximum={maximum} />}
+      {rows.length > 0 && (
+        <>
+          <p className="fine">{chosen(kind, feature)}</p>
+          <Concordance rows={rows} latent={latent} maximum={maximum} />
+        </>
+      )}
       {rows.length === 0 && (
         <p className="fine">
           {feature.indexed
@@ -221,6 +246,15 @@ function Below({ feature }: { feature: Feature }) {
               <dd>
                 {grouped(feature.histogram.reduce((sum, n) => sum + n, 0))} tokens,{' '}
                 {grouped(feature.passages ?? 0)} passages
+              </dd>
+            </>
+          )}
+          {feature.indexedOn && (
+            <>
+              <dt>on</dt>
+              <dd>
+                {grouped(feature.indexedOn.tokens)} tokens of {grouped(feature.indexedOn.documents)} documents
+                {sharesOf(feature)}
               </dd>
             </>
           )}

@@ -7,7 +7,8 @@ import { short, visible } from '../words.ts';
 export type Row = NonNullable<Feature['examples']>[number];
 const KINDS: Record<Row['kind'], string> = {
   top: 'top',
-  spread: 'spread',
+  spread: 'decile',
+  interval: 'spread',
   random: 'random',
   near_miss: 'near miss',
 };

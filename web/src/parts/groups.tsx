@@ -40,7 +40,8 @@ export function Groups({ groups }: { groups: NonNullable<Feature['groups']> }) {
       ))}
       <p className="fine">
         Share of tokens it fires on; the mark is the rate in all other documents. Coloured where the
-        difference is clear (q &lt; {CLEAR}, over documents).
+        difference is clear (q &lt; {CLEAR}, over documents); grey too where there are too few documents to
+        tell.
       </p>
     </div>
   );

@@ -2,14 +2,14 @@
 import { useState } from 'react';
 import { api, type Feature } from '../api.ts';
 import { hue } from '../colour.ts';
-import { figure, rarity, titleOf } from '../words.ts';
+import { figure, grouped, rarity, sharesOf, titleOf } from '../words.ts';
 import { AddToList } from './add-to-list.tsx';
 import { Origin } from './name.tsx';
 
 export function LabelLine({ feature, onChange }: { feature: Feature; onChange: () => void }) {
   const [editing, setEditing] = useState(false);
   const [problem, setProblem] = useState<string>();
-  const { run, latent, best, density } = feature;
+  const { run, latent, best, density, indexedOn } = feature;
   async function save(data: FormData): Promise<void> {
     try {
       await api.label(run, latent, { label: String(data.get('label')), note: String(data.get('note')) });
@@ -36,7 +36,9 @@ export function LabelLine({ feature, onChange }: { feature: Feature; onChange: (
             best label {best.label}, F1 {figure(best.f1, 2)}
           </span>
         )}
-        <span>{rarity(density)}</span>
+        <span title={indexedOn ? `Of ${grouped(indexedOn.tokens)} tokens${sharesOf(feature)}` : undefined}>
+          {rarity(density)}
+        </span>
         <button type="button" onClick={() => setEditing(!editing)} aria-expanded={editing}>
           {feature.label === undefined ? 'name it' : 'rename'}
         </button>
