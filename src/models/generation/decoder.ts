@@ -15,14 +15,8 @@ import type { Steered } from '../steering/bus.ts';
 import type { HookInfo } from '../types.ts';
 import { CACHE_INPUTS, cacheNames } from './cached-graph.ts';
 import { createKvCache } from './kv-cache.ts';
+import { PIECE, rowsTogether } from './pieces.ts';
 import { blockSizes, QUERY_BLOCKS } from './query-blocks.ts';
-
-/**
- * Prompts run in pieces of so many positions of a row, and so many of all rows together. What lies between two products then stays near the
- * processor, and scores [T,S] of a long prompt are never whole.
- */
-const PIECE = 512;
-const TOGETHER = 512;
 
 export type DecoderParts = {
   readonly spec: TransformerSpec;
@@ -203,13 +197,12 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
       const longest = Math.max(...pending.map((row) => row.length));
       cache.reserve(Math.max(...pending.map((row, b) => cache.lengths[b]! + row.length)));
       for (let from = 0; from < longest; from += PIECE) {
-        const most = Math.max(1, Math.floor(TOGETHER / Math.min(PIECE, longest - from)));
-        for (let first = 0; first < pending.length; first++) {
-          let end = first;
-          while (end < pending.length && end - first < most && pending[end]!.length > from) end++;
-          if (end === first) continue;
+        for (let first = 0, count = 0; first < pending.length; first += Math.max(1, count)) {
+          const lengths = pending.slice(first).map((row) => Math.min(PIECE, row.length - from));
+          count = rowsTogether(lengths, Math.max(...cache.lengths.slice(first)));
+          if (count === 0) continue;
           signal?.throwIfAborted();
-          const pieces = pending.slice(first, end).map((row) => row.slice(from, from + PIECE));
+          const pieces = pending.slice(first, first + count).map((row) => row.slice(from, from + PIECE));
           const wanted = pieces.map((piece, i) => {
             const before = pending[first + i]!.length - tokens[first + i]!.length;
             return Math.min(piece.length, Math.max(0, from + piece.length - before));
@@ -219,7 +212,6 @@ export function createDecoder({ spec, sessions, ort, last, steer, hooks }: Decod
             row.logits = logits;
             for (const { name } of hooks) row.captured[name]!.push(...captured[name]!);
           }
-          first = end - 1;
         }
       }
       return done;
