@@ -34,8 +34,9 @@ export function createKvCache(
     const lines = lengths.length * kvHeads;
     store = store.map(({ keys, values }) => {
       const more = { keys: new Float32Array(lines * d * grown), values: new Float32Array(lines * grown * d) };
-      for (let i = 0; i < lines * d; i++) more.keys.set(keys.subarray(i * C, (i + 1) * C), i * grown);
-      for (let i = 0; i < lines; i++)
+      for (let i = 0; i < lines * d && C > 0; i++)
+        more.keys.set(keys.subarray(i * C, (i + 1) * C), i * grown);
+      for (let i = 0; i < lines && C > 0; i++)
         more.values.set(values.subarray(i * C * d, (i + 1) * C * d), i * grown * d);
       return more;
     });
