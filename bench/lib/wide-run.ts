@@ -162,6 +162,11 @@ export async function writeWideRun(
         rank: i,
         ...place(places[Math.floor((places.length * (9.5 - i)) / 10)] ?? places[0]!),
       })),
+      ...intervals(places, (p) => fires.value[p]!).map(([rank, p]) => ({
+        kind: 'interval',
+        rank,
+        ...place(p),
+      })),
       ...(places.length > 0
         ? Array.from({ length: 12 }, (_, i) => ({
             kind: 'random',
@@ -224,6 +229,13 @@ export async function writeWideRun(
   };
   await writeFile(join(out, MANIFEST_FILE), JSON.stringify(manifest));
   return { F, activations: writers.activations.rows, counts };
+}
+
+/** One place of every tenth of the range, from those by falling value. */
+function intervals(places: readonly number[], of: (p: number) => number): [number, number][] {
+  const found = new Map<number, number>();
+  for (const p of places) found.set(Math.ceil((10 * of(p)) / of(places[0]!)) - 1, p);
+  return [...found].sort(([a], [b]) => a - b);
 }
 
 async function writeSae(sae: Awaited<ReturnType<typeof loadSae>>, C: number, folder: string): Promise<void> {
