@@ -1,5 +1,5 @@
 // saekit index against a slow pass over the same text: what every latent does is counted again from the codes of all tokens.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -184,6 +184,20 @@ describe('feature tables', () => {
     const rows = await parquetReadObjects({ file: buffer.slice(byteOffset, byteOffset + byteLength) });
     expect(rows.map((row) => row.fired)).toEqual([...fired]);
     expect(rows[5]!.raises).toEqual((await tables.latent(5)).raises);
+  });
+
+  it('of the first version, which had no intervals, are read', async () => {
+    const out = join(work, 'first-version');
+    cpSync(join(work, 'tables'), out, { recursive: true });
+    const manifest = JSON.parse(readFileSync(join(out, 'index.json'), 'utf8'));
+    expect(manifest.schemaVersion).toBe(2);
+    writeFileSync(join(out, 'index.json'), JSON.stringify({ ...manifest, schemaVersion: 1 }));
+    const first = await library.openFeatureTables(out);
+    expect(first.manifest).toEqual(manifest);
+    expect(await first.examples(5)).toEqual(await tables.examples(5));
+    await first.close();
+    writeFileSync(join(out, 'index.json'), JSON.stringify({ ...manifest, schemaVersion: 3 }));
+    await expect(library.openFeatureTables(out)).rejects.toThrow('Update saekit');
   });
 
   it('are the same after a stop, which leaves no table', async () => {

@@ -9,9 +9,10 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:pat
 import { readSaeConfig } from '../sae/load.ts';
 import type { RunSummary } from '../shared/api.ts';
 import { UsageError } from '../shared/errors.ts';
-import { readRun } from '../store/index.ts';
+import { readRun, readTablesManifest } from '../store/index.ts';
 import { readEvaluation } from '../workflows/inspect.ts';
 import { looksLikeSae } from '../workflows/inspect-sae.ts';
+import { indexedOnOf } from './features/tables.ts';
 
 const DEPTH = 2;
 
@@ -83,6 +84,8 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
     const evaluation = await readEvaluation(folder);
     const measured = evaluation?.candidates[0];
     const control = evaluation?.candidates.find(({ kind }) => kind === 'control');
+    // What is wrong with tables is said where they are read.
+    const tables = await readTablesManifest(join(folder, 'features')).catch(() => undefined);
     const named = <N extends string>(name: N, value: number | null | undefined) =>
       typeof value === 'number' ? ({ [name]: value } as { [name in N]: number }) : {};
     const hook = metadata?.hook_name ?? earlier?.resolved.hook;
@@ -103,6 +106,7 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
       ...named('fvu', measured?.fvu.value),
       ...(measured?.latents ? { dead: measured.latents.dead } : {}),
       ...named('deltaCe', measured?.deltaCe.value),
+      ...(tables && { indexedOn: indexedOnOf(tables) }),
       ...(control && {
         control: {
           name: control.name,

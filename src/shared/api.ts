@@ -22,6 +22,18 @@ const densityThreshold = z
   .optional()
   .describe('Leave out latents that fire on a larger share of tokens, where that is known.');
 
+const indexedOnSchema = z
+  .strictObject({
+    tokens: z.int(),
+    documents: z.int(),
+    balance: z
+      .array(z.string())
+      .optional()
+      .describe('Fields of the documents whose values had equal shares; absent: documents at random.'),
+  })
+  .describe('The text of the feature tables, which densities, rates and scores are of.');
+export type IndexedOn = z.output<typeof indexedOnSchema>;
+
 export const runSummarySchema = z.strictObject({
   run: runId,
   folder: z.string().describe('As it is given to other commands, from where the server was started.'),
@@ -41,6 +53,7 @@ export const runSummarySchema = z.strictObject({
     .strictObject({ name: z.string(), fvu: z.number().optional(), deltaCe: z.number().optional() })
     .optional()
     .describe('The first control of its evaluation, on the same text.'),
+  indexedOn: indexedOnSchema.optional(),
   started: z.string().optional(),
   finished: z.string().optional(),
   step: z.int().optional(),
@@ -96,17 +109,7 @@ const featureEvidenceSchema = featureCardSchema
         }),
       )
       .optional(),
-    indexedOn: z
-      .strictObject({
-        tokens: z.int(),
-        documents: z.int(),
-        balance: z
-          .array(z.string())
-          .optional()
-          .describe('Fields of the documents whose values had equal shares; absent: documents at random.'),
-      })
-      .optional()
-      .describe('The text that density, rates and scores are of.'),
+    indexedOn: indexedOnSchema.optional(),
     mean: z.number().optional().describe('Mean activation where it fires.'),
     std: z.number().optional(),
     histogram: z

@@ -1,5 +1,5 @@
 /** Numbers and names as people read them. */
-import type { Feature, FeatureName } from './api.ts';
+import type { FeatureName, IndexedOn } from './api.ts';
 
 export const grouped = (n: number): string => n.toLocaleString('en');
 
@@ -12,9 +12,9 @@ export function rarity(density: number | undefined): string {
     : `1 in ${grouped(Math.round(1 / density))}`;
 }
 
-/** How the text was chosen, where that was not at random. */
-export const sharesOf = ({ indexedOn }: Pick<Feature, 'indexedOn'>): string =>
-  indexedOn?.balance ? `, an equal share of each ${indexedOn.balance.join(' and each ')}` : '';
+/** The text of an index, and how it was chosen where that was not at random. */
+export const indexText = ({ tokens, documents, balance }: IndexedOn): string =>
+  `${grouped(tokens)} tokens of ${grouped(documents)} documents${balance ? `, an equal share of each ${balance.join(' and each ')}` : ''}`;
 
 export const figure = (value: number | undefined | null, digits = 3): string =>
   value === undefined || value === null ? '–' : value.toFixed(digits);

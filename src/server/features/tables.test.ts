@@ -69,7 +69,9 @@ describe('a feature from tables', () => {
     for (const example of body.examples as Example[])
       kinds.set(example.kind, [...(kinds.get(example.kind) ?? []), example]);
     expect([...kinds.keys()].sort()).toEqual(['interval', 'near_miss', 'random', 'spread', 'top']);
-    expect(body.indexedOn).toEqual({ tokens: 6000, documents: tables.manifest.documents });
+    const indexedOn = { tokens: 6000, documents: tables.manifest.documents };
+    expect(body.indexedOn).toEqual(indexedOn);
+    expect((await get(`/api/runs/${RUN}`)).indexedOn).toEqual(indexedOn);
     const corpus = await openCorpus({
       data: [`${root}/demo/corpus/train.jsonl.gz`],
       heldout: [`${root}/demo/corpus/heldout.jsonl.gz`],

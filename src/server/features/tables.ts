@@ -1,6 +1,6 @@
 /** Evidence from feature tables (saekit index), one latent a range of rows; what lists and searches need of all latents is read once. */
-import type { FeatureEvidence } from '../../shared/api.ts';
-import { QUANTILES } from '../../shared/feature-tables.ts';
+import type { FeatureEvidence, IndexedOn } from '../../shared/api.ts';
+import { QUANTILES, type TablesManifest } from '../../shared/feature-tables.ts';
 import {
   type ExampleRow,
   type FeatureTables,
@@ -105,6 +105,12 @@ async function readExamples(
   return await Promise.all(rows.map(example));
 }
 
+/** What text the tables are of. */
+export const indexedOnOf = ({ tokens, documents, balance }: TablesManifest): IndexedOn => ({
+  ...{ tokens, documents },
+  ...(balance && { balance }),
+});
+
 /** undefined for tables of directions: those are no latents of an SAE. */
 export async function tableSource(folder: string): Promise<Evidence | undefined> {
   const tables = await openFeatureTables(folder);
@@ -113,8 +119,8 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     return undefined;
   }
   const text = textOf(tables);
-  const { F, latents: chosen, tokens, documents: read, balance } = tables.manifest;
-  const indexedOn = { tokens, documents: read, ...(balance && { balance }) };
+  const { F, latents: chosen } = tables.manifest;
+  const indexedOn = indexedOnOf(tables.manifest);
   const column = await tables.columns(['density', 'max', 'guess', 'rank']);
   const places = chosen && new Map(chosen.map((latent, row) => [latent, row]));
   const rowOf = (latent: number): number | undefined =>

@@ -185,19 +185,24 @@ function joined(
   return joinParts(chunks.toSorted((x, y) => x.from - y.from).map(cut), to - from);
 }
 
-/**
- * Opens the feature tables in a folder.
- *
- * @throws UsageError when there are none
- */
-export async function openFeatureTables(folder: string): Promise<FeatureTables> {
+/** What the tables in a folder were made from. @throws UsageError when there are none */
+export async function readTablesManifest(folder: string): Promise<TablesManifest> {
   const path = join(folder, MANIFEST_FILE);
   const text = await readFile(path, 'utf8').catch(() => {
     throw new UsageError(
       `${folder} has no feature tables (${MANIFEST_FILE}). Make them with: saekit index RUN`,
     );
   });
-  const manifest = tablesManifestSchema.parse(migrate('tables', JSON.parse(text), path));
+  return tablesManifestSchema.parse(migrate('tables', JSON.parse(text), path));
+}
+
+/**
+ * Opens the feature tables in a folder.
+ *
+ * @throws UsageError when there are none
+ */
+export async function openFeatureTables(folder: string): Promise<FeatureTables> {
+  const manifest = await readTablesManifest(folder);
   const sources: ByteSource[] = [];
   const open = (name: TableName) =>
     openTable(

@@ -11,7 +11,7 @@ import { NameRow } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
 import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
-import { featurePath, figure, grouped, sharesOf, shellWord, short } from '../words.ts';
+import { featurePath, figure, grouped, indexText, shellWord, short } from '../words.ts';
 
 /** Which passages are shown, and what a person calls them. */
 const KINDS = [
@@ -252,10 +252,7 @@ function Below({ feature }: { feature: Feature }) {
           {feature.indexedOn && (
             <>
               <dt>on</dt>
-              <dd>
-                {grouped(feature.indexedOn.tokens)} tokens of {grouped(feature.indexedOn.documents)} documents
-                {sharesOf(feature)}
-              </dd>
+              <dd>{indexText(feature.indexedOn)}</dd>
             </>
           )}
           {feature.checked && (

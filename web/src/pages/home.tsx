@@ -9,7 +9,7 @@ import { Status } from '../parts/states.tsx';
 import { Strip } from '../parts/strip.tsx';
 import { SAMPLES } from '../samples.ts';
 import { setParams, useAnswer, usePlace } from '../use.ts';
-import { featurePath, figure, grouped, rarity, short, titleOf, visible } from '../words.ts';
+import { featurePath, figure, grouped, indexText, rarity, short, titleOf, visible } from '../words.ts';
 
 /** Latents that have a card and a colour; further ones are a search away. */
 const CARDS = 24;
@@ -210,7 +210,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
       <footer className="foot">
         {run.finished && <>Trained on {run.finished.slice(0, 10)}. </>}
         {grouped(run.latents ?? 0)} latents, L0 {figure(run.l0, 0)}, FVU {figure(run.fvu)}, ΔCE{' '}
-        {figure(run.deltaCe)} nats.{' '}
+        {figure(run.deltaCe)} nats. {run.indexedOn && `Indexed on ${indexText(run.indexedOn)}. `}
         {runs.length > 1 ? (
           <Link href="/runs">{runs.length} runs</Link>
         ) : (

@@ -6,7 +6,7 @@ import { Layers } from '../parts/layers.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Command, Nothing, Status } from '../parts/states.tsx';
 import { setParams, useAnswer, usePlace } from '../use.ts';
-import { grouped, shellWord, titleOf } from '../words.ts';
+import { grouped, indexText, shellWord, titleOf } from '../words.ts';
 
 const PAGE = 100;
 type Result = FeaturePage & { readonly query: string; readonly early?: true };
@@ -50,7 +50,7 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
       }));
   }, [value]);
   const words = wordsOf(found?.query ?? '');
-  const folder = runs.find((one) => one.run === run)?.folder ?? run;
+  const { folder = run, indexedOn } = runs.find((one) => one.run === run) ?? {};
   const indexed = found?.query === '' ? found.total > 0 : undefined;
   return (
     <main className="search">
@@ -58,7 +58,11 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
       <p className="lead">
         {query === '' ? 'Most interesting first.' : `For ${query}.`}{' '}
         {found &&
-          `${grouped(found.total)} found${found.early ? ' by name, label or note; the passages are still to come' : ''}.`}
+          `${grouped(found.total)} found${found.early ? ' by name, label or note; the passages are still to come' : ''}.`}{' '}
+        {found &&
+          found.total > 0 &&
+          indexedOn?.balance &&
+          `How often they fire is of ${indexText(indexedOn)}.`}
       </p>
       <Layers
         runs={runs}

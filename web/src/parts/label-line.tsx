@@ -2,7 +2,7 @@
 import { useState } from 'react';
 import { api, type Feature } from '../api.ts';
 import { hue } from '../colour.ts';
-import { figure, grouped, rarity, sharesOf, titleOf } from '../words.ts';
+import { figure, indexText, rarity, titleOf } from '../words.ts';
 import { AddToList } from './add-to-list.tsx';
 import { Origin } from './name.tsx';
 
@@ -36,9 +36,7 @@ export function LabelLine({ feature, onChange }: { feature: Feature; onChange: (
             best label {best.label}, F1 {figure(best.f1, 2)}
           </span>
         )}
-        <span title={indexedOn ? `Of ${grouped(indexedOn.tokens)} tokens${sharesOf(feature)}` : undefined}>
-          {rarity(density)}
-        </span>
+        <span title={indexedOn && `Of ${indexText(indexedOn)}`}>{rarity(density)}</span>
         <button type="button" onClick={() => setEditing(!editing)} aria-expanded={editing}>
           {feature.label === undefined ? 'name it' : 'rename'}
         </button>
