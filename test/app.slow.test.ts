@@ -228,6 +228,22 @@ describe.runIf(chromium)('the feature page', () => {
     const page = await app.open(FEATURE);
     const strengths = async () =>
       (await page.locator('.row .v').allTextContents()).map(Number).filter((value) => value > 0);
+    // One token of every tenth of the range; deciles are of the passages.
+    const { examples } = (await ask(app.server, 'GET', `/feature/${RUN}/${DNA}.json`)).body;
+    const valuesOf = (kind: string): number[] =>
+      examples
+        .filter((example: { kind: string }) => example.kind === kind)
+        .map(({ value }: { value: number }) => value)
+        .sort((a: number, b: number) => b - a);
+    const same = (shown: readonly number[], expected: readonly number[]) => {
+      expect(shown).toHaveLength(expected.length);
+      for (const [i, value] of expected.entries()) expect(shown[i]! / value).toBeCloseTo(1, 1);
+    };
+    const intervals = valuesOf('interval');
+    expect(intervals.length).toBeGreaterThan(6);
+    same(await strengths(), intervals);
+    await page.getByRole('button', { name: 'deciles' }).click();
+    same(await strengths(), valuesOf('spread'));
     await page.getByRole('button', { name: 'strength' }).click();
     const sorted = await strengths();
     expect(sorted).toEqual(sorted.toSorted((a, b) => b - a));

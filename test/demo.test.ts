@@ -3,9 +3,10 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { displayWidth } from '../src/cli/output/width.ts';
+import { openFeatureTables } from '../src/store/index.ts';
 import { buildOnce, saekit } from './fixtures/command-line.ts';
 import { read, root, trackedFiles } from './repository.ts';
-import { EARLY, LATE } from './support/demo.ts';
+import { cardsOf, EARLY, LATE, late } from './support/demo.ts';
 
 beforeAll(buildOnce, 120_000);
 
@@ -31,6 +32,24 @@ describe('demo', () => {
       .filter((path) => path.startsWith('demo/'))
       .reduce((sum, path) => sum + statSync(join(root, path)).size, 0);
     expect(bytes).toBeLessThanOrEqual(40e6);
+  });
+
+  it('has feature tables with text of every register and language, whose latents peak on the language of their cards', async () => {
+    const tables = await openFeatureTables(join(late.folder, 'features'));
+    const { tokens, register, language } = await tables.documents(['tokens', 'register', 'language']);
+    const readOf = (values: ArrayLike<unknown>) =>
+      new Set(Array.from(values).filter((_, d) => Number(tokens![d]) > 0));
+    for (const values of [register!, language!]) expect(readOf(values)).toEqual(new Set(Array.from(values)));
+    // Cards come from another and larger text.
+    const of = (label = '') => /^language\/(.+)$/.exec(label)?.[1];
+    const told = cardsOf(LATE).filter(({ best }) => of(best?.label) && best!.f1 > 0.8);
+    expect(told.length).toBeGreaterThan(4);
+    for (const { latent, best } of told) {
+      const [top] = await tables.examples(latent);
+      const { documents } = await tables.text(top!.at, top!.at + 1);
+      expect([latent, String(language![documents[0]!]).toLowerCase()]).toEqual([latent, of(best!.label)]);
+    }
+    await tables.close();
   });
 
   it('has the SAEs that README, docs, examples and help texts name', () => {

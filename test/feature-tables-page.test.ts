@@ -27,7 +27,7 @@ const INTRO = `# Feature tables
   side are not tested. Documents that a tokenized folder no longer knows have no fields.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
 - The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped. They
-  are of 34,000 tokens, balanced over register and language.
+  are of 34,000 tokens, balanced over register and language: some of everything, and so of most registers fewer than the 10 documents that a test takes.
 
 Dashboards of other programs:
 
