@@ -106,7 +106,8 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
       ...named('fvu', measured?.fvu.value),
       ...(measured?.latents ? { dead: measured.latents.dead } : {}),
       ...named('deltaCe', measured?.deltaCe.value),
-      ...(tables && { indexedOn: indexedOnOf(tables) }),
+      // Tables of directions say nothing of latents.
+      ...(tables && !tables.names && { indexedOn: indexedOnOf(tables) }),
       ...(control && {
         control: {
           name: control.name,
