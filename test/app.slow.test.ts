@@ -359,11 +359,16 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.context().close();
   });
 
-  it('shows runs and a run with its control and curve', async () => {
+  it('shows runs and a run with its control, its curve and how often every latent fires', async () => {
     const page = await app.open('/runs');
     await page.getByRole('link', { name: RUN, exact: true }).click();
     await page.getByText('PCA-32').waitFor();
     await page.waitForSelector('.curve path');
+    const bars = await page.locator('.density rect title').allTextContents();
+    const latents = bars.map((title) => Number(/: ([\d,]+) latents/.exec(title)![1]!.replaceAll(',', '')));
+    const { body } = await ask(app.server, 'GET', `/runs/${RUN}.json`);
+    const [sae] = body.evaluation.candidates;
+    expect(latents.reduce((sum, n) => sum + n)).toBe(sae.latents.latents - sae.latents.density.never);
     await page.context().close();
   });
 

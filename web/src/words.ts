@@ -46,6 +46,8 @@ export function decoded(text: string): string {
   }
 }
 
+export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)}`;
+
 export const featurePath = (
   { run, latent }: { run: string; latent: number },
   params: Record<string, string> = {},

@@ -1,13 +1,8 @@
-/** All runs, and one of them: figures beside their controls, and how it was made. */
-import { useEffect, useState } from 'react';
-import { api, type RunDetail, type RunSummary } from '../api.ts';
-import { Curve } from '../parts/curve.tsx';
+/** All runs: figures beside their controls. */
+import type { RunSummary } from '../api.ts';
 import { Link } from '../parts/link.tsx';
-import { Command, Nothing, Status } from '../parts/states.tsx';
-import { useAnswer } from '../use.ts';
-import { figure, grouped } from '../words.ts';
-
-export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)}`;
+import { Command, Nothing } from '../parts/states.tsx';
+import { figure, grouped, runPath } from '../words.ts';
 
 const FIGURES = [
   ['latents', 'How many latents the SAE has.'],
@@ -95,125 +90,5 @@ export function RunsPage({ runs }: { runs: readonly RunSummary[] }) {
         </table>
       </section>
     </main>
-  );
-}
-
-type Point = { readonly step: number; readonly [metric: string]: unknown };
-
-/** Lines of metrics as they are written; those of before come first. */
-function useMetrics(run: string): readonly Point[] {
-  const [points, setPoints] = useState<readonly Point[]>([]);
-  useEffect(() => {
-    setPoints([]);
-    let waiting: Point[] = [];
-    const source = new EventSource(`/api${runPath(run)}/events`);
-    const add = (event: MessageEvent<string>) => {
-      waiting.push(JSON.parse(event.data) as Point);
-    };
-    source.addEventListener('metrics', add);
-    source.addEventListener('message', add);
-    const timer = setInterval(() => {
-      if (waiting.length === 0) return;
-      const more = waiting;
-      waiting = [];
-      setPoints((before) => [...before, ...more]);
-    }, 250);
-    return () => {
-      source.close();
-      clearInterval(timer);
-    };
-  }, [run]);
-  return points;
-}
-
-export function RunPage({ run }: { run: string }) {
-  const answer = useAnswer(run, (signal) => api.run(run, signal), { keep: false });
-  const points = useMetrics(run);
-  const detail = answer.value;
-  return (
-    <main className="run">
-      <h1>{run}</h1>
-      <Status answer={answer} what="Reading the run" />
-      {detail && (
-        <>
-          <p className="lead">
-            {detail.architecture} with {grouped(detail.latents ?? 0)} latents on{' '}
-            {detail.model ?? 'stored activations'}, {detail.hook}. {detail.live ? 'Training now.' : ''}{' '}
-            <Link href={`/search/${encodeURIComponent(run)}`}>Its latents</Link> ·{' '}
-            <Link href={`/?run=${encodeURIComponent(run)}`}>read a text with it</Link> ·{' '}
-            <a href={`${runPath(run)}.json`}>JSON</a>
-          </p>
-          {detail.evaluation && <Evaluation evaluation={detail.evaluation} />}
-          {points.length > 1 && (
-            <section>
-              <h2>Training</h2>
-              <Curve
-                name="FVU"
-                points={points.flatMap(({ step, fvu }) =>
-                  typeof fvu === 'number' ? [[step, fvu] as const] : [],
-                )}
-              />
-            </section>
-          )}
-          {detail.config && (
-            <details>
-              <summary>Config</summary>
-              <pre>{JSON.stringify(detail.config, null, 2)}</pre>
-            </details>
-          )}
-        </>
-      )}
-    </main>
-  );
-}
-
-function Evaluation({ evaluation }: { evaluation: NonNullable<RunDetail['evaluation']> }) {
-  const interval = ({
-    value,
-    low,
-    high,
-  }: {
-    value: number | null;
-    low: number | null;
-    high: number | null;
-  }) =>
-    value === null ? (
-      '–'
-    ) : (
-      <>
-        {value.toFixed(3)}{' '}
-        {low !== null && high !== null && (
-          <span className="fine">
-            {low.toFixed(3)} to {high.toFixed(3)}
-          </span>
-        )}
-      </>
-    );
-  return (
-    <section>
-      <h2>
-        Held-out text <span className="fine">with 95 % intervals, beside its controls</span>
-      </h2>
-      <section className="scroll" aria-label="Table" tabIndex={0}>
-        <table className="wide">
-          <thead>
-            <tr>
-              <th scope="col" />
-              <th scope="col">FVU</th>
-              <th scope="col">ΔCE, nats</th>
-            </tr>
-          </thead>
-          <tbody>
-            {evaluation.candidates.map((candidate) => (
-              <tr key={candidate.name} className={candidate.kind === 'control' ? 'control' : ''}>
-                <th scope="row">{candidate.name}</th>
-                <td>{interval(candidate.fvu)}</td>
-                <td>{interval(candidate.deltaCe)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </section>
-    </section>
   );
 }
