@@ -4,8 +4,8 @@
  *     R T <= TOGETHER,   R T S <= PAIRS        R rows, T positions of the longest piece, S positions that they see
  *     R T <= (1 + PADDING) tokens             beyond SHORT: shorter rows are padded to T, which costs as much as tokens do
  *
- * The weights are read once for a run: with four prompts of 512 in one, all eight took 0.84 to 0.94 of the time of eight runs in a model of
- * 135 M on two cores, and more than four were no faster. Scores [R,H,T,S] of a long prompt are never whole.
+ * A row alone always runs. The weights are read once for a run: eight prompts of 512, four to a run, took 0.88 and 0.89 of the time of eight
+ * runs (two measurements, a model of 135 M, two cores); all in one were no faster. Scores [R,H,T,S] of a long prompt are never whole.
  */
 export const PIECE = 512;
 const TOGETHER = 2048;
