@@ -8,7 +8,7 @@ const INTRO = `# Feature tables
 
     saekit index runs/first                                   # tables in runs/first/features
     saekit index runs/first --balance register language       # some text of every register and language
-    saekit index runs/first --latents 12,99 --out some        # of some latents
+    saekit index runs/first --latents 12 99 --out some        # of some latents
     saekit index runs/first --directions probe.safetensors --out probe
 
 \`saekit index\` reads held-out text (or \`--data\`) through model and SAE once and writes Parquet files. \`at\` is a place in that text: row of
@@ -24,7 +24,8 @@ const INTRO = `# Feature tables
 - **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
 - **Groups** are fields of the documents (register, party, language, …). Rates are compared over documents, not over tokens, which go
   together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
-  side are not tested. Documents that a tokenized folder no longer knows have no fields.
+  side are not tested. Documents that a tokenized folder no longer knows have no fields. A field called like a column of \`documents\` (\`document\`, \`id\`,
+  \`tokens\`; capitals are no difference) is \`tokens_label\` there and in \`groups\`; the notes of \`index.json\` say so.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
 - The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped. They
   are of 34,000 tokens, balanced over register and language: some of everything, and so of most registers fewer than the 10 documents that a test takes.

@@ -235,6 +235,50 @@ describe('feature tables', () => {
     await expect(library.indexSae({ ...config, latents: [F], out })).rejects.toThrow(`0 to ${F - 1}`);
   });
 
+  it('have a column of its own for a field that is called like one of theirs', async () => {
+    const data = [join(work, 'clashing.jsonl')];
+    const rows = readFileSync(join(work, 'corpus.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line, i) => ({
+        ...JSON.parse(line),
+        ...{
+          id: `own ${i}`,
+          tokens: 20 + (i % 5),
+          Document: i % 3,
+          tokens_label: i % 2,
+          meta: { id: i % 4 },
+        },
+      }));
+    writeFileSync(data[0]!, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const out = join(work, 'clashing');
+    await library.indexSae({ ...config, data, balance: ['tokens'], out });
+    const own = await library.openFeatureTables(out);
+    const { columns, notes, balance } = own.manifest;
+    expect(columns).toEqual(['Document_label', 'id_label', 'register', 'tokens_label2', 'tokens_label']);
+    expect(balance).toEqual(['tokens']);
+    for (const [field, column] of [
+      ['Document', 'Document_label'],
+      ['id', 'id_label'],
+      ['tokens', 'tokens_label2'],
+    ])
+      expect(notes.join('\n')).toContain(`"${field}" of the documents is the column "${column}"`);
+    await own.close();
+    const read = async (name: string) => {
+      const { buffer, byteOffset, byteLength } = readFileSync(join(out, name));
+      return await parquetReadObjects({ file: buffer.slice(byteOffset, byteOffset + byteLength) });
+    };
+    const documents = await read('documents.parquet');
+    expect(documents).toHaveLength(rows.length);
+    for (const [i, row] of documents.entries())
+      expect(row).toMatchObject({
+        ...{ document: i, id: `own ${i}`, id_label: String(i % 4), Document_label: String(i % 3) },
+        ...{ tokens_label2: String(20 + (i % 5)), tokens_label: String(i % 2) },
+      });
+    const groups = await read('groups.parquet');
+    expect(new Set(groups.map(({ column }) => column))).toEqual(new Set(columns));
+  });
+
   it('are the same without int8 screening, up to the order of float32 sums', async () => {
     const out = join(work, 'whole');
     await library.indexSae({ ...config, screen: 'none', out });

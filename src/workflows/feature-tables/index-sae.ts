@@ -26,7 +26,7 @@ import { withResources } from '../resources.ts';
 import { openText, tokenizerOf } from '../streams.ts';
 import { buildTables } from './build.ts';
 import { collect } from './collect.ts';
-import { documentLabels } from './labels-of.ts';
+import { documentLabels, type FieldColumn } from './labels-of.ts';
 import { directionsOf, latentsOf } from './subject.ts';
 
 export type IndexOptions = HubAccess & {
@@ -42,8 +42,15 @@ export type IndexOptions = HubAccess & {
   readonly onProgress?: (stage: 'tokens' | 'latents', done: number, total: number) => void;
 };
 
-const balanceNote = (columns: readonly { readonly column: string }[]): string =>
-  `Text was chosen in equal shares of every value of ${columns.map(({ column }) => column).join(' and of ')}: densities, rates and scores are of that text.`;
+const balanceNote = (fields: readonly string[]): string =>
+  `Text was chosen in equal shares of every value of ${fields.join(' and of ')}: densities, rates and scores are of that text.`;
+const renamedNotes = (columns: readonly FieldColumn[]): string[] =>
+  columns
+    .filter(({ field, column }) => field !== column)
+    .map(
+      ({ field, column }) =>
+        `The field ${JSON.stringify(field)} of the documents is the column ${JSON.stringify(column)}: the documents table has a column of its name already.`,
+    );
 
 /**
  * Indexes and writes the tables into `config.out`, by default `features/` of the SAE's folder.
@@ -95,13 +102,14 @@ export async function indexSae(
       );
     const labels = await documentLabels(documents, config.groups, signal);
     const balanced = config.balance && labels.columnsOf(config.balance);
+    const balance = balanced?.map(({ column }) => column);
     const tokenizer = tokenizerOf(model);
     const identity = createHash('sha256')
       .update(
         JSON.stringify([
           ...[tablesSchemaVersion, model.info.hash, target.hook, subject.hash, subject.latents ?? null],
           ...[documents.fingerprint, contextLength, config.maxTokens, config.seed],
-          balanced?.map(({ column }) => column) ?? null,
+          balance ?? null,
         ]),
       )
       .digest('hex');
@@ -158,11 +166,12 @@ export async function indexSae(
       ...(subject.latents ? { latents: [...subject.latents] } : {}),
       ...(subject.names ? { names: [...subject.names] } : {}),
       contextLength,
-      ...(balanced && { balance: balanced.map(({ column }) => column) }),
+      ...(balance && { balance }),
       ...built,
       columns: [...built.columns],
       notes: [
-        ...(balanced ? [balanceNote(balanced)] : []),
+        ...(balance ? [balanceNote(balance)] : []),
+        ...renamedNotes(labels.columns),
         'Guesses are made by rule; nobody checked them.',
         `Latents that fire together were counted on the first tokens, neighbours on all decoder rows.`,
       ],

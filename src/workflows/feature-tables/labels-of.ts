@@ -2,18 +2,40 @@
 import type { DocumentSet } from '../../data/index.ts';
 import type { LabelColumn } from '../../explain/index.ts';
 import { UsageError } from '../../shared/errors.ts';
+import { TABLES } from '../../shared/feature-tables.ts';
 
 const MOST_VALUES = 64;
+
+/** A field of the documents; `column` is what it is called in the tables. */
+export type FieldColumn = LabelColumn & { readonly field: string };
 
 export type DocumentLabels = {
   readonly ids: readonly string[];
   /** Of every document's text, in UTF-8. */
   readonly bytes: Float64Array;
-  /** The fields that are compared. */
-  readonly columns: readonly LabelColumn[];
+  /** The fields that are compared, as columns of the tables. */
+  readonly columns: readonly FieldColumn[];
   /** These fields. @throws UsageError for one that no document has */
   columnsOf(fields: readonly string[]): LabelColumn[];
 };
+
+/**
+ * Fields -> columns of the documents table, one each. A field called like a column that is there (`tokens`) is `tokens_label`; SQL does not
+ * tell small letters from capitals, so neither is told here.
+ */
+export function columnNames(fields: readonly string[]): ReadonlyMap<string, string> {
+  const taken = new Set<string>(TABLES.documents.map(({ name }) => name));
+  const names = new Map<string, string>();
+  // Those that keep their name have it before others look for one.
+  const free = (name: string): boolean => !taken.has(name.toLowerCase());
+  for (const field of [...fields.filter(free), ...fields.filter((field) => !free(field))]) {
+    let name = field;
+    for (let n = 1; !free(name); n++) name = `${field}_label${n === 1 ? '' : n}`;
+    taken.add(name.toLowerCase());
+    names.set(field, name);
+  }
+  return names;
+}
 
 /**
  * Reads every document once.
@@ -64,5 +86,12 @@ export async function documentLabels(
     return names.filter((name) => chosen.includes(name)).map(columnOf);
   };
   const few = ({ values }: LabelColumn): boolean => values.length >= 2 && values.length <= MOST_VALUES;
-  return { ids, bytes, columns: wanted ? columnsOf(wanted) : names.map(columnOf).filter(few), columnsOf };
+  const compared = wanted ? columnsOf(wanted) : names.map(columnOf).filter(few);
+  const columnNamed = columnNames(compared.map(({ column }) => column));
+  const columns = compared.map((one) => ({
+    ...one,
+    field: one.column,
+    column: columnNamed.get(one.column)!,
+  }));
+  return { ids, bytes, columns, columnsOf };
 }
