@@ -4,7 +4,8 @@
  *     tables.query    one latent with its evidence (row, examples with context, groups, activations) out of synthetic tables of 131,072 latents
  *                     and 50 million activations: 95th percentile over 300 latents drawn, by tokens that fire (dense ones come more often)
  *     tables.open     until the first such answer, everything cold in this process
- *     index.rate      tokens per second of the reading pass of `saekit index` over those of the bare model, in turns, on the bundled model
+ *     index.rate      tokens per second of the reading pass of `saekit index` (places in the text, codes, blocks on disk) over those of the bare
+ *                     model, in turns, on the bundled model
  *
  * Kept in bench/results/tables-<date>.json; `--quick`: 8,192 latents, 1 million activations, printed only. Status 1 when a target is missed.
  */
@@ -75,15 +76,15 @@ async function rate() {
   });
   const subject = await latentsOf(await loadSae(join(demo, 'saes', HOOK)));
   const tokens = flags.quick ? 8192 : 65_536;
-  const rowsFrom = (seed: number) =>
+  const rowsFrom = (seed: number, offsets: boolean) =>
     packRows({
       ...{ documents: corpus.heldout, tokenizer: model.tokenizer!, contextLength: 256, endless: true },
-      ...{ bosTokenId: model.info.bosTokenId, seed, offsets: false },
+      ...{ bosTokenId: model.info.bosTokenId, seed, offsets },
     });
   const rates: { bare: number[]; index: number[] } = { bare: [], index: [] };
   for (let round = 0; round < (flags.quick ? 2 : 5); round++) {
     let began = performance.now();
-    const rows = rowsFrom(round);
+    const rows = rowsFrom(round, false);
     for (let n = 0; n < tokens; ) {
       const { ids, mask, R, T } = (await rows.next(8))!;
       await model.run({ ids, mask, B: R, T }, { hooks: [HOOK] });
@@ -93,7 +94,7 @@ async function rate() {
     began = performance.now();
     const blocks = await openBlocks(join(work, `blocks-${round}`), String(round));
     await collect({
-      ...{ rows: rowsFrom(round), blocks, maxTokens: tokens },
+      ...{ rows: rowsFrom(round, true), blocks, maxTokens: tokens },
       read: createRowReader({ model, hook: HOOK, encode: subject.encode }),
     });
     rates.index.push((1000 * tokens) / (performance.now() - began));

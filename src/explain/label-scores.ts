@@ -12,6 +12,8 @@ import type { LabelScore } from '../shared/feature.ts';
 import type { Labeller } from './types.ts';
 
 const bins = 32;
+/** Pairs of a page of the pool, which grows by pages and is never copied. */
+const PAGE = 4096;
 
 export type LabelScores = {
   /** A measured token in a half (0 or 1) with its labels. */
@@ -29,7 +31,7 @@ export function createLabelScores(F: number, labels: Labeller['labels']): LabelS
   const L = labels.length;
   // Column L is "any token"; a slot holds the bins of half 0, then those of half 1.
   const slotOf = new Int32Array(F * (L + 1)).fill(-1);
-  let pool = new Uint32Array(1024 * 2 * bins);
+  const pool: Uint32Array[] = [];
   let slots = 0;
   const tokens = [new Float64Array(L), new Float64Array(L)];
   let lowest = 0;
@@ -42,23 +44,21 @@ export function createLabelScores(F: number, labels: Labeller['labels']): LabelS
   function bump(latent: number, column: number, at: number): void {
     const pair = latent * (L + 1) + column;
     if (slotOf[pair] === -1) {
+      if (slots % PAGE === 0) pool.push(new Uint32Array(PAGE * 2 * bins));
       slotOf[pair] = slots++;
-      if (slots * 2 * bins > pool.length) {
-        const grown = new Uint32Array(2 * pool.length);
-        grown.set(pool);
-        pool = grown;
-      }
     }
-    pool[slotOf[pair]! * 2 * bins + at]!++;
+    const slot = slotOf[pair]!;
+    pool[Math.floor(slot / PAGE)]![(slot % PAGE) * 2 * bins + at]!++;
   }
 
   /** Counts at or above every bin's lower edge [bins]; undefined when the pair never occurred. */
   function atLeast(latent: number, column: number, half: number): Float64Array | undefined {
     const slot = slotOf[latent * (L + 1) + column]!;
     if (slot === -1) return undefined;
+    const page = pool[Math.floor(slot / PAGE)]!;
     const sums = new Float64Array(bins);
     let sum = 0;
-    for (let b = bins - 1; b >= 0; b--) sums[b] = sum += pool[(slot * 2 + half) * bins + b]!;
+    for (let b = bins - 1; b >= 0; b--) sums[b] = sum += page[((slot % PAGE) * 2 + half) * bins + b]!;
     return sums;
   }
 

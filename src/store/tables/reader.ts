@@ -120,8 +120,9 @@ export type FeatureTables = {
   close(): Promise<void>;
 };
 
-type Table = {
+export type Table = {
   readonly rows: number;
+  /** Columns of the rows [from, to); all columns where none is named. */
   read(names: readonly string[], from: number, to: number): Promise<Record<string, ArrayLike<unknown>>>;
 };
 
@@ -169,6 +170,16 @@ function openTable(
     })();
     return opened;
   };
+}
+
+/** One table that was written by `createTableWriter`. */
+export async function openTableFile(
+  path: string,
+  columns: readonly { name: string }[],
+): Promise<Table & { close(): Promise<void> }> {
+  const source = await openFile(path);
+  const table = await openTable(async () => source, columns)();
+  return { ...table, close: async () => await source.close?.() };
 }
 
 /** The rows [from, to) of chunks that may reach further. */

@@ -20,6 +20,7 @@ import {
   type BlockStore,
   columnBuffer,
   createTableWriter,
+  openTableFile,
   ROW_GROUP,
   rowBuffer,
   type TableWriter,
@@ -37,6 +38,8 @@ const SHORTLIST = 256;
 export type BuildOptions = {
   readonly folder: string;
   readonly blocks: BlockStore;
+  /** Folder for rows that wait; whoever removes it does so after the tables are whole. */
+  readonly waiting: string;
   readonly subject: Subject;
   readonly documents: DocumentSet;
   readonly labeller: Labeller;
@@ -108,7 +111,7 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
 }
 
 async function writeLatents(
-  { blocks, subject, unembed, tokenStrings, seed, signal, onProgress }: BuildOptions,
+  { blocks, waiting, subject, unembed, tokenStrings, seed, signal, onProgress }: BuildOptions,
   { tokens, index, counts, together }: Text,
   test: ReturnType<typeof createGroupTest>,
   open: (name: TableName) => TableWriter,
@@ -133,8 +136,7 @@ async function writeLatents(
   const latents = rowBuffer(open('latents'), ROW_GROUP.latents);
   const examples = rowBuffer(open('examples'), ROW_GROUP.examples);
   const activations = columnBuffer(open('activations'), ROW_GROUP.activations);
-  const groupTable = open('groups');
-  const rates: (GroupRate & { latent: number })[] = [];
+  const rates = groupBuffer(open('groups'), join(waiting, 'groups.parquet'));
   const effects = logitTiles(chosen, W_dec, F, unembed, tokenStrings, signal);
   let done = 0;
   for (const [from, to] of rangesOf(counts, MOST_ENTRIES)) {
@@ -189,11 +191,11 @@ async function writeLatents(
         activations_row: activations.next,
         examples_row: examples.next,
         examples: shown.length,
-        groups_row: rates.length,
+        groups_row: rates.next,
         groups: groups.length,
       });
       for (const example of shown) await examples.add({ latent, ...example });
-      for (const rate of groups) rates.push({ latent, ...rate });
+      for (const rate of groups) await rates.add(latent, rate);
       await activations.add({
         latent: new Int32Array(falling.length).fill(latent),
         value: entries.values,
@@ -205,31 +207,39 @@ async function writeLatents(
   await latents.flush();
   await examples.flush();
   await activations.flush();
-  await writeGroups(rates, groupTable);
+  await rates.finish();
   return activations.next;
 }
 
-async function writeGroups(
-  rates: readonly (GroupRate & { latent: number })[],
-  table: TableWriter,
-): Promise<void> {
-  // Of those that were tested, in order.
-  const adjusted = benjaminiHochberg(rates.flatMap(({ p }) => p ?? []));
-  let tested = 0;
-  const rows = rowBuffer(table, ROW_GROUP.groups);
-  for (const { rateRest, ...rate } of rates)
-    await rows.add({
-      latent: rate.latent,
-      column: rate.column,
-      value: rate.value,
-      tokens: rate.tokens,
-      fired: rate.fired,
-      rate: rate.rate,
-      rate_rest: rateRest,
-      low: rate.low,
-      high: rate.high,
-      p: rate.p,
-      q: rate.p === null ? null : adjusted[tested++]!,
-    });
-  await rows.flush();
+/** q of every row needs the p of all, which are more than fit in memory: the rows wait on disk. */
+function groupBuffer(table: TableWriter, path: string) {
+  const columns = TABLES.groups.filter(({ name }) => name !== 'q');
+  const waiting = createTableWriter(path, columns);
+  const rows = rowBuffer(waiting, ROW_GROUP.groups);
+  const tested: number[] = [];
+  return {
+    get next() {
+      return rows.next;
+    },
+    async add(latent: number, { rateRest, ...rate }: GroupRate): Promise<void> {
+      if (rate.p !== null) tested.push(rate.p);
+      await rows.add({ latent, ...rate, rate_rest: rateRest });
+    },
+    async finish(): Promise<void> {
+      await rows.flush();
+      await waiting.finish();
+      const adjusted = benjaminiHochberg(tested);
+      let at = 0;
+      const file = await openTableFile(path, columns);
+      try {
+        for (let from = 0; from < file.rows; from += ROW_GROUP.groups) {
+          const part = await file.read([], from, Math.min(file.rows, from + ROW_GROUP.groups));
+          const q = Array.from(part.p!, (p) => (typeof p === 'number' ? adjusted[at++]! : null));
+          await table.write({ ...part, q });
+        }
+      } finally {
+        await file.close();
+      }
+    },
+  };
 }

@@ -151,7 +151,7 @@ export async function indexSae(
       onProgress: (tokens) => options.onProgress?.('tokens', tokens, config.maxTokens),
     });
     const built = await buildTables({
-      ...{ folder, blocks, subject, documents, seed: config.seed },
+      ...{ folder, blocks, waiting: join(folder, '.index'), subject, documents, seed: config.seed },
       labeller: await labellerOf(documents, signal ? { signal } : {}),
       ...(model.info.encoder ? {} : { unembed: createUnembed(model) }),
       tokenStrings: (ids) => tokenizer.tokenStrings(ids),
