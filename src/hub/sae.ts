@@ -9,13 +9,14 @@ import { openRemote, type RemoteFile } from './range.ts';
 import { bringFiles, listRepo, openSnapshot, resolveCommit, type Selection } from './snapshot.ts';
 import type { HubAccess, HubFile, HubId, Snapshot } from './types.ts';
 
-/** One of these makes a folder an SAE (sae/formats). */
-const WEIGHTS = [
+/** One of these makes a folder an SAE (sae/formats, whose test compares). */
+export const WEIGHTS = [
   ...['sae_weights.safetensors', 'sae.safetensors', 'ae.pt', 'params.npz', 'params.safetensors'],
-  'checkpoints/final.safetensors',
+  ...['checkpoints/final.safetensors', 'weights.safetensors'],
 ];
-const BESIDE = [
+export const BESIDE = [
   ...['cfg.json', 'config.json', 'hyperparams.json', 'activation_scaler.json', 'saekit.json', 'run.json'],
+  'sae.json',
 ];
 const WEIGHT_FILE = /\.(safetensors|npz|pt|pth|bin)$/;
 

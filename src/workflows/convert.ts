@@ -1,5 +1,6 @@
-/** `saekit convert`: an SAE of one format -> a folder of another, read again and compared bit for bit. */
+/** `saekit convert`: an SAE of one format -> a folder of another, read again and compared: arrays bit for bit, settings one by one. */
 import type { HubAccess } from '../hub/types.ts';
+import { subtractsBias } from '../sae/check.ts';
 import { loadPlan } from '../sae/formats/format.ts';
 import {
   type FormatName,
@@ -8,6 +9,7 @@ import {
   openSae,
   refuseWrong,
   type Sae,
+  type SaeConfig,
   type SelfTest,
   saveSae,
   writtenFormats,
@@ -28,6 +30,8 @@ export type Converted = {
   readonly test: SelfTest;
   /** Arrays that came back with other bits; empty: lossless. */
   readonly changed: readonly string[];
+  /** Settings and metadata that the format has no place for; with a setting less the SAE may be of another kind, such as JumpReLU for Matryoshka. */
+  readonly lost: readonly string[];
 };
 
 /**
@@ -54,7 +58,7 @@ export async function convertSae(
     const again = await loadSae(out);
     return {
       ...{ from: formats[opened.format].title, to: format, sae: sae.config, notes: opened.plan.notes, test },
-      changed: differences(sae, again),
+      ...{ changed: differences(sae, again), lost: lostSettings(sae, again) },
     };
   } finally {
     await opened.close();
@@ -71,4 +75,31 @@ function differences(a: Sae, b: Sae): string[] {
     const same = other?.length === array.length && array.every((value, i) => Object.is(value, other[i]));
     return same ? [] : [name];
   });
+}
+
+/** Settings with their defaults: one that is left out is no other one. */
+const settingsOf = ({ metadata: _, architecture, ...rest }: SaeConfig): Record<string, unknown> => ({
+  architecture,
+  ...rest,
+  ...{ flattened: rest.flattened === true, subtractDecoderBias: subtractsBias(rest) },
+});
+
+/** What the SAE that was written no longer says, or says otherwise: `K 24`, `architecture matryoshka -> jumprelu`. */
+function lostSettings(a: Sae, b: Sae): string[] {
+  const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+  const compare = (of: Record<string, unknown>, found: Record<string, unknown>, prefix = ''): string[] =>
+    Object.entries(of).flatMap(([key, value]) => {
+      const now = found[key];
+      if (value === undefined || JSON.stringify(now) === JSON.stringify(value)) return [];
+      return [`${prefix}${key} ${text(value)}${now === undefined ? '' : ` -> ${text(now)}`}`];
+    });
+  const had = settingsOf(a.config);
+  // One threshold for all may have become one for each.
+  const { threshold } = had;
+  if (typeof threshold === 'number' && b.threshold?.every((theta) => theta === Math.fround(threshold)))
+    delete had.threshold;
+  return [
+    ...compare(had, settingsOf(b.config)),
+    ...compare(a.config.metadata, b.config.metadata, 'metadata '),
+  ];
 }

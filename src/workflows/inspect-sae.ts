@@ -1,9 +1,9 @@
 /** What `saekit inspect` says of an SAE: kind and origin, what its weights look like, and whether it is what it says it is. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
-import { loadPlan } from '../sae/formats/format.ts';
+import { type Format, loadPlan } from '../sae/formats/format.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
 import { type SaeStatistics, saeStatistics } from './sae-statistics.ts';
@@ -19,17 +19,23 @@ export type SaeInspection = {
   readonly test: SelfTest;
 };
 
-const IN_FOLDER = [
-  ...['cfg.json', 'ae.pt', 'params.npz', 'params.safetensors', 'hyperparams.json'],
-  'sae_weights.safetensors',
-];
+/** Of every format, the files that make a folder an SAE. */
+const FOLDERS = Object.values(formats).flatMap(({ folders }: Format) => folders);
 
-/** Whether a path is to be taken for an SAE: a folder with one of its files, a .pt file, or a path within a repository of the hub. */
+/**
+ * Whether a path is to be taken for an SAE: a folder with the file that a format is known by, one of the files that such a folder has its weights
+ * in, a .pt file, or a path within a repository of the hub.
+ */
 export function looksLikeSae(path: string, isFolder: boolean | undefined): boolean {
   if (isFolder === undefined)
     return /^(saelens|neuronpedia):/.test(path) || parseSaeId(path)?.path !== undefined;
-  if (isFolder) return IN_FOLDER.some((file) => existsSync(join(path, file)));
-  return /\.(pt|pth)$/.test(path) || path.endsWith('params.npz');
+  const within = (folder: string) => FOLDERS.filter(([known]) => existsSync(join(folder, known!)));
+  if (isFolder) return within(path).length > 0;
+  return (
+    /\.(pt|pth)$/.test(path) ||
+    path.endsWith('params.npz') ||
+    (path.endsWith('.safetensors') && within(dirname(path)).some((files) => files.includes(basename(path))))
+  );
 }
 
 /** @throws as `loadSae` does */

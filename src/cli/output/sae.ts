@@ -55,7 +55,7 @@ export function saeText(path: string, found: SaeInspection, style: Style): strin
 
 export function convertedText(
   out: string,
-  { from, to, sae, notes, test, changed }: Converted,
+  { from, to, sae, notes, test, changed, lost }: Converted,
   style: Style,
 ): string {
   return pairs(
@@ -63,7 +63,11 @@ export function convertedText(
       ['written', out],
       ['kind', describeSae(sae)],
       ['from, to', `${from} -> ${to}`],
-      ['read again', changed.length === 0 ? 'every bit is the same' : `other bits in ${changed.join(', ')}`],
+      [
+        'read again',
+        `${changed.length === 0 ? 'every bit of the arrays is the same' : `other bits in ${changed.join(', ')}`}${lost.length === 0 ? ', and every setting' : ''}`,
+      ],
+      ...(lost.length === 0 ? [] : [['lost', `the format has no place for ${lost.join(', ')}`] as const]),
       ['self-test', selfTestText(test)],
       ...notes.map((note): [string, string] => ['note', note]),
     ],

@@ -85,7 +85,7 @@ async function read(files: SaeFiles): Promise<Plan> {
     W_enc: slot('encoder.weight'),
     W_dec: slot('decoder.weight', true),
   });
-  const own = (trainer.saekit ?? {}) as { metadata?: Record<string, unknown> };
+  const own = (trainer.saekit ?? {}) as { metadata?: Record<string, unknown>; flattened?: boolean };
   const metadata = { ...metadataOf(trainer, path), ...own.metadata };
 
   const number = async (key: string): Promise<number> => {
@@ -156,7 +156,12 @@ async function read(files: SaeFiles): Promise<Plan> {
   const D = countOf((arrays.b_dec as Slot).tensor.shape);
   const byShape = kind === 'JumpReluAutoEncoder' || kind === 'MatryoshkaBatchTopKSAE';
   if (byShape && typeof said !== 'string') refuseSquare(D, F, '[D,F]', where);
-  const config = { ...special, D, F, metadata } as SaeConfig;
+  const config = {
+    ...special,
+    ...{ D, F },
+    ...(own.flattened === true ? { flattened: true } : {}),
+    metadata,
+  } as SaeConfig;
   if (typeof trainer.norm_factor === 'number')
     notes.push(
       `Activations were divided by ${trainer.norm_factor} in training; the saved biases have the factor in them.`,
@@ -245,7 +250,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
   const { dict_class, state } = stateOf(sae);
   for (const [name, { data }] of Object.entries(state)) if (typeof data !== 'number') checkFinite(name, data);
   await writeTorch(folder, FILE, state);
-  const { D, F, metadata } = sae.config;
+  const { D, F, metadata, flattened } = sae.config;
   const layer = /^blocks\.(\d+)\./.exec(String(metadata.hook_name ?? ''))?.[1];
   const config = jsonBytes({
     trainer: {
@@ -255,7 +260,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
       ...('K' in sae.config ? { k: sae.config.K } : {}),
       ...(typeof metadata.model_name === 'string' ? { lm_name: metadata.model_name } : {}),
       ...(layer === undefined ? {} : { layer: Number(layer) }),
-      saekit: { metadata },
+      saekit: { metadata, ...(flattened ? { flattened } : {}) },
     },
   });
   await folder.write(CONFIG, [config], config.length);
@@ -263,6 +268,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
 
 export const dictionaryLearning: Format = {
   title: 'dictionary_learning',
+  folders: [[FILE]],
   async matches(files) {
     const { folder, file } = files;
     if (file === undefined) return await folder.has(FILE);

@@ -51,6 +51,8 @@ export type SaeFiles = {
 export type Format = {
   /** For people: sparsify, Gemma Scope. */
   readonly title: string;
+  /** Files that make a folder one of this format, weights last; what else than an SAE has none like the first. */
+  readonly folders: readonly (readonly string[])[];
   /** Whether the folder looks like this format; reading says what is wrong with it. */
   matches(files: SaeFiles): Promise<boolean>;
   read(files: SaeFiles): Promise<Plan>;

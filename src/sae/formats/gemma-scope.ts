@@ -65,13 +65,19 @@ async function read(files: SaeFiles): Promise<Plan> {
   const beside = await files.json(BESIDE);
   const Dout = b_dec.shape[0]!;
   const transcoder = found.transcoder || skip !== undefined || Dout !== D || beside?.transcoder === true;
+  const metadata: Record<string, unknown> = {
+    ...found.metadata,
+    ...(beside?.metadata as Record<string, unknown> | undefined),
+  };
+  // hook_z of Gemma Scope has its heads side by side; a file of ours says it.
+  const flattened = beside?.flattened ?? String(metadata.hook_name ?? '').endsWith('hook_z');
   const embedding = /(?:^|\/)embedding\//.test(path);
   const config: SaeConfig = {
     architecture: 'jumprelu',
     ...{ D, F },
     ...(transcoder ? { Dout } : { subtractDecoderBias: false }),
-    ...(found.metadata.hook_name?.toString().endsWith('hook_z') ? { flattened: true } : {}),
-    metadata: { ...found.metadata, ...(beside?.metadata as Record<string, unknown> | undefined) },
+    ...(flattened === true ? { flattened } : {}),
+    metadata,
   };
   const root = Math.sqrt(D);
   return {
@@ -126,12 +132,14 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
   const beside = jsonBytes({
     metadata: config.metadata,
     ...(Dout === undefined ? {} : { transcoder: true }),
+    ...(config.flattened ? { flattened: true } : {}),
   });
   await folder.write(BESIDE, [beside], beside.length);
 }
 
 export const gemmaScope: Format = {
   title: 'Gemma Scope',
+  folders: [[NPZ], [SAFETENSORS]],
   matches: async ({ folder, file }) =>
     file === undefined
       ? (await folder.has(NPZ)) || (await folder.has(SAFETENSORS))

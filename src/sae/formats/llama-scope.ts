@@ -86,6 +86,7 @@ async function read(files: SaeFiles): Promise<Plan> {
 
 export const llamaScope: Format = {
   title: 'Llama Scope',
+  folders: [[HYPERPARAMS, WEIGHTS]],
   matches: async ({ folder, file }) =>
     file === undefined && (await folder.has(HYPERPARAMS)) && (await folder.has(WEIGHTS)),
   read,

@@ -108,6 +108,7 @@ function foldNormsIntoThreshold({ W_dec, threshold }: Arrays, F: number): void {
 
 export const llamascopium: Format = {
   title: 'Llamascopium',
+  folders: [[WEIGHTS, CONFIG]],
   matches: async (files) =>
     (await hasPair(files, CONFIG, WEIGHTS)) && (await files.tensors(WEIGHTS)).tensors.has('W_E'),
   read,

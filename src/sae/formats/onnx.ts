@@ -117,6 +117,7 @@ async function read({ folder, json, tensors: open }: SaeFiles): Promise<Plan> {
 
 export const onnx: Format = {
   title: 'ONNX',
+  folders: [[CONFIG_FILE, WEIGHTS_FILE]],
   matches: (files) => hasPair(files, CONFIG_FILE, WEIGHTS_FILE),
   read,
   write,

@@ -73,6 +73,7 @@ async function read(files: SaeFiles): Promise<Plan> {
 
 export const openai: Format = {
   title: 'OpenAI',
+  folders: [],
   async matches(files) {
     if (files.file === undefined || !/\.(pt|pth)$/.test(files.file)) return false;
     const { tensors } = await files.tensors(files.file);

@@ -217,6 +217,7 @@ async function read(files: SaeFiles): Promise<Plan> {
 
 export const saelens: Format = {
   title: 'SAELens',
+  folders: [[CFG_FILE, WEIGHTS_FILE]],
   matches: (files) => hasPair(files, CFG_FILE, WEIGHTS_FILE),
   read,
   write,

@@ -4,7 +4,7 @@
  *     encoder.weight [F,D]   encoder.bias [F]   W_dec [F,D]   b_dec [D]   W_skip [D,D]
  *     z = TopK(ReLU((x - b_dec) W_enc^T + b_enc)), of a transcoder (`transcode`) of x itself; xhat = z W_dec + b_dec (+ W_skip x)
  *
- * `signed` of early files keeps the K largest magnitudes. W_dec lies latent-major, other than readers of this format elsewhere take it.
+ * `flattened` (heads of hook_z side by side) is a key of ours, which sparsify passes over. `signed` of early files keeps the K largest magnitudes. W_dec lies latent-major, other than readers of this format elsewhere take it.
  */
 import { writeSafetensors } from '../../formats/index.ts';
 import type { FolderWriter } from '../../store/types.ts';
@@ -44,6 +44,7 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
   ];
   cfg.ignore('normalize_decoder', 'multi_topk', 'expansion_factor', 'num_latents');
   const given = cfg.any('metadata');
+  const flattened = cfg.flag('flattened', false);
   cfg.finish();
   const tensors = tensorsOf(await open(WEIGHTS_FILE));
   const arrays: Plan['arrays'] = {
@@ -59,6 +60,7 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
     ...{ D, F, K },
     ...(signed ? { signed } : {}),
     ...(transcode ? { Dout: D } : {}),
+    ...(flattened ? { flattened } : {}),
     metadata: { ...hookOf(path), ...(given as Record<string, unknown> | undefined) },
   };
   return { config, arrays, notes: [] };
@@ -101,6 +103,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
     transcode: Dout !== undefined,
     ...(config.signed ? { signed: true } : {}),
     d_in: D,
+    ...(config.flattened ? { flattened: true } : {}),
     metadata: config.metadata,
   });
   await folder.write(CFG_FILE, [cfg], cfg.length);
@@ -108,6 +111,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
 
 export const sparsify: Format = {
   title: 'sparsify',
+  folders: [[CFG_FILE, WEIGHTS_FILE]],
   matches: (files) => hasPair(files, CFG_FILE, WEIGHTS_FILE),
   read,
   write,
