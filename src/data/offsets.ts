@@ -5,9 +5,11 @@
  * white space that the tokenizer swallowed goes to the token after it, and a space that it put before the text is empty. Tokens that
  * hold parts of one character (byte-level and byte-fallback vocabularies split Cyrillic, emoji, …) are joined until
  * they decode to text that stands there, and each of them gets the whole stretch. Where the tokenizer changed the text
- * (lower case, Unicode normalisation) the tokens get the stretch up to the next place that fits.
+ * (lower case, Unicode normalisation) characters are compared as they are folded (fold.ts); where even that does not fit (unknown
+ * words) the tokens get the stretch up to the next place that does.
  */
 import type { Tokenizer } from '../models/types.ts';
+import { type Folded, foldedMatch, foldedPlace, mark } from './fold.ts';
 
 /** A character has at most 4 bytes, a byte-level token may end inside one: groups beyond this are no split character. */
 const MAX_GROUP = 12;
@@ -54,8 +56,23 @@ export function tokenOffsets(
 
   let at = 0;
   let i = 0;
+  // Marks that the tokenizer dropped belong to the token before them.
+  const dropMarks = (): void => {
+    while (i > 0 && ends[i - 1] === at && mark.test(text.slice(at, at + 1))) ends[i - 1] = ++at;
+  };
+  let last: Folded | undefined;
   while (i < ids.length) {
     const piece = pieceOf(ids[i]!);
+    // The rest of a character that was taken apart comes before what stands behind it.
+    if (last && last.rest !== '') {
+      last = foldedMatch(text, at, piece, last);
+      if (last) {
+        give(i, i + 1, last.start, last.end);
+        at = last.end;
+        i++;
+        continue;
+      }
+    }
     let place = placeOf(text, piece, at);
     if (place >= 0) {
       const from = i++;
@@ -76,13 +93,22 @@ export function tokenOffsets(
       i++;
       continue;
     }
+    last = foldedMatch(text, at, piece);
+    if (last) {
+      dropMarks();
+      give(i, i + 1, at, last.end);
+      at = last.end;
+      i++;
+      continue;
+    }
     let joined = 0;
     for (let n = 2; n <= MAX_GROUP && i + n <= ids.length; n++) {
       const group = tokenizer.decode(ids.slice(i, i + n));
       place = placeOf(text, group, at);
-      if (place >= 0 && group !== '') {
-        give(i, i + n, at, place + group.length);
-        at = place + group.length;
+      const end = place >= 0 ? place + group.length : (foldedMatch(text, at, group)?.end ?? at);
+      if (end > at && group !== '') {
+        give(i, i + n, at, end);
+        at = end;
         joined = n;
         break;
       }
@@ -94,9 +120,8 @@ export function tokenOffsets(
     // The text was changed here: find the nearest later token that stands a little further on.
     let resumed = false;
     for (let n = 1; n <= MAX_GROUP && i + n < ids.length && !resumed; n++) {
-      const later = pieceOf(ids[i + n]!).trim();
-      const found = later.length > 0 ? text.indexOf(later, at) : -1;
-      if (found >= 0 && found - at <= MAX_SKIP) {
+      const found = foldedPlace(text, at, pieceOf(ids[i + n]!), MAX_SKIP);
+      if (found >= 0) {
         give(i, i + n, at, found);
         at = found;
         i += n;
@@ -104,11 +129,14 @@ export function tokenOffsets(
       }
     }
     if (!resumed) {
-      const end = Math.min(at + piece.length, text.length);
+      // An unknown word at the end is as long as the text.
+      const rest = i === ids.length - 1 ? text.slice(at).trimEnd().length : piece.length;
+      const end = Math.min(at + rest, text.length);
       give(i, i + 1, at, end);
       at = end;
       i++;
     }
   }
+  dropMarks();
   return { starts, ends };
 }

@@ -80,7 +80,7 @@ export function createTokenizer(
   function display(id: number): string {
     const token = inner.id_to_token(id);
     if (token === undefined) return `[${id}]`;
-    if (addedIds.has(id)) return token;
+    if (specialIds.has(id) || (alphabet && addedIds.has(id))) return token;
     if (alphabet) {
       const bytes = Uint8Array.from([...token], (character) => alphabet.get(character) ?? 0x3f);
       return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
@@ -90,7 +90,8 @@ export function createTokenizer(
       const value = Number.parseInt(byte[1]!, 16);
       return value < 128 ? String.fromCharCode(value) : '\ufffd';
     }
-    if (pieces) return token.startsWith(pieces) ? token.slice(pieces.length) : ` ${token}`;
+    if (pieces && !addedIds.has(id))
+      return token.startsWith(pieces) ? token.slice(pieces.length) : ` ${token}`;
     return token.replaceAll('\u2581', ' ');
   }
 

@@ -207,13 +207,26 @@ export const featuresQuerySchema = z.strictObject({
   limit: z.int().min(1).max(200).default(50),
 });
 
+const tokens = z
+  .array(z.string())
+  .describe(
+    'T of them, together the text; a character of several tokens stands at the first. A special token that is not in the text stands by its name.',
+  );
+const place = z.tuple([z.int(), z.int()]);
+const places = z
+  .array(place)
+  .describe(
+    '[T] where each token stands in the text: [start, end) in UTF-16 units. Tokens that share a character have the same place; empty for one that is not in the text, such as BOS.',
+  );
+
 const valueSchema = z.strictObject({ latent: latentIndex, value: z.number() });
 
 export const activationAllInput = z.strictObject({ run: runId, text, ignoreBos, densityThreshold });
 export const activationAllSchema = z.strictObject({
   run: runId,
   hook: z.string(),
-  tokens: z.array(z.string()).describe('T of them; a character of several tokens stands at the first.'),
+  tokens,
+  places,
   cut: z.int().describe('Tokens that did not fit.'),
   values: z.array(z.array(valueSchema)).describe('Of every token, the latents that fire, strongest first.'),
   features: z
@@ -235,7 +248,8 @@ export type TextActivations = z.output<typeof activationAllSchema>;
 export const activationOneInput = z.strictObject({ run: runId, latent: latentIndex, text, ignoreBos });
 export const activationOneSchema = z.strictObject({
   ...featureNameSchema.shape,
-  tokens: z.array(z.string()),
+  tokens,
+  places,
   values: z.array(z.number()).describe('[T]'),
   maxValue: z.number(),
   maxValueTokenIndex: z.int(),
@@ -257,7 +271,8 @@ export const searchAllInput = z.strictObject({
   densityThreshold,
 });
 export const searchAllSchema = z.strictObject({
-  tokens: z.array(z.string()),
+  tokens,
+  places,
   cut: z.int(),
   result: z.array(
     featureNameSchema.extend({
@@ -283,6 +298,7 @@ export const topkByTokenSchema = z.strictObject({
     z.strictObject({
       position: z.int(),
       token: z.string(),
+      place,
       topFeatures: z.array(featureNameSchema.extend({ activationValue: z.number() })),
     }),
   ),

@@ -22,6 +22,8 @@ const MOST_DENSITY = 0.04;
 const FEWEST_FIRINGS = 4;
 const PASSAGE_BEFORE = 24;
 const PASSAGE_AFTER = 12;
+/** Tokens of which each has part of a character of the next. */
+const MOST_TANGLED = 12;
 
 /**
  * @param packed probe text [R,T]; some 4,000 tokens are enough
@@ -92,23 +94,33 @@ export async function createSnippetProbe(
   }
 }
 
-/** Token texts; a character that is split over tokens stands whole at the peak, or else at its first token, with '' at the others. */
+/**
+ * Token texts, which together are the text as far as the tokenizer keeps it; a character that is split over tokens stands whole at the
+ * peak, or else at its first token, with '' at the others.
+ */
 export function wholeCharacters(
-  tokenizer: Pick<Tokenizer, 'decode'>,
+  tokenizer: Pick<Tokenizer, 'decode' | 'tokenStrings'>,
   ids: readonly number[],
   peak = -1,
 ): string[] {
-  const texts: string[] = [];
-  for (let i = 0; i < ids.length; ) {
+  // Not decoded one by one: decoders drop the space that a text begins with.
+  const texts = tokenizer.tokenStrings(ids);
+  for (let i = 0; i < ids.length; i++) {
+    if (!texts[i]!.includes('\ufffd')) continue;
     let end = i + 1;
-    while (end < Math.min(ids.length, i + 4) && tokenizer.decode(ids.slice(i, end)).includes('\ufffd')) end++;
+    let text = texts[i]!;
+    while (text.includes('\ufffd') && end < Math.min(ids.length, i + MOST_TANGLED)) {
+      end++;
+      text = tokenizer.decode(ids.slice(i, end));
+    }
+    // A character that is cut off at an end of the passage is left out; others that are no character stay as they are.
+    if (text.includes('\ufffd')) {
+      if (i === 0 || end === ids.length) texts[i] = texts[i]!.replace(/\ufffd+/g, '');
+      continue;
+    }
     const shown = peak >= i && peak < end ? peak : i;
-    // A character that is cut off at an end of the passage is left out.
-    const text = tokenizer
-      .decode(ids.slice(i, end))
-      .replace(i === 0 || end === ids.length ? /\ufffd+/g : /$^/, '');
-    for (let j = i; j < end; j++) texts.push(j === shown ? text : '');
-    i = end;
+    for (let j = i; j < end; j++) texts[j] = j === shown ? text : '';
+    i = end - 1;
   }
   return texts;
 }

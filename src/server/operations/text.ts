@@ -39,6 +39,13 @@ async function reading<T>(
   );
 }
 
+/** The text as it was cut into tokens. */
+const cutText = ({ tokens, places, cut }: Reading) => ({
+  tokens: [...tokens],
+  places: places.map(([start, end]): [number, number] => [start, end]),
+  cut,
+});
+
 type Seen = { maximum: number; position: number; count: number };
 
 /** Of every latent that fires in a text: its peak, where, and how often. */
@@ -83,7 +90,7 @@ export const textOperations = [
         }
         const shown = new Set(features.map(({ latent }) => latent));
         return {
-          ...{ run, hook, tokens: [...read.tokens], cut: read.cut },
+          ...{ run, hook, ...cutText(read) },
           values: read.tokens.map((_, t) =>
             firing(read.codes[0]!, t).filter(({ latent }) => shown.has(latent)),
           ),
@@ -108,11 +115,10 @@ export const textOperations = [
         return {
           ...nameOf(open!, open!.features, latent),
           ...{
-            tokens: [...read.tokens],
+            ...cutText(read),
             values,
             maxValue,
             maxValueTokenIndex: values.indexOf(maxValue),
-            cut: read.cut,
           },
         };
       }),
@@ -156,7 +162,7 @@ export const textOperations = [
             .sort((a, b) => b.maximum - a.maximum || a.i - b.i || a.latent - b.latent)
             .slice(0, numResults);
           return {
-            ...{ tokens: [...read.tokens], cut: read.cut },
+            ...cutText(read),
             result: best.map(({ i, latent, name }) => {
               const values = [...latentColumn(read.codes[i]!, latent)];
               const maxValue = Math.max(...values);
@@ -186,7 +192,8 @@ export const textOperations = [
             const name = nameOf(open!, source, latent);
             if (!tooDense(name, densityThreshold)) topFeatures.push({ ...name, activationValue: value });
           }
-          results.push({ position, token, topFeatures });
+          const [start, end] = read.places[position]!;
+          results.push({ position, token, place: [start, end] as [number, number], topFeatures });
         }
         return { run, hook: open!.hook, cut: read.cut, results };
       }),

@@ -10,6 +10,7 @@ import { Link } from '../parts/link.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
+import { stands } from '../placed.ts';
 import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
 import { featurePath, figure, grouped, indexText, shellWord, short } from '../words.ts';
 
@@ -184,7 +185,7 @@ function Yours({ feature: { run, latent, maximum } }: { feature: Feature }) {
               style={tint(latent, read.values[t]!, maximum ?? read.maxValue)}
               title={read.values[t]! > 0 ? short(read.values[t]!) : undefined}
             >
-              {t === 0 && token.startsWith('<') ? '' : token}
+              {stands(read, t) ? token : ''}
             </span>
           ))}
         </p>

@@ -7,6 +7,7 @@ import { Link } from '../parts/link.tsx';
 import { Origin } from '../parts/name.tsx';
 import { Status } from '../parts/states.tsx';
 import { Strip } from '../parts/strip.tsx';
+import { placed } from '../placed.ts';
 import { SAMPLES } from '../samples.ts';
 import { setParams, useAnswer, usePlace } from '../use.ts';
 import { featurePath, figure, grouped, indexText, rarity, short, titleOf, visible } from '../words.ts';
@@ -52,19 +53,6 @@ function readTokens({ values, features }: TextActivations): { cards: InText[]; t
   return { cards: [...cards], tokens };
 }
 
-/** Tokens with their places in the text; special tokens stand for no characters of it. */
-function placed(tokens: readonly string[], text: string): { text: string; t: number }[] {
-  const found: { text: string; t: number }[] = [];
-  let at = 0;
-  for (const [t, token] of tokens.entries()) {
-    if (token === '' || !text.startsWith(token, at)) continue;
-    found.push({ text: token, t });
-    at += token.length;
-  }
-  if (at < text.length) found.push({ text: text.slice(at), t: -1 });
-  return found;
-}
-
 export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary[] }) {
   const place = usePlace();
   const given = place.searchParams.get('text');
@@ -83,7 +71,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
   );
   const field = useRef<HTMLTextAreaElement>(null);
   // What was read belongs to the text before the last key: colours move with the characters that are the same.
-  const shown = useMemo(() => (read ? placed(read.tokens, text) : [{ text, t: -1 }]), [read, text]);
+  const shown = useMemo(() => (read ? placed(read, text) : [{ text, t: -1 }]), [read, text]);
   const strength = (t: number, latent: number): number =>
     read?.values[t]?.find((active) => active.latent === latent)?.value ?? 0;
 
