@@ -4,7 +4,9 @@
  *     file   W_enc [D,F]   b_enc [F]   W_dec [F,Dout]   b_dec [Dout]   threshold, b_gate, b_mag, r_mag [F]   W_skip [Dout,D]   ours: b_token [V,Dout]
  *     gated has no b_enc; BatchTopK and Matryoshka are saved as jumprelu; topk_threshold and log_threshold stand in training checkpoints
  *
+ *     activation_scaler.json, the s of sx: W_enc s, W_dec / s, b_dec / s                               folded, before norms
  *     rescale_acts_by_decoder_norm:  z = TopK(pre |W_dec rows|), decoded with W_dec / |W_dec rows|        folded
+ *     topk_threshold is in units of z of sx: after both folds topk_threshold / s; without norms z is pre, which no s changes
  *     scaling_factor [F], of fine-tuning:  z = ReLU(pre) s                                             taken when all are 1
  */
 import { readNumbers } from '../../formats/index.ts';
@@ -58,6 +60,8 @@ const OTHER_KEYS = [
     'jumprelu_sparsity_loss_mode',
     'pre_act_loss_coefficient',
     'jumprelu_tanh_scale',
+    'jumprelu_ste_to_input',
+    'target_l0',
     'use_sparse_activations',
   ],
   ...[
@@ -126,6 +130,7 @@ async function read(files: SaeFiles): Promise<Plan> {
   };
   if (kind.transcoder) cfg.ignore('apply_b_dec_to_input');
   const folds: ((arrays: Arrays) => void)[] = [];
+  let scale = 1;
   const norm = cfg.oneOf(
     'normalize_activations',
     ['none', 'expected_average_only_in', 'constant_norm_rescale', 'constant_scalar_rescale', 'layer_norm'],
@@ -139,6 +144,7 @@ async function read(files: SaeFiles): Promise<Plan> {
     const scaler = await files.json('activation_scaler.json');
     const factor = scaler?.scaling_factor;
     if (typeof factor === 'number' && factor > 0) {
+      scale = factor;
       folds.push((arrays) => foldScales(arrays, factor));
       notes.push(`The input scale ${factor} of activation_scaler.json is folded into the weights.`);
     } else
@@ -149,7 +155,8 @@ async function read(files: SaeFiles): Promise<Plan> {
   const inputNorm = NORMS[norm];
   const reshape = cfg.oneOf('reshape_activations', ['none', 'hook_z'], 'none');
 
-  if (cfg.flag('rescale_acts_by_decoder_norm', false)) {
+  const byDecoder = cfg.flag('rescale_acts_by_decoder_norm', false);
+  if (byDecoder) {
     folds.push((arrays) => foldDecoderNorms(arrays, F));
     notes.push('Decoder norms are folded into the encoder: latents are in units of what they write.');
   }
@@ -199,7 +206,9 @@ async function read(files: SaeFiles): Promise<Plan> {
       }
       case 'batchtopk':
       case 'matryoshka': {
-        const [K, threshold] = [cfg.number('k'), await scalar(tensors.take('topk_threshold'), file.name)];
+        const K = cfg.number('k');
+        const trained = await scalar(tensors.take('topk_threshold'), file.name);
+        const threshold = byDecoder ? trained / scale : trained;
         const widths = json.matryoshka_widths as number[] | undefined;
         if (kind!.architecture === 'batchtopk' || !widths)
           return { ...shared, architecture: 'batchtopk', K, threshold };
