@@ -44,7 +44,7 @@ export async function openSae(
   const files: SaeFiles = {
     folder,
     file: folder.file,
-    path: folder.origin && typeof location === 'string' ? location : folder.name,
+    path: folder.name,
     json: (file) => readJson(folder, file),
     tensors(file) {
       let found = read.get(file);

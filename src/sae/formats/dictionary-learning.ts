@@ -49,18 +49,46 @@ function classOf(tensors: Found, values: ReadonlyMap<string, unknown>): string {
   return 'unknown';
 }
 
-/** resid_post_layer_8, or the fields of the trainer. */
-function metadataOf(trainer: Readonly<Record<string, unknown>>, path: string): Record<string, unknown> {
-  const layer = trainer.layer ?? /layer_?(\d+)/.exec(path)?.[1];
-  const submodule = String(trainer.submodule_name ?? '');
-  const place = /attn/.test(submodule)
-    ? 'hook_attn_out'
-    : /mlp/.test(submodule)
-      ? 'hook_mlp_out'
-      : 'hook_resid_post';
+/** How submodules and folders are called -> our hook. Inputs and inner activations of a module have other names, and none here. */
+const PLACES: readonly (readonly [name: RegExp, hook: string])[] = [
+  [/^resid(?:ual)?_(?:post|out)/, 'hook_resid_post'],
+  [/^resid(?:ual)?_pre/, 'hook_resid_pre'],
+  [/^resid(?:ual)?_mid/, 'hook_resid_mid'],
+  [/^att(?:n|ention)_out/, 'hook_attn_out'],
+  [/^mlp_out/, 'hook_mlp_out'],
+];
+
+/**
+ * Where the SAE reads: what `submodule_name` and `layer` of the trainer say, and where those are silent a folder of the path that names both,
+ * such as resid_post_layer_8. What only one of them says in part, or two say otherwise, is no hook.
+ */
+function metadataOf(
+  trainer: Readonly<Record<string, unknown>>,
+  path: string,
+): { metadata: Record<string, unknown>; notes: string[] } {
+  const folders = path
+    .split(/[\\/]/)
+    .filter((name) => /^[a-z]+_[a-z]+_layer_?\d+(?:_checkpoints)?$/.test(name));
+  const said = typeof trainer.submodule_name === 'string' ? trainer.submodule_name : '';
+  const name = said === '' ? (folders.at(-1) ?? '') : said;
+  const place = PLACES.find(([pattern]) => pattern.test(name))?.[1];
+  const named = /layer_?(\d+)/.exec(name)?.[1];
+  const layer = trainer.layer ?? named;
+  const known = layer !== undefined && layer !== null && Number.isInteger(Number(layer));
+  const agrees = named === undefined || Number(named) === Number(layer);
+  const hook = place !== undefined && known && agrees;
   return {
-    ...(typeof trainer.lm_name === 'string' && trainer.lm_name !== '' ? { model_name: trainer.lm_name } : {}),
-    ...(layer === undefined || layer === null ? {} : { hook_name: `blocks.${Number(layer)}.${place}` }),
+    metadata: {
+      ...(typeof trainer.lm_name === 'string' && trainer.lm_name !== ''
+        ? { model_name: trainer.lm_name }
+        : {}),
+      ...(hook ? { hook_name: `blocks.${Number(layer)}.${place}` } : {}),
+    },
+    notes: hook
+      ? []
+      : [
+          `Which hook it reads is not said (layer ${known ? Number(layer) : 'unknown'}${name === '' ? '' : `, ${name}`}): name it.`,
+        ],
   };
 }
 
@@ -79,14 +107,15 @@ async function read(files: SaeFiles): Promise<Plan> {
     throw new Error(
       `${where}: ${CONFIG} says ${said}, but the tensors are those of ${kind}: ${tensors.names.join(', ')}.`,
     );
-  const notes: string[] = [];
   const slot = (tensor: string, transposed = false): Slot => ({ tensor: tensors.take(tensor), transposed });
   const linear = (): Record<string, Slot> => ({
     W_enc: slot('encoder.weight'),
     W_dec: slot('decoder.weight', true),
   });
   const own = (trainer.saekit ?? {}) as { metadata?: Record<string, unknown>; flattened?: boolean };
-  const metadata = { ...metadataOf(trainer, path), ...own.metadata };
+  const place = metadataOf(trainer, path);
+  const metadata = { ...place.metadata, ...own.metadata };
+  const notes = own.metadata === undefined ? place.notes : [];
 
   const number = async (key: string): Promise<number> => {
     const value = file.values.get(key);

@@ -4,12 +4,25 @@
  *     W_enc, w_enc [D,F]   b_enc [F]   W_dec, w_dec [F,Dout]   b_dec [Dout]   threshold [F]   affine_skip_connection [D,Dout]
  *     z = pre where pre > threshold, pre = x W_enc + b_enc;  xhat = z W_dec + b_dec (+ x affine_skip_connection)
  *
- * Where they read stands in the path only: layer_20/width_16k/average_l0_71, resid_post/layer_9_width_16k_l0_small.
+ * Where they read is in config.json of Gemma Scope 2, else only in the path, as released:
+ *
+ *     gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71     gemma-scope-2-1b-pt/resid_post/layer_9_width_16k_l0_small
+ *
+ * Transcoders give what the MLP adds to the stream. They read its input: those of Gemma Scope 1 before the norm's gain, which was folded into
+ * the MLP in training (README of gemma-scope-2b-pt-transcoders), those of 2 behind it (`pre_feedforward_layernorm.output`).
  */
 import type { FolderWriter } from '../../store/types.ts';
 import { describeSae } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
-import { type Format, matrixShape, type Plan, refuseSquare, type SaeFiles, tensorsOf } from './format.ts';
+import {
+  type Format,
+  matrixShape,
+  type Plan,
+  refuseSquare,
+  type SaeFiles,
+  settings,
+  tensorsOf,
+} from './format.ts';
 import { writeNpz } from './npz.ts';
 import { checkFinite, jsonBytes, transpose } from './write.ts';
 
@@ -17,30 +30,122 @@ const NPZ = 'params.npz';
 const SAFETENSORS = 'params.safetensors';
 /** Beside an npz that we wrote: what the format has no field for. */
 const BESIDE = 'saekit.json';
+/** Beside the safetensors of Gemma Scope 2. */
+const CONFIG = 'config.json';
 
-/** What the path says: the hook, the L0 that was measured, and whether it writes elsewhere than it reads. */
-export function fromPath(path: string): { metadata: Record<string, unknown>; transcoder: boolean } {
-  const layer = /layer_(\d+)/.exec(path)?.[1];
-  const l0 = /average_l0_(\d+)/.exec(path)?.[1];
-  const transcoder = /transcoder|(?:^|\/)clt/.test(path);
-  const place = /-res(?:[/@]|$)|resid_post/.test(path)
-    ? 'hook_resid_post'
-    : /-att(?:[/@]|$)|attn_out/.test(path)
-      ? 'attn.hook_z'
-      : /-mlp(?:[/@]|$)|mlp_out/.test(path)
-        ? 'hook_mlp_out'
-        : undefined;
-  const hook = layer === undefined ? undefined : transcoder ? undefined : place;
+/** Where an SAE belongs, as far as its files or their path say. */
+type Found = {
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly transcoder: boolean;
+  /** Trained on embeddings before Gemma multiplies them by the root of the width. */
+  readonly embedding?: boolean;
+};
+
+/** Of a hub name and of a snapshot in the cache. */
+const FIRST =
+  /(?:^|\/)(?:[^/]*gemma-scope-[^/]*-(res|att|mlp|transcoders)(?:\/snapshots\/[^/]+)?\/)?(?:layer_(\d+)|(embedding))\/width_[^/]+\/average_l0_(\d+)\/?$/;
+const SECOND =
+  /(?:^|\/)(resid_post|attn_out|mlp_out|transcoder)(?:_all)?\/layer_(\d+)_width_[^/]+_l0_[^/]+\/?$/;
+
+const PLACES: Readonly<Record<string, readonly [reads: string, writes?: string]>> = {
+  res: ['hook_resid_post'],
+  att: ['attn.hook_z'],
+  mlp: ['hook_mlp_out'],
+  transcoders: ['ln2.hook_normalized', 'hook_mlp_out'],
+  resid_post: ['hook_resid_post'],
+  attn_out: ['attn.hook_z'],
+  mlp_out: ['hook_mlp_out'],
+  transcoder: ['mlp.hook_in', 'hook_mlp_out'],
+};
+
+function placed(kind: string | undefined, layer: string | number | undefined): Found {
+  const [reads, writes] = kind === undefined || layer === undefined ? [] : PLACES[kind]!;
+  return {
+    transcoder: kind === 'transcoders' || kind === 'transcoder',
+    metadata: {
+      ...(reads ? { hook_name: `blocks.${layer}.${reads}` } : {}),
+      ...(writes ? { hook_name_out: `blocks.${layer}.${writes}` } : {}),
+    },
+  };
+}
+
+/** What a path of the released layout says; any other path says nothing. */
+function fromPath(path: string): Found {
+  const [, site, layer] = SECOND.exec(path) ?? [];
+  if (site !== undefined) return placed(site, layer);
+  const [, kind, first, embedding, l0] = FIRST.exec(path) ?? [];
+  const { transcoder, metadata } = embedding ? { transcoder: false, metadata: {} } : placed(kind, first);
   return {
     transcoder,
     metadata: {
-      ...(hook ? { hook_name: `blocks.${layer}.${hook}` } : {}),
-      ...(transcoder && layer !== undefined
-        ? { hook_name: `blocks.${layer}.ln2.hook_normalized`, hook_name_out: `blocks.${layer}.hook_mlp_out` }
-        : {}),
+      ...(embedding ? { hook_name: 'hook_embed' } : metadata),
       ...(l0 === undefined ? {} : { l0: Number(l0) }),
     },
+    ...(embedding ? { embedding: true } : {}),
   };
+}
+
+/** Modules of transformers -> where they are here. */
+const MODULES: Readonly<Record<string, keyof typeof PLACES>> = {
+  output: 'resid_post',
+  'self_attn.o_proj.input': 'attn_out',
+  'post_feedforward_layernorm.output': 'mlp_out',
+  'pre_feedforward_layernorm.output': 'transcoder',
+};
+
+/** config.json of Gemma Scope 2. @throws for a setting or a place that is not known, and where it contradicts the tensors */
+function fromConfig(
+  json: Readonly<Record<string, unknown>>,
+  { F, skip }: { readonly F: number; readonly skip: boolean },
+  where: string,
+): Found {
+  const cfg = settings(json, where);
+  cfg.oneOf('architecture', ['jump_relu']);
+  const module = (key: string): string => {
+    const name = cfg.text(key);
+    const [, layer, rest = ''] = /^(?:model\.|language_model\.)*layers\.(\d+)\.([\w.]+)$/.exec(name) ?? [];
+    const kind = Object.hasOwn(MODULES, rest) ? MODULES[rest] : undefined;
+    if (layer === undefined || kind === undefined)
+      throw new Error(
+        `${where}: ${key} is ${JSON.stringify(name)}, expected model.layers.L. with ${Object.keys(MODULES).join(' or ')}.`,
+      );
+    return `blocks.${layer}.${PLACES[kind]![0]}`;
+  };
+  const reads = module('hf_hook_point_in');
+  const writes =
+    cfg.has('hf_hook_point_out') && cfg.any('hf_hook_point_out') !== '' ? module('hf_hook_point_out') : reads;
+  cfg.ignore('hf_hook_point_out');
+  const transcoder = writes !== reads;
+  const type = cfg.has('type') ? cfg.oneOf('type', ['sae', 'transcoder']) : undefined;
+  if (type !== undefined && (type === 'transcoder') !== transcoder)
+    throw new Error(`${where}: type is ${JSON.stringify(type)}, but it reads ${reads} and gives ${writes}.`);
+  if (cfg.flag('affine_connection', false) !== skip)
+    throw new Error(
+      `${where}: affine_connection is ${!skip}, and the file has ${skip ? 'an' : 'no'} affine_skip_connection.`,
+    );
+  if (cfg.flag('apply_b_dec_to_input', false))
+    throw new Error(`${where}: apply_b_dec_to_input is true, expected false: these SAEs read x itself.`);
+  const width = cfg.has('width') ? cfg.count('width') : F;
+  if (width !== F) throw new Error(`${where}: width is ${width}, and the file has ${F} latents.`);
+  const l0 = cfg.has('l0') ? cfg.number('l0') : undefined;
+  const model = cfg.has('model_name') ? modelName(cfg.text('model_name')) : undefined;
+  cfg.ignore('type', 'affine_connection', 'apply_b_dec_to_input', 'width', 'l0', 'model_name');
+  cfg.finish();
+  return {
+    transcoder,
+    metadata: {
+      ...(model === undefined ? {} : { model_name: model }),
+      hook_name: reads,
+      ...(transcoder ? { hook_name_out: writes } : {}),
+      ...(l0 === undefined ? {} : { l0 }),
+    },
+  };
+}
+
+/** gemma-v3-270m-pt -> google/gemma-3-270m, the name on the hub. */
+function modelName(name: string): string {
+  const full = (name.includes('/') ? name : `google/${name}`).replace('gemma-v3', 'gemma-3');
+  return full.replace('-270m-pt', '-270m');
 }
 
 async function read(files: SaeFiles): Promise<Plan> {
@@ -61,29 +166,32 @@ async function read(files: SaeFiles): Promise<Plan> {
     matrixShape(W_enc, where).find((n) => n !== b_enc.shape[0]) ?? b_enc.shape[0]!,
   ];
   refuseSquare(D, F, '[D,F]', where);
-  const found = fromPath(path);
   const beside = await files.json(BESIDE);
+  const json = name.endsWith('.safetensors') ? await files.json(CONFIG) : undefined;
+  const found: Found = beside
+    ? {
+        transcoder: beside.transcoder === true,
+        metadata: (beside.metadata ?? {}) as Record<string, unknown>,
+      }
+    : json
+      ? fromConfig(json, { F, skip: skip !== undefined }, `${folder.name}/${CONFIG}`)
+      : fromPath(path.replaceAll('\\', '/'));
   const Dout = b_dec.shape[0]!;
-  const transcoder = found.transcoder || skip !== undefined || Dout !== D || beside?.transcoder === true;
-  const metadata: Record<string, unknown> = {
-    ...found.metadata,
-    ...(beside?.metadata as Record<string, unknown> | undefined),
-  };
+  const transcoder = found.transcoder || skip !== undefined || Dout !== D;
+  const embedding = found.embedding === true;
   // hook_z of Gemma Scope has its heads side by side; a file of ours says it.
-  const flattened = beside?.flattened ?? String(metadata.hook_name ?? '').endsWith('hook_z');
-  const embedding = /(?:^|\/)embedding\//.test(path);
+  const flattened = beside?.flattened ?? String(found.metadata.hook_name ?? '').endsWith('hook_z');
   const config: SaeConfig = {
     architecture: 'jumprelu',
     ...{ D, F },
     ...(transcoder ? { Dout } : { subtractDecoderBias: false }),
     ...(flattened === true ? { flattened } : {}),
-    metadata,
+    metadata: found.metadata,
   };
   const root = Math.sqrt(D);
   return {
     config,
     arrays: {
-      // Trained on embeddings before Gemma multiplies them by the root of the width.
       W_enc: { tensor: W_enc, transposed: true, ...(embedding ? { change: (w: number) => w / root } : {}) },
       W_dec: { tensor: W_dec, ...(embedding ? { change: (w: number) => w * root } : {}) },
       b_enc: { tensor: b_enc },

@@ -48,8 +48,8 @@ test('a copy that nothing was done to is read', async () => {
   for (const name of names) await loadSae(copyOf(name).open);
 });
 
-// Gemma Scope 2's config.json is not read, and dictionary_learning's has the settings of its trainers.
-test.each(names.filter((name) => !/^(gemma|openai|dictionary)/.test(name)))(
+// Gemma Scope 1 and OpenAI have no config, and dictionary_learning's has the settings of its trainers.
+test.each(names.filter((name) => !/^(gemma-scope$|openai|dictionary)/.test(name)))(
   'a setting that nobody knows: %s',
   async (name) => {
     const { config, open } = copyOf(name);

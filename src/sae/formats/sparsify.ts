@@ -16,15 +16,38 @@ import { checkFinite, jsonBytes } from './write.ts';
 const CFG_FILE = 'cfg.json';
 const WEIGHTS_FILE = 'sae.safetensors';
 
-/** layers.10 is the output of block 10; other names are modules whose place here is not known. */
-function hookOf(folder: string): Record<string, unknown> {
+/**
+ * The hooks of the module that the folder is named after, whose output it was trained on; of a transcoder its input and output. layers.10 is
+ * a block, layers.10.mlp its MLP; other modules have no hook here that is surely theirs.
+ */
+function hooksOf(folder: string, transcode: boolean): { metadata: Record<string, unknown>; notes: string[] } {
   const [, module] = /(?:^|\/)([^/]+)\/?$/.exec(folder) ?? [];
   const [, layer, rest = ''] =
     /^(?:.*\.)?(?:layers|h|blocks)\.(\d+)((?:\.[\w.]+)?)$/.exec(module ?? '') ?? [];
-  if (layer === undefined) return {};
-  if (rest === '') return { hook_name: `blocks.${layer}.hook_resid_post`, hookpoint: module };
-  if (rest === '.mlp') return { hook_name: `blocks.${layer}.hook_mlp_out`, hookpoint: module };
-  return { hookpoint: module };
+  if (layer === undefined) return { metadata: {}, notes: [] };
+  const places: Record<string, readonly [input: string, output: string]> = {
+    '': ['hook_resid_pre', 'hook_resid_post'],
+    '.mlp': ['mlp.hook_in', 'hook_mlp_out'],
+  };
+  const place = places[rest];
+  if (!place)
+    return {
+      metadata: { hookpoint: module },
+      notes: [`No hook here is known to be ${module}: name the one that it reads.`],
+    };
+  const [input, output] = place.map((name) => `blocks.${layer}.${name}`);
+  return {
+    metadata: {
+      ...(transcode ? { hook_name: input, hook_name_out: output } : { hook_name: output }),
+      hookpoint: module,
+    },
+    notes:
+      rest === '.mlp'
+        ? [
+            `${output} is what ${module} writes, but for models with one more norm behind the MLP (Gemma 2 and 3), which have no hook before it.`,
+          ]
+        : [],
+  };
 }
 
 async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Plan> {
@@ -55,15 +78,16 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
     ...(skip ? { W_skip: { tensor: tensors.take('W_skip') } } : {}),
   };
   tensors.finish();
+  const place = hooksOf(path, transcode);
   const config: SaeConfig = {
     architecture: 'topk',
     ...{ D, F, K },
     ...(signed ? { signed } : {}),
     ...(transcode ? { Dout: D } : {}),
     ...(flattened ? { flattened } : {}),
-    metadata: { ...hookOf(path), ...(given as Record<string, unknown> | undefined) },
+    metadata: { ...place.metadata, ...(given as Record<string, unknown> | undefined) },
   };
-  return { config, arrays, notes: [] };
+  return { config, arrays, notes: given === undefined ? place.notes : [] };
 }
 
 async function write(sae: Sae, folder: FolderWriter): Promise<void> {

@@ -242,14 +242,24 @@ def scopes():
     real_download = lambda repo_id, filename, **kw: os.path.join(local["root"], *([kw["subfolder"]] if kw.get("subfolder") else []), filename)
     loaders.hf_hub_download = real_download
 
-    for name, sub, affine in (("gemma-scope-2", "resid_post/layer_1_width_16_l0_small", False), ("gemma-scope-2-transcoder", "transcoder/layer_1_width_16_l0_small_affine", True)):
+    # The config.json that lies beside the released files: these keys, and places as modules of transformers.
+    layer = "model.layers.1."
+    both = (layer + "pre_feedforward_layernorm.output", layer + "post_feedforward_layernorm.output")
+    for name, sub, kind, (reads, writes) in (
+        ("gemma-scope-2", "resid_post/layer_1_width_16_l0_small", "sae", (layer + "output", "")),
+        ("gemma-scope-2-transcoder", "transcoder/layer_1_width_16_l0_small_affine", "transcoder", both),
+    ):
+        affine = kind == "transcoder"
         path = folder(f"{name}/{sub}")
         local["root"] = os.path.join(OUT, name)
         weights = {"w_enc": rand(D, F, scale=0.5), "w_dec": rand(F, D, scale=0.5), "b_enc": rand(F, scale=0.3), "b_dec": rand(D, scale=0.3), "threshold": rand(F, scale=0.3).abs() + 0.2}
         if affine:
             weights["affine_skip_connection"] = rand(D, D, scale=0.4)
         save_file(weights, os.path.join(path, "params.safetensors"))
-        write_json(os.path.join(path, "config.json"), {"architecture": "jump_relu", "model_name": "gemma-v3-270m-pt", "affine_connection": affine, "hf_hook_point_in": "x", "hf_hook_point_out": "y"})
+        write_json(os.path.join(path, "config.json"), {
+            "architecture": "jump_relu", "model_name": "gemma-v3-270m-pt", "affine_connection": affine, "hf_hook_point_in": reads, "hf_hook_point_out": writes,
+            "width": F, "l0": 3, "type": kind,
+        })
         loaders.get_safetensors_tensor_shapes = lambda repo, file, w=weights: {k: list(v.shape) for k, v in w.items()}
         cfg, state, _ = loaders.gemma_3_sae_huggingface_loader("google/x", sub, "cpu")
         done(name, build(cfg, state), "sae-lens gemma_3_sae_huggingface_loader")

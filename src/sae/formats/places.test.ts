@@ -1,0 +1,159 @@
+/** Where SAEs say that they read and write: by config, by a released path, or not at all; and what a folder's name must not change. */
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import '../../platform/node.ts';
+import { folderWriter } from '../../store/index.ts';
+import { loadSae, openSae } from '../load.ts';
+import { saveSae } from '../save.ts';
+
+const golden = fileURLToPath(new URL('../../../test/golden/sae/formats', import.meta.url));
+const root = mkdtempSync(join(tmpdir(), 'saekit-places-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** Files of a golden case in a folder of another name; with other settings in its config. */
+function copied(from: string, to: string, change?: [file: string, settings: object]): string {
+  const folder = join(root, to);
+  mkdirSync(dirname(folder), { recursive: true });
+  cpSync(join(golden, from), folder, { recursive: true });
+  if (change) {
+    const path = join(folder, change[0]);
+    const json = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...json, ...change[1] }));
+  }
+  return folder;
+}
+async function read(folder: string) {
+  const { plan, close } = await openSae(folder);
+  await close();
+  const { hook_name, hook_name_out, l0, model_name } = plan.config.metadata;
+  return { hook_name, hook_name_out, l0, model_name, Dout: plan.config.Dout, notes: plan.notes };
+}
+
+describe('Gemma Scope', () => {
+  const npz = 'gemma-scope/layer_1/width_16/average_l0_3';
+  const first = 'layer_7/width_16k/average_l0_71';
+  test.each([
+    [`gemma-scope-2b-pt-res/${first}`, 'blocks.7.hook_resid_post', undefined],
+    [`models--google--gemma-scope-2b-pt-att/snapshots/0123abcd/${first}`, 'blocks.7.attn.hook_z', undefined],
+    [`gemma-scope-2b-pt-transcoders/${first}`, 'blocks.7.ln2.hook_normalized', 'blocks.7.hook_mlp_out'],
+    [`downloads/${first}`, undefined, undefined],
+  ])('%s', async (path, hook_name, hook_name_out) => {
+    expect(await read(copied(npz, path))).toMatchObject({ hook_name, hook_name_out, l0: 71 });
+  });
+
+  test('a folder above that is called embedding, transcoders or layer_3 changes nothing', async () => {
+    const plain = await loadSae(join(golden, npz));
+    for (const path of ['embedding/layer_3', 'transcoders/a', 'x-res/layer_4_mlp_out', 'clt/b']) {
+      const { config, W_enc } = await loadSae(copied(npz, path));
+      expect(W_enc).toEqual(plain.W_enc);
+      expect(config).toEqual({ ...plain.config, metadata: {} });
+    }
+  });
+
+  test('an SAE of embeddings has the root of the width folded in, once: what we wrote of it is read as it is', async () => {
+    const plain = await loadSae(join(golden, npz));
+    const folded = await loadSae(copied(npz, 'embedding/width_4k/average_l0_6'));
+    const root6 = Math.sqrt(plain.config.D);
+    expect(folded.W_enc).toEqual(plain.W_enc.map((w) => w / root6));
+    expect(folded.config.metadata.hook_name).toBe('hook_embed');
+    const again = join(root, 'ours/embedding/width_4k/average_l0_6');
+    await saveSae(folderWriter(again), folded, { format: 'gemma-scope' });
+    expect(await loadSae(again)).toEqual(folded);
+  });
+});
+
+describe('Gemma Scope 2', () => {
+  const resid = 'gemma-scope-2/resid_post/layer_1_width_16_l0_small';
+  const affine = 'gemma-scope-2-transcoder/transcoder/layer_1_width_16_l0_small_affine';
+  const layer = 'model.layers.5.';
+  const norms = {
+    hf_hook_point_in: `${layer}pre_feedforward_layernorm.output`,
+    hf_hook_point_out: `${layer}post_feedforward_layernorm.output`,
+  };
+
+  test('config.json says what it is, whatever the folder is called', async () => {
+    const path = copied(resid, 'two/a', [
+      'config.json',
+      { ...norms, type: 'transcoder', l0: 20, model_name: 'gemma-v3-1b-it' },
+    ]);
+    expect(await read(path)).toMatchObject({
+      ...{ hook_name: 'blocks.5.mlp.hook_in', hook_name_out: 'blocks.5.hook_mlp_out' },
+      ...{ l0: 20, Dout: 6, model_name: 'google/gemma-3-1b-it' },
+    });
+    const sae = copied(resid, 'two/b', [
+      'config.json',
+      { hf_hook_point_in: `${layer}self_attn.o_proj.input`, hf_hook_point_out: null },
+    ]);
+    expect(await read(sae)).toMatchObject({ hook_name: 'blocks.5.attn.hook_z', Dout: undefined, l0: 3 });
+    expect((await loadSae(sae)).config.flattened).toBe(true);
+  });
+
+  test('without one the released path says it, and another path nothing', async () => {
+    const path = copied(affine, 'transcoder_all/layer_9_width_16k_l0_big_affine');
+    rmSync(join(path, 'config.json'));
+    expect(await read(path)).toMatchObject({ hook_name: 'blocks.9.mlp.hook_in', Dout: 6, l0: undefined });
+    const elsewhere = copied(affine, 'layer_9_transcoder');
+    rmSync(join(elsewhere, 'config.json'));
+    expect(await read(elsewhere)).toMatchObject({ hook_name: undefined, Dout: 6 });
+  });
+
+  test.each<[object, RegExp]>([
+    [{ type: 'crosscoder' }, /config\.json: type is "crosscoder", expected "sae" or "transcoder"/],
+    [{ type: 'transcoder' }, /type is "transcoder", but it reads blocks\.1\.hook_resid_post and gives/],
+    [norms, /type is "sae", but it reads blocks\.5\.mlp\.hook_in and gives blocks\.5\.hook_mlp_out/],
+    [{ architecture: 'topk' }, /architecture is "topk", expected "jump_relu"/],
+    [{ affine_connection: true }, /affine_connection is true, and the file has no affine_skip_connection/],
+    [{ hf_hook_point_in: 'model.layers.1.mlp' }, /hf_hook_point_in is "model\.layers\.1\.mlp", expected/],
+    [{ width: 32 }, /width is 32, and the file has 16 latents/],
+    [{ apply_b_dec_to_input: true }, /apply_b_dec_to_input is true, expected false/],
+  ])('is refused: %j', async (change, why) => {
+    const path = copied(resid, `bad/${JSON.stringify(change).replace(/\W+/g, '-')}`, ['config.json', change]);
+    await expect(openSae(path)).rejects.toThrow(why);
+  });
+});
+
+describe('dictionary_learning', () => {
+  const from = 'dictionary-learning-AutoEncoder';
+  const trainer = (settings: object) => {
+    const path = join(golden, from, 'config.json');
+    const json = JSON.parse(readFileSync(path, 'utf8')) as { trainer: object };
+    return { trainer: { ...json.trainer, ...settings } };
+  };
+  const silent = { submodule_name: null, layer: null };
+  test.each<[string, object, string | undefined]>([
+    ['attn_out_layer3', silent, 'blocks.3.hook_attn_out'],
+    ['attn_out_layer3', { submodule_name: null, layer: 3 }, 'blocks.3.hook_attn_out'],
+    ['resid_post_layer_8/trainer_0', silent, 'blocks.8.hook_resid_post'],
+    ['any', { submodule_name: 'resid_post_layer_8', layer: 8 }, 'blocks.8.hook_resid_post'],
+    ['mlp_out_layer2', { submodule_name: 'attn_out', layer: 3 }, 'blocks.3.hook_attn_out'],
+    // A layer alone is no place, an inner place no output, and two layers are none.
+    ['plain', { submodule_name: null, layer: 3 }, undefined],
+    ['layer_3', silent, undefined],
+    ['mlp_in_layer_3', silent, undefined],
+    ['attn_out_layer3/x', { submodule_name: null, layer: 4 }, undefined],
+  ])('%s, %j', async (folder, settings, hook_name) => {
+    const path = copied(from, `dl-${JSON.stringify(settings).length}/${folder}`, [
+      'config.json',
+      trainer(settings),
+    ]);
+    const found = await read(path);
+    expect(found.hook_name).toBe(hook_name);
+    expect(found.notes.join()).toMatch(hook_name === undefined ? /Which hook it reads is not said/ : /^$/);
+  });
+});
+
+describe('sparsify', () => {
+  test.each<[string, boolean, object]>([
+    ['layers.1', false, { hook_name: 'blocks.1.hook_resid_post', hook_name_out: undefined }],
+    ['layers.1', true, { hook_name: 'blocks.1.hook_resid_pre', hook_name_out: 'blocks.1.hook_resid_post' }],
+    ['h.1.mlp', false, { hook_name: 'blocks.1.hook_mlp_out', hook_name_out: undefined }],
+    ['layers.1.mlp', true, { hook_name: 'blocks.1.mlp.hook_in', hook_name_out: 'blocks.1.hook_mlp_out' }],
+    ['layers.1.self_attn', false, { hook_name: undefined, hook_name_out: undefined }],
+  ])('%s, transcode: %s', async (module, transcode, places) => {
+    const path = copied('sparsify-topk/layers.1', `${transcode}/${module}`, ['cfg.json', { transcode }]);
+    expect(await read(path)).toMatchObject({ ...places, Dout: transcode ? 6 : undefined });
+  });
+});
