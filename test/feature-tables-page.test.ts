@@ -36,7 +36,10 @@ Dashboards of other programs:
     saekit features export runs/first viewer --to openai-viewer        # one JSON file per latent, for openai/sparse_autoencoder's viewer
     saekit features import runs/first downloaded/gpt2-small/6-res-jb   # labels and cards from a Neuronpedia export
 
-Imported labels are marked as such and never take the place of a person's (\`--replace\` does); an index, hook or number of features that does not fit is refused.
+Imported labels are marked as such and never take the place of a person's (\`--replace\` does); of several explanations of a latent the last counts. What is of another
+SAE is refused: an index beyond its latents, another hook, layer or model where both sides say one (\`--model-id\` vouches for a name), and another number of
+latents. Exports do not say how many there are, so rows must be there of half of the SAE's latents, and end where chance lets them end (P >= 1e-6);
+\`--partial\` takes a part.
 
 In the library:
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as library from '../src/index.ts';
+import { createRng } from '../src/shared/rng.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { cardsOf, early, GREEK, LATE, late } from './support/demo.ts';
 
@@ -126,7 +127,8 @@ describe('export', () => {
 });
 
 describe('import', () => {
-  const place = { modelId: 'gpt2-small', layer: '6-res-jb' };
+  const LAYER = Number(/^blocks\.(\d+)\./.exec(LATE)![1]);
+  const place = { modelId: 'model', layer: `${LAYER}-res-jb` };
   const write = (name: string, rows: readonly unknown[]): string => {
     const path = join(work, name);
     writeFileSync(path, gzipSync(rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
@@ -150,7 +152,9 @@ describe('import', () => {
       { ...named, index: String(GREEK), description: 'something else' },
       { ...named, index: '8', description: '' },
     ]);
-    const { status, stdout } = await saekit(['features', 'import', folder, file]);
+    const whole = await saekit(['features', 'import', folder, file]);
+    expect([whole.status, whole.stderr]).toEqual([2, expect.stringContaining('add --partial')]);
+    const { status, stdout } = await saekit(['features', 'import', folder, file, '--partial']);
     expect([status, stdout]).toEqual([
       0,
       expect.stringContaining('1 labels (1 latents kept theirs), 0 cards'),
@@ -159,9 +163,9 @@ describe('import', () => {
     expect(after.startsWith(before)).toBe(true);
     expect(JSON.parse(after.slice(before.length))).toEqual({
       ...{ latent: 7, label: 'month names', origin: 'imported' },
-      checked: 'imported from Neuronpedia gpt2-small/6-res-jb (oai_token-act-pair, gpt-4o-mini)',
+      checked: `imported from Neuronpedia model/${LAYER}-res-jb (oai_token-act-pair, gpt-4o-mini)`,
     });
-    await library.importFeatures(parse({ run: folder, files: [file], replace: true }));
+    await library.importFeatures(parse({ run: folder, files: [file], replace: true, partial: true }));
     expect(readFileSync(join(folder, 'labels.jsonl'), 'utf8')).toContain('"label":"something else"');
   });
 
@@ -171,12 +175,14 @@ describe('import', () => {
       { ...place, index: '5', frac_nonzero: 0.01, maxActApprox: 9, pos_str: [' a'], pos_values: [0.5] },
       { ...place, index: '5', tokens: ['x', ' y', 'z'], values: [0, 2, 1], maxValueTokenIndex: 1 },
       { ...place, index: '5', tokens: ['u', 'v'], values: [9, 0] },
-      { ...place, layer: '7-res-jb', index: '6', frac_nonzero: 1 },
+      { ...place, layer: 'other', index: '6', frac_nonzero: 1 },
     ]);
     await expect(library.importFeatures(parse({ run: folder, files: [file] }))).rejects.toThrow(
-      'rows of gpt2-small/6-res-jb and of gpt2-small/7-res-jb',
+      `rows of model/${place.layer} and of model/other`,
     );
-    const result = await library.importFeatures(parse({ run: folder, files: [file], source: '6-res-jb' }));
+    const result = await library.importFeatures(
+      parse({ run: folder, files: [file], source: place.layer, partial: true }),
+    );
     expect(result).toEqual({ labels: 0, kept: 0, cards: 1 });
     const { cards, notes } = JSON.parse(readFileSync(join(folder, 'features/cards.json'), 'utf8'));
     expect(notes.join()).toContain('Imported from Neuronpedia');
@@ -197,13 +203,38 @@ describe('import', () => {
     rmSync(join(folder, 'labels.jsonl'));
     const out = join(work, 'round-trip');
     await library.exportFeatures(library.exportFeaturesConfigSchema.parse({ run, out, latents: LATENTS }));
-    const { labels, cards } = await library.importFeatures(parse({ run: folder, files: [out] }));
+    const { labels, cards } = await library.importFeatures(
+      parse({ run: folder, files: [out], partial: true }),
+    );
     expect([labels, cards]).toEqual([3, 3]);
     const { cards: read } = JSON.parse(readFileSync(join(folder, 'features/cards.json'), 'utf8'));
     const row = await tables.latent(BRAND);
     const card = read.find(({ latent }: { latent: number }) => latent === BRAND);
     expect(card.density).toBe(row.density);
     expect(card.examples[0].value).toBeCloseTo(row.max, 5);
+  });
+
+  const labelled = (latents: readonly number[], more: object = {}) =>
+    latents.flatMap((latent) => [
+      { ...place, index: String(latent), description: 'one', ...more },
+      { ...place, index: String(latent), description: 'another', ...more },
+    ]);
+  const upTo = (n: number, step = 1) => Array.from({ length: n }, (_, i) => i * step);
+
+  it('takes explanations of most latents, several of one or none; of a model with another name when it is told so', async () => {
+    const folder = fresh('most');
+    const rng = createRng('most latents');
+    const some = upTo(late.F).filter(() => rng.uniform() < 0.7);
+    const file = write('most.jsonl.gz', labelled(some));
+    const { labels, kept } = await library.importFeatures(parse({ run: folder, files: [file] }));
+    expect(labels + kept).toBe(some.length);
+    expect(readFileSync(join(folder, 'labels.jsonl'), 'utf8')).not.toContain('"label":"one"');
+    const other = write('other.jsonl.gz', labelled(some, { modelId: 'toy-4l' }));
+    await expect(library.importFeatures(parse({ run: folder, files: [other] }))).rejects.toThrow(
+      'add --model-id toy-4l',
+    );
+    const named = parse({ run: folder, files: [other], modelId: 'toy-4l' });
+    expect(await library.importFeatures(named)).toMatchObject({ labels: 0, kept: some.length });
   });
 
   it.each([
@@ -224,10 +255,22 @@ describe('import', () => {
     ],
     ['a field of another type', [{ ...place, index: '1', description: 7 }], 'line 1: description'],
     [
-      'far fewer features than latents',
-      Array.from({ length: 200 }, (_, i) => ({ ...place, index: String(i), frac_nonzero: 0 })),
-      'it is another SAE',
+      'a place beyond its tokens',
+      [{ ...place, index: '1', tokens: ['a', 'b'], values: [1, 2], maxValueTokenIndex: 5 }],
+      'maxValueTokenIndex: 5, expected a place in the 2 tokens',
     ],
+    ['no index', [{ ...place, index: null, description: 'x' }], 'line 1: index: expected the number'],
+    ['labels of a quarter', labelled(upTo(late.F / 4)), `rows of ${late.F / 4} latents`],
+    ['every third latent', labelled(upTo(late.F / 3, 3)), 'it is another SAE, or a part'],
+    [
+      'dashboards that end early',
+      upTo(Math.round(late.F * 0.61)).map((i) => ({ ...place, index: i, hookName: LATE })),
+      'it is another SAE, or a part',
+    ],
+    ['all but the last few', labelled(upTo(late.F - 6)), `the last ${late.F - 7}, but the SAE`],
+    ['another model', labelled(upTo(late.F), { modelId: 'gpt2-small' }), 'of the model gpt2-small'],
+    ['another layer', labelled(upTo(late.F), { layer: `${LAYER + 3}-res-jb` }), `reads ${LATE}`],
+    ['another place in the layer', labelled(upTo(late.F), { layer: `${LAYER}-mlp-oai` }), `reads ${LATE}`],
   ])('refuses %s, and writes nothing', async (name, rows, message) => {
     const folder = fresh(name);
     const before = readFileSync(join(folder, 'labels.jsonl'), 'utf8');

@@ -5,7 +5,9 @@ const place = {
   modelId: z.string().min(1),
   layer: z.string().min(1).describe('Neuronpedia calls it source: 6-res-jb.'),
   /** Theirs is text. */
-  index: z.coerce.number().int().nonnegative(),
+  index: z.union([z.int().nonnegative(), z.stringFormat('digits', /^\d+$/).transform(Number)], {
+    error: 'expected the number of a latent',
+  }),
 };
 const numbers = z
   .array(
@@ -65,8 +67,19 @@ export const importFeaturesConfigSchema = z.strictObject({
     .describe(
       'Files of a Neuronpedia export (jsonl or jsonl.gz), or a folder with features/, activations/, explanations/.',
     ),
-  modelId: z.string().optional().describe('Only rows of this model; needed when there are several.'),
+  modelId: z
+    .string()
+    .optional()
+    .describe(
+      "Only rows of this model; needed when there are several, or when the run's model has another name.",
+    ),
   source: z.string().optional().describe('Only rows of this source; needed when there are several.'),
+  partial: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The files are a part of the export: rows of a few latents are enough. Otherwise most must have one, up to the last.',
+    ),
   replace: z.boolean().default(false).describe('Put imported labels in the place of those that are there.'),
 });
 export type ImportFeaturesConfig = z.output<typeof importFeaturesConfigSchema>;

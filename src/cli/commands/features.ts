@@ -14,9 +14,10 @@ Examples:
 const importing = `
 Examples:
   saekit features import runs/first downloaded/gpt2-small/6-res-jb
-  saekit features import runs/first explanations/batch-0.jsonl.gz --replace
+  saekit features import runs/first explanations/batch-0.jsonl.gz --partial --replace
 
-Labels go to labels.jsonl, marked as imported; those that are there stay. A mismatch of model, hook or number of latents is refused.`;
+Labels go to labels.jsonl, marked as imported; those that are there stay. A mismatch of model, layer, hook or
+number of latents is refused; a part of an export is taken with --partial.`;
 
 export function addFeaturesCommand(program: Command): void {
   const features = program.command('features').description('Feature dashboards to and from other programs.');

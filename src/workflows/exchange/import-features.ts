@@ -4,7 +4,7 @@
  *     explanations   one label per latent, marked as imported with its method and model; labels that are there stay, unless told otherwise
  *     features, activations   cards: density, raised and lowered tokens, the strongest passages
  *
- * Refused: an index beyond the SAE's latents, rows of several models or sources, a hook of another name.
+ * Refused: an index beyond the SAE's latents, rows of several models or sources, names or a number of latents that do not fit (fits.ts).
  */
 import { readdirSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -24,6 +24,7 @@ import { type FeatureCard, type FeatureCards, featureSchemaVersion } from '../..
 import { folderWriter, readLabels, writeLabels } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
 import { readResults } from '../inspect.ts';
+import { requireCount, requireNames } from './fits.ts';
 
 /** What is unpacked of one file at most: a gzip of zeros is no export. */
 const MOST_BYTES = 2 ** 30;
@@ -41,9 +42,11 @@ type Feature = z.output<typeof neuronpediaFeatureSchema>;
 type Activation = z.output<typeof neuronpediaActivationSchema>;
 type Explanation = z.output<typeof neuronpediaExplanationSchema>;
 
-/** @throws UsageError naming the file, line and field that do not fit */
+const ownerOf = ({ modelId, layer }: Pick<Feature, 'modelId' | 'layer'>): string => `${modelId}/${layer}`;
+
+/** @throws UsageError naming the file, line and field that do not fit, or what says that the export is of another SAE */
 export async function importFeatures(
-  { run, files, modelId, source, replace }: ImportFeaturesConfig,
+  { run, files, modelId, source, replace, partial }: ImportFeaturesConfig,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<FeatureImportResult> {
   const config = await readSaeConfig(run);
@@ -51,7 +54,8 @@ export async function importFeatures(
   const features = new Map<number, Feature>();
   const activations = new Map<number, Activation[]>();
   const explanations = new Map<number, Explanation>();
-  let of: string | undefined;
+  const indices = new Set<number>();
+  let first: Pick<Feature, 'modelId' | 'layer'> | undefined;
   for (const file of files.flatMap(filesIn)) {
     for (const [i, line] of (await linesOf(file)).entries()) {
       signal?.throwIfAborted();
@@ -63,12 +67,12 @@ export async function importFeatures(
         (source !== undefined && row.layer !== source)
       )
         continue;
-      const owner = `${row.modelId}/${row.layer}`;
-      of ??= owner;
-      if (of !== owner)
+      first ??= row;
+      if (ownerOf(first) !== ownerOf(row))
         throw new UsageError(
-          `${here}: rows of ${of} and of ${owner}. Choose one with --model-id and --source.`,
+          `${here}: rows of ${ownerOf(first)} and of ${ownerOf(row)}. Choose one with --model-id and --source.`,
         );
+      indices.add(row.index);
       if (row.index >= F)
         throw new UsageError(
           `${here}: index ${row.index}, but the SAE in ${run} has latents 0 to ${F - 1}: it is another SAE.`,
@@ -78,19 +82,13 @@ export async function importFeatures(
       else features.set(row.index, row);
     }
   }
-  if (of === undefined) throw new UsageError(`No rows were found in ${files.join(', ')}.`);
-  const { hook_name: hook } = config.metadata;
+  if (first === undefined) throw new UsageError(`No rows were found in ${files.join(', ')}.`);
+  const of = ownerOf(first);
   const hooks = new Set([...features.values()].flatMap(({ hookName }) => hookName ?? []));
-  for (const name of hooks)
-    if (typeof hook === 'string' && name !== hook)
-      throw new UsageError(`The dashboards are of hook ${name}, the SAE in ${run} reads ${hook}.`);
-  if (features.size > 0) {
-    const most = Math.max(...features.keys()) + 1;
-    if (features.size > 100 && most < F / 2)
-      throw new UsageError(
-        `The dashboards have ${features.size} features, the last ${most - 1}, but the SAE in ${run} has ${F}: it is another SAE.`,
-      );
-  }
+  const exported = { modelId: first.modelId, source: first.layer, indices, hooks };
+  const receiving = { run, F, metadata: config.metadata };
+  requireNames(exported, receiving, modelId !== undefined);
+  if (!partial) requireCount(exported, receiving);
   const known = await readLabels(run);
   const labels = [...explanations.values()].filter(({ description }) => description.trim() !== '');
   const fresh = labels.filter(({ index }) => replace || known.get(index)?.label === undefined);
@@ -210,6 +208,10 @@ function parseLine(line: string, here: string): Feature | Activation | Explanati
   if ('tokens' in parsed.data && parsed.data.tokens.length !== parsed.data.values.length)
     throw new UsageError(
       `${here}: ${parsed.data.tokens.length} tokens, ${parsed.data.values.length} values; expected as many.`,
+    );
+  if ('tokens' in parsed.data && (parsed.data.maxValueTokenIndex ?? 0) >= parsed.data.tokens.length)
+    throw new UsageError(
+      `${here}: maxValueTokenIndex: ${parsed.data.maxValueTokenIndex}, expected a place in the ${parsed.data.tokens.length} tokens, from 0.`,
     );
   return parsed.data;
 }
