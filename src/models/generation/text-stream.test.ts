@@ -30,6 +30,39 @@ test.each(['byte-level', 'llama3', 'qwen2', 'metaspace', 'gemma', 'wordpiece', '
   },
 );
 
+/** Scripts that none of these vocabularies has, with spaces and without, each some windows long. */
+const OTHER = ['ሰላም ለዓለም እንዴት ነህ ', 'ሰላምለዓለምእንዴትነህ', '👩🏽‍🚀𓀀𓁐 ', 'ကမ္ဘာလောက'].map((text) => text.repeat(5));
+const KINDS = Object.keys((json('golden.json') as { kinds: Record<string, unknown> }).kinds);
+
+test.each(KINDS)('%s: whatever part is the prompt, the rest is what decode makes of all tokens', (kind) => {
+  const tokenizer = open(kind);
+  for (const text of OTHER) {
+    const ids = tokenizer.encode(`It begins: ${text} and ends.`);
+    const all = tokenizer.decode(ids);
+    let before = '';
+    for (let cut = 0; cut < ids.length; cut++) {
+      const prompt = tokenizer.decode(ids.slice(0, cut));
+      // A character that the prompt only begins is part of the rest.
+      if (!prompt.endsWith('\ufffd')) before = prompt;
+      const stream = createTextStream(tokenizer, ids.slice(0, cut));
+      for (const id of ids.slice(cut)) stream.push(id);
+      stream.end();
+      expect([cut, stream.text]).toEqual([cut, all.slice(before.length)]);
+    }
+  }
+});
+
+test('a byte that is no character does not take back what was shown', () => {
+  const tokenizer = open('mistral');
+  const [bytes, more] = ['ሰላ', 'ም.'].map((text) => tokenizer.encode(`a${text}`).slice(1)) as [
+    number[],
+    number[],
+  ];
+  const stream = createTextStream(tokenizer, []);
+  const pieces = [...tokenizer.encode('a'), ...bytes, 3 + 0xff, ...more].map((id) => stream.push(id));
+  expect([...pieces, stream.end()].join('')).toBe(`aሰላ${'\ufffd'.repeat(4)}.`);
+});
+
 /** One token per character. */
 const letters = { decode: (ids: readonly number[]) => String.fromCharCode(...ids) };
 const codes = (text: string) => [...text].map((letter) => letter.charCodeAt(0));
