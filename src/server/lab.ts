@@ -26,6 +26,7 @@ import {
 } from './features/source.ts';
 import { createKept } from './kept.ts';
 import { type Lists, openLists } from './lists.ts';
+import { requireMemory } from './memory.ts';
 import { createQueue, type Queue } from './queue.ts';
 import { findRuns, locateModel, summarise } from './runs.ts';
 
@@ -165,6 +166,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
             } catch (error) {
               throw badRequest(`${next}: ${(error as Error).message}`, param ?? 'run');
             }
+            requireMemory(model, hook);
             const screen = canScreen(sae) ? config.screen : undefined;
             const one = { run: next, folder: path, sae, screen, hook, model, modelName };
             return await lab.withFeatures(next, (features) => go([...opened, { ...one, features }]), param);

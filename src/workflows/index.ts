@@ -18,6 +18,7 @@ export {
   modelMemory,
   modelMemoryText,
   requireModelMemory,
+  requireWritingMemory,
 } from './model-memory.ts';
 export { type ListedModel, listModels, type ModelList } from './models.ts';
 export { planTraining } from './plan.ts';

@@ -2,6 +2,7 @@
  * What a model takes, known once its headers are read and before any weight is: the weights as float32 that its sessions hold, and what one
  * run needs inside. With --low-memory, F32 weights are mapped from the file: pages that the system can take back are not counted.
  */
+import { PIECE } from '../models/generation/pieces.ts';
 import type { Model, ModelCost, ModelInfo, PartCost } from '../models/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { TrainPlan } from './types.ts';
@@ -67,6 +68,24 @@ export function requireModelMemory(
   throw new UsageError(
     `${name} does not fit: ${whole ? 'the whole model' : `up to ${hooks.join(', ')} it`} takes ${size(found.bytes)}, ${size(found.available)} are available. What helps: ${advice.join('; ')}.`,
   );
+}
+
+/**
+ * The same for writing a text, or reading one where the model is an encoder. For a model whose weights are not loaded yet.
+ *
+ * @returns what it takes; undefined where no hook says how wide a token is
+ */
+export function requireWritingMemory({
+  cost,
+  hooks,
+  info,
+}: Pick<Model, 'cost' | 'hooks' | 'info'>): ModelMemory | undefined {
+  const last = hooks.findLast(({ name }) => name.endsWith('resid_post'))?.name;
+  if (last === undefined) return undefined;
+  const needs = { hooks: [last], B: 1, T: Math.min(info.contextLength, PIECE), whole: !info.encoder };
+  const found = modelMemory({ cost }, needs);
+  requireModelMemory(info, needs, found);
+  return found;
 }
 
 /** The same for a training plan; rows from disk need no model. */

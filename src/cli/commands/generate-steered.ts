@@ -15,6 +15,7 @@ import {
 import type { Context } from '../context.ts';
 import { withDownloads } from '../output/downloads.ts';
 import { createLive } from '../output/live.ts';
+import { tellMemory } from '../output/model-memory.ts';
 import { type Column, sideBySide } from '../output/side-by-side.ts';
 
 type Given = {
@@ -36,6 +37,7 @@ export async function generateSteered(
   const specs = await withDownloads(context, (access) => openInterventions(changes, { ...access, known }));
   const model = await open(await steeredModel(config.model, [...known.values()]));
   try {
+    tellMemory(model, context);
     const interventions = await steer(model, specs, { signal }).catch((error: Error) => {
       if (signal.aborted) throw error;
       throw new UsageError(error.message);

@@ -2,22 +2,14 @@
 import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { openModel } from '../../models/index.ts';
-import type { Model } from '../../models/types.ts';
 import { selfTestText, untested } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type GenerateConfig, generateConfigSchema } from '../../shared/generate.ts';
-import {
-  findTarget,
-  modelMemory,
-  modelMemoryText,
-  requireModelMemory,
-  type SteerOptions,
-  steeredSamples,
-  writeText,
-} from '../../workflows/index.ts';
+import { findTarget, type SteerOptions, steeredSamples, writeText } from '../../workflows/index.ts';
 import { addCommonFlags, type Context, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { withDownloads } from '../output/downloads.ts';
+import { tellMemory } from '../output/model-memory.ts';
 import { samplesText } from '../output/samples.ts';
 import { generateSteered } from './generate-steered.ts';
 
@@ -56,17 +48,6 @@ async function promptOf({ prompt }: GenerateConfig): Promise<string> {
   if (prompt !== undefined) return prompt;
   if (process.stdin.isTTY) throw new UsageError('Give --prompt, or pipe the text into standard input.');
   return (await readAll(process.stdin)).replace(/\r?\n$/, '');
-}
-
-/** Before the weights are loaded. */
-function tellMemory(model: Model, { note, style }: Context): void {
-  const hook = model.hooks.find(({ name }) => name.endsWith('resid_post'))?.name;
-  if (hook === undefined || model.info.encoder) return;
-  const needs = { hooks: [hook], B: 1, T: Math.min(model.info.contextLength, 256), whole: true };
-  const memory = modelMemory(model, needs);
-  // Where the text goes into a file or a pipe, nothing stands beside it.
-  if (style.terminal) note(style.format('dim', modelMemoryText(memory)));
-  requireModelMemory(model.info, needs, memory);
 }
 
 async function generate(config: GenerateConfig, context: Context): Promise<void> {

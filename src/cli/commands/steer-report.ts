@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Interrupted } from '../../shared/errors.ts';
 import { steerReportConfigSchema } from '../../shared/steer-report.ts';
-import { reportFiles, steerReport } from '../../workflows/index.ts';
+import { modelMemoryText, reportFiles, steerReport } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
@@ -56,7 +56,8 @@ export function addSteerReportCommand(program: Command): void {
       try {
         const { report, folder: written } = await steerReport(config, {
           ...downloads.access,
-          onTarget: ({ hook }, model) => note(`${model.info.name}, ${hook}`),
+          onTarget: ({ hook }, model, memory) =>
+            note(`${model.info.name}, ${hook}${memory ? `; ${modelMemoryText(memory)}` : ''}`),
           onProgress: (progress) => {
             const { done, total } = progress;
             if (progress.stage !== stage) {

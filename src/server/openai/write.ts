@@ -15,6 +15,7 @@ import type {
 } from '../../shared/openai.ts';
 import { badRequest } from '../errors.ts';
 import type { Lab, OpenRun } from '../lab.ts';
+import { requireMemory } from '../memory.ts';
 import { interventionsOf, runsOf } from '../steering.ts';
 import { createWatch } from './watch.ts';
 
@@ -95,6 +96,7 @@ async function createJob(
       'features',
       'wrong_model',
     );
+  requireMemory(model, undefined);
   const n = request.n ?? 1;
   const rows = prompts.length * n;
   if (rows > MAX_ROWS)

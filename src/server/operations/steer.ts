@@ -2,6 +2,7 @@
 import type { Intervention } from '../../models/steering/types.ts';
 import { steerInput, steerSchema } from '../../shared/api.ts';
 import { badRequest } from '../errors.ts';
+import { requireMemory } from '../memory.ts';
 import { checkMaxTokens, promptIds } from '../prompts.ts';
 import { inActivations, interventionsOf, randomLatents, runsOf } from '../steering.ts';
 import { operation } from './operation.ts';
@@ -27,6 +28,7 @@ export const steerOperations = [
               `${open[0]!.run} is of the model ${modelName}, ${open[other]!.run} of ${open[other]!.modelName}.`,
               'features',
             );
+          requireMemory(model, undefined);
           const parts = { lab, open, param: 'features', signal };
           const edits = await interventionsOf(features, parts);
           const control = randomLatents(inActivations(features, parts), open, seed);

@@ -19,6 +19,7 @@ import { folderWriter, readLabels } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
 import { findTarget } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
+import { requireWritingMemory } from '../model-memory.ts';
 import { withResources } from '../resources.ts';
 import { openText } from '../streams.ts';
 import { openArms } from './arms.ts';
@@ -56,6 +57,7 @@ export async function steerReport(
     const model = own(await openModel(target.model, { ...modelOptions(config, options), ...threads }));
     if (model.info.encoder)
       throw new UsageError(`${model.info.name} is an encoder: it writes no text to steer.`);
+    const memory = requireWritingMemory(model);
     if (config.prompt === '' && model.info.bosTokenId === undefined)
       throw new UsageError(`${model.info.name} has no token that begins a text, so it needs one: --prompt.`);
     const hook = placeSae(model, sae, { hook: target.hook });
@@ -71,7 +73,7 @@ export async function steerReport(
         ...hubAccess(options),
       }),
     );
-    options.onTarget?.(target, model);
+    options.onTarget?.(target, model, memory);
     const writes = await changedHook(model, sae, hook);
     const work: Work = { config, options, model, sae, hook, writes, checker };
     const texts = await readConcept(config, corpus.heldout, target.textField, signal);

@@ -3,6 +3,7 @@ import type { Model } from '../../models/index.ts';
 import type { Sae } from '../../sae/index.ts';
 import type { SteerReportConfig } from '../../shared/steer-report.ts';
 import type { EvalTarget } from '../evaluate-sae.ts';
+import type { ModelMemory } from '../model-memory.ts';
 import type { Judge } from './measure.ts';
 
 export type SteerReportProgress = {
@@ -14,7 +15,7 @@ export type SteerReportProgress = {
 export type SteerReportOptions = HubAccess & {
   /** A score of one's own for every text, such as a larger model's. */
   readonly judge?: Judge;
-  readonly onTarget?: (target: EvalTarget, model: Model) => void;
+  readonly onTarget?: (target: EvalTarget, model: Model, memory: ModelMemory | undefined) => void;
   readonly onProgress?: (progress: SteerReportProgress) => void;
 };
 
