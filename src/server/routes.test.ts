@@ -1,7 +1,7 @@
 // The routes of the app over HTTP: what comes back is what the library computes, and has the shape that openapi.json says.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { ask, createServerFixture, EARLY, LABELS, type Lab, MODEL, RUN } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
@@ -422,6 +422,50 @@ describe('runs and features', () => {
         .trim()
         .split('\n'),
     ).toHaveLength(8);
+  });
+});
+
+describe('an imported label', () => {
+  const imported = {
+    ...{
+      latent: 6,
+      label: 'months',
+      checked: 'imported from Neuronpedia m/1-res (x, y)',
+      origin: 'imported',
+    },
+  };
+  const lineOf = () =>
+    readFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .find(({ latent }) => latent === 6);
+  beforeEach(() =>
+    writeFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`),
+  );
+
+  it.each([{ note: 'my note' }, { note: 'my note', label: ' months ' }])(
+    'stays one with %j beside it',
+    async (given) => {
+      const { body } = await call('label_feature', { run: EARLY, latent: 6, ...given });
+      expect(body).toMatchObject({ label: 'months', note: 'my note', checked: imported.checked });
+      expect(lineOf()).toEqual({ ...imported, note: 'my note' });
+      expect((await call('get_feature', { run: EARLY, latent: 6 })).body).toMatchObject({
+        origin: 'imported',
+      });
+      // Who checked it may be said; it came from elsewhere all the same.
+      await call('label_feature', { run: EARLY, latent: 6, checked: 'by Ada' });
+      expect(lineOf()).toEqual({ ...imported, note: 'my note', checked: 'by Ada' });
+    },
+  );
+
+  it("is a person's with another text, or when its note alone is left", async () => {
+    const person = { origin: 'person', checked: expect.stringMatching(/^by a person/) };
+    await call('label_feature', { run: EARLY, latent: 6, label: 'names of months', note: 'n' });
+    expect(lineOf()).toEqual({ latent: 6, label: 'names of months', note: 'n', ...person });
+    writeFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`);
+    await call('label_feature', { run: EARLY, latent: 6, label: '', note: 'n' });
+    expect(lineOf()).toEqual({ latent: 6, note: 'n', ...person });
   });
 });
 

@@ -277,7 +277,7 @@ export const featureOperations = [
     method: 'put',
     path: '/api/label/{run}/{latent}',
     summary:
-      "Saves what a person calls a latent, or a note, to the run's labels.jsonl. A field that is left out stays.",
+      "Saves what a person calls a latent, or a note, to the run's labels.jsonl. A field that is left out stays; while the label stays, so does who gave it.",
     input: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     output: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
     async run(lab, { run, latent, ...given }, signal) {
@@ -287,17 +287,17 @@ export const featureOperations = [
         return { folder, before: features.note(latent) };
       });
       const today = new Date().toISOString().slice(0, 10);
-      const {
-        label,
-        note,
-        checked = `by a person, in saekit serve, ${today}`,
-      } = { ...before, checked: undefined, ...given };
+      const { label, note } = { ...before, ...given };
       const kept = {
         ...(label?.trim() ? { label: label.trim() } : {}),
         ...(note?.trim() ? { note: note.trim() } : {}),
       };
       const empty = kept.label === undefined && kept.note === undefined;
-      await writeLabel(folder, latent, empty ? undefined : { latent, ...kept, checked });
+      // A note beside a label says nothing of who gave the label.
+      const same = kept.label !== undefined && kept.label === before?.label;
+      const checked = given.checked ?? (same ? before!.checked : `by a person, in saekit serve, ${today}`);
+      const origin = same ? before!.origin : 'person';
+      await writeLabel(folder, latent, empty ? undefined : { latent, ...kept, checked, origin });
       return { run, latent, ...kept, ...(empty ? {} : { checked }) };
     },
   }),
