@@ -69,10 +69,10 @@ export function inActivations(
   return features.map((feature, i) => {
     const { run, latent, unit, mode, value } = feature;
     if (unit !== 'max' || latent === undefined || value === undefined || mode === 'scale') return feature;
-    const { maximum: max } = open.find((one) => one.run === run)!.features.name(latent);
+    const { maximum: max, density } = open.find((one) => one.run === run)!.features.name(latent);
     if (max === undefined)
       throw badRequest(
-        `${param}[${i}].unit: the largest activation of latent ${latent} of ${run} is not known. Give the value in activations.`,
+        `${param}[${i}].unit: the largest activation of latent ${latent} of ${run} is not known${density === 0 ? ': it never fired in the text that was indexed' : ''}. Give the value in activations.`,
         `${param}[${i}].unit`,
       );
     return { ...feature, unit: 'activation' as const, value: value * max };

@@ -74,7 +74,11 @@ export type RunDetail = z.output<typeof runDetailSchema>;
 export const featureNoteSchema = z.strictObject({
   label: z.string().max(500).optional().describe('A name of a few words; empty takes it away.'),
   note: z.string().max(10_000).optional().describe('Anything else; empty takes it away.'),
-  checked: z.string().max(500).optional().describe('By whom, when and on what. Default: here, today.'),
+  checked: z
+    .string()
+    .max(500)
+    .optional()
+    .describe('By whom, when and on what. Default: here, today; of a label that stays, what it was.'),
 });
 
 /** A latent by name, with what one shows beside a number. */
@@ -86,7 +90,10 @@ export const featureNameSchema = z.strictObject({
   origin: featureLabelSchema.shape.origin.unwrap().optional().describe('Of the label.'),
   guess: z.string().optional().describe('Made by rule, never checked.'),
   density: z.number().optional(),
-  maximum: z.number().optional().describe('Largest activation in the text it was indexed on.'),
+  maximum: z
+    .number()
+    .optional()
+    .describe('Largest activation in the text it was indexed on; absent where it never fired there.'),
 });
 export type FeatureName = z.output<typeof featureNameSchema>;
 

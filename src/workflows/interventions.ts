@@ -61,9 +61,10 @@ async function openVector(
 async function largestActivation({ name, folder }: NamedSae, latent: number | undefined): Promise<number> {
   const { cards } = await readResults(folder);
   const card = cards?.cards.find((one) => one.latent === latent);
-  if (card) return Math.max(...card.examples.map(({ value }) => value));
+  const largest = Math.max(0, ...(card?.examples ?? []).map(({ value }) => value));
+  if (largest > 0) return largest;
   throw new UsageError(
-    `The largest activation of latent ${latent} of ${name} is not known: ${cards ? `its ${cards.cards.length} feature cards are of other latents` : 'it has no feature cards (saekit eval makes them)'}. Give the value as an activation, without max.`,
+    `The largest activation of latent ${latent} of ${name} is not known: ${card ? 'its feature card has no passage on which it fires' : cards ? `its ${cards.cards.length} feature cards are of other latents` : 'it has no feature cards (saekit eval makes them)'}. Give the value as an activation, without max.`,
   );
 }
 

@@ -1,12 +1,12 @@
 /** Evidence from features/cards.json. */
 import type { FeatureCard } from '../../shared/feature.ts';
 import { readResults } from '../../workflows/inspect.ts';
-import { type Evidence, type Said, sameToken } from './source.ts';
+import { type Evidence, maximumOf, type Said, sameToken } from './source.ts';
 
 const NONE: readonly FeatureCard[] = [];
 
-const maximumOf = ({ examples }: FeatureCard): { maximum?: number } =>
-  examples.length === 0 ? {} : { maximum: Math.max(...examples.map(({ value }) => value)) };
+const largestOn = ({ examples }: FeatureCard) =>
+  maximumOf(Math.max(0, ...examples.map(({ value }) => value)));
 
 export async function cardSource(folder: string): Promise<Evidence> {
   const { cards } = await readResults(folder);
@@ -24,13 +24,13 @@ export async function cardSource(folder: string): Promise<Evidence> {
     latents: [...byLatent.keys()],
     name(latent) {
       const card = byLatent.get(latent);
-      return card ? { guess: card.guess, density: card.density, ...maximumOf(card) } : {};
+      return card ? { guess: card.guess, density: card.density, ...largestOn(card) } : {};
     },
     async about(latent) {
       const card = byLatent.get(latent);
       if (!card) return undefined;
       const { label: _, ...evidence } = card;
-      return { ...evidence, ...maximumOf(card) };
+      return { ...evidence, ...largestOn(card) };
     },
     neighbours: async () => undefined,
     said: async () => (latent) => {

@@ -11,6 +11,10 @@ import { MANIFEST_FILE } from '../../store/index.ts';
 import { cardSource } from './cards.ts';
 import { tableSource } from './tables.ts';
 
+/** Of a latent that never fired none is known, and 0 would be one. */
+export const maximumOf = (largest: number): Pick<FeatureName, 'maximum'> =>
+  largest > 0 ? { maximum: largest } : {};
+
 /** Text of token ids, from the run's own tokenizer. */
 export type TokenTexts = {
   /** Of tokens in a row; a character of several tokens stands at the peak, or at the first of them. */

@@ -6,19 +6,25 @@ import { ask, createServerFixture, LABELS, type Lab, RUN } from '../../../test/f
 import { root } from '../../../test/repository.ts';
 import { cardsOf, DNA, GREEK } from '../../../test/support/demo.ts';
 import { openCorpus } from '../../data/index.ts';
+import { loadSae, saveSae } from '../../sae/index.ts';
 import { indexConfigSchema } from '../../shared/feature-tables.ts';
-import { openFeatureTables } from '../../store/index.ts';
+import { folderWriter, openFeatureTables } from '../../store/index.ts';
 import { indexSae } from '../../workflows/index.ts';
 import type { RunningServer } from '../index.ts';
 import { operations } from '../operations/all.ts';
 
 const OTHER = 7;
+/** One that no text makes fire. */
+const DEAD = [0, 1, 2].find((latent) => latent !== DNA && latent !== GREEK)!;
 let fixture: Lab;
 let server: RunningServer;
 beforeAll(async () => {
   fixture = await createServerFixture();
   const run = join(fixture.folder, RUN);
-  await indexSae(indexConfigSchema.parse({ sae: run, latents: [OTHER, DNA], maxTokens: 6000 }));
+  const sae = await loadSae(run);
+  sae.b_enc[DEAD] = -1e6;
+  await saveSae(folderWriter(run), sae);
+  await indexSae(indexConfigSchema.parse({ sae: run, latents: [DEAD, OTHER, DNA], maxTokens: 6000 }));
   server = await fixture.start();
 }, 120_000);
 afterAll(async () => {
@@ -37,6 +43,27 @@ type Example = {
   document: number;
   register: string;
 };
+
+describe('a latent that never fired', () => {
+  it('has no largest activation, and is not steered in units of one', async () => {
+    const body = await get(`/api/feature/${RUN}/${DEAD}`);
+    expect(body).toMatchObject({ indexed: true, density: 0, guess: 'never fired' });
+    const [name] = (await get(`/api/features/${RUN}?query=%23${DEAD}`)).features;
+    expect(name).toMatchObject({ latent: DEAD, density: 0 });
+    for (const one of [body, name]) expect(one).not.toHaveProperty('maximum');
+    const steered = (feature: object) =>
+      ask(server, 'POST', '/api/steer', {
+        ...{ prompt: 'The meeting', maxTokens: 2, features: [{ run: RUN, latent: DEAD, ...feature }] },
+      });
+    const refused = await steered({ unit: 'max', value: 3.5 });
+    expect(refused.status).toBe(400);
+    expect(refused.body.error).toMatchObject({
+      message: expect.stringContaining('it never fired in the text that was indexed'),
+      param: 'features[0].unit',
+    });
+    expect((await steered({ value: 35 })).status).toBe(200);
+  });
+});
 
 describe('a feature from tables', () => {
   it('has the numbers of the tables and passages of the documents, with the activations of every token', async () => {

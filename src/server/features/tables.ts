@@ -8,7 +8,7 @@ import {
   type TokenRange,
 } from '../../store/index.ts';
 import { cutTokens, ownTokens, passageSearch, windowAt } from './passages.ts';
-import { type Evidence, type Said, sameToken, type TokenTexts } from './source.ts';
+import { type Evidence, maximumOf, type Said, sameToken, type TokenTexts } from './source.ts';
 
 const KINDS = {
   top: 'top',
@@ -189,7 +189,7 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
     name(latent) {
       const row = rowOf(latent);
       if (row === undefined) return {};
-      return { guess: column.guess[row]!, density: column.density[row]!, maximum: column.max[row]! };
+      return { guess: column.guess[row]!, density: column.density[row]!, ...maximumOf(column.max[row]!) };
     },
     async about(latent, texts) {
       if (rowOf(latent) === undefined) return undefined;
@@ -211,7 +211,8 @@ export async function tableSource(folder: string): Promise<Evidence | undefined>
       const labelled =
         label !== null && f1 !== null && precision !== null && recall !== null && threshold !== null;
       return {
-        ...{ latent, density: row.density, maximum: row.max, guess: row.guess, entropy: row.entropy },
+        ...{ latent, density: row.density, guess: row.guess, entropy: row.entropy },
+        ...maximumOf(row.max),
         indexedOn,
         ...{
           passages: row.passages,
