@@ -11,8 +11,11 @@ export type PickleValue =
   | bigint
   | string
   | PickleValue[]
-  | Map<PickleValue, PickleValue>
+  | PickleDict
   | PickleObject;
+/** Of dicts: text and whole numbers. */
+export type PickleKey = string | number;
+export type PickleDict = Map<PickleKey, PickleValue>;
 /** What an allowed global made; the caller knows its own kinds. */
 export type PickleObject = { readonly kind: string };
 
@@ -22,6 +25,12 @@ export type PickleOptions = {
   /** What stands for a persistent id. */
   persistent(id: PickleValue): PickleValue;
 };
+
+/**
+ * Every instruction makes at most one object, one stack slot and one memory, so this bounds all three. torch.save takes 32 for a tensor, 127 for
+ * a parameter with its state of Adam: this is eight thousand tensors, some hundred times an SAE.
+ */
+export const MAX_INSTRUCTIONS = 250_000;
 
 const MARK = Symbol('mark');
 type GlobalName = { readonly kind: 'global'; readonly name: string };
@@ -34,7 +43,8 @@ const isGlobal = (value: unknown): value is GlobalName => (value as GlobalName |
  *
  * @param what what to call it in messages
  * @returns the value, and where the pickle ends
- * @throws for a name that is not allowed, an instruction that is not known, and a damaged or truncated pickle
+ * @throws for a name that is not allowed, an instruction that is not known, a dict key that is neither text nor a whole number, more than
+ *   MAX_INSTRUCTIONS, and a damaged or truncated pickle
  */
 export function unpickle(
   bytes: Uint8Array,
@@ -47,7 +57,7 @@ export function unpickle(
   const memo = new Map<number, Item>();
   let at = start;
 
-  const fail = (why: string): never => {
+  const fail: (why: string) => never = (why) => {
     throw new Error(`${what}: ${why}. Only weights are read, and nothing in a file is ever run.`);
   };
   const take = (n: number): number => {
@@ -107,8 +117,12 @@ export function unpickle(
   };
   const setItems = (dict: PickleValue, items: readonly PickleValue[]): void => {
     if (!(dict instanceof Map) || items.length % 2 !== 0) fail(`damaged pickle at byte ${at}`);
-    const map = dict as Map<PickleValue, PickleValue>;
-    for (let i = 0; i < items.length; i += 2) map.set(plain(items[i]!), plain(items[i + 1]!));
+    for (let i = 0; i < items.length; i += 2) {
+      const key = plain(items[i]!);
+      if (typeof key !== 'string' && !Number.isSafeInteger(key))
+        fail(`a dict key before byte ${at} is neither text nor a whole number`);
+      dict.set(key as PickleKey, plain(items[i + 1]!));
+    }
   };
   const remember = (key: number): void => void memo.set(key, top());
   const recall = (key: number): void => {
@@ -116,7 +130,9 @@ export function unpickle(
     stack.push(memo.get(key)!);
   };
 
-  for (;;) {
+  for (let instructions = 0; ; instructions++) {
+    if (instructions >= MAX_INSTRUCTIONS)
+      fail(`more than ${MAX_INSTRUCTIONS} instructions in a pickle: no state dict of an SAE has so many`);
     const op = bytes[take(1)]!;
     switch (String.fromCharCode(op)) {
       case '\x80': // PROTO
@@ -143,7 +159,7 @@ export function unpickle(
         break;
       }
       case 'd': {
-        const dict = new Map<PickleValue, PickleValue>();
+        const dict: PickleDict = new Map();
         setItems(dict, toMark());
         stack.push(dict);
         break;
@@ -238,7 +254,9 @@ export function unpickle(
       }
       case '\x93': {
         const [name, module] = [pop(), pop()];
-        stack.push(named(`${String(module)}.${String(name)}`));
+        if (typeof name !== 'string' || typeof module !== 'string')
+          return fail(`damaged pickle at byte ${at}: a global that is no name`);
+        stack.push(named(`${module}.${name}`));
         break;
       }
       case 'R': {

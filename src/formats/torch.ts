@@ -6,12 +6,15 @@
  * The pickle is read by pickle.ts: tensors, containers, numbers and strings; what else it asks for is refused.
  */
 import type { ByteSource } from '../platform/types.ts';
-import { type PickleObject, type PickleValue, unpickle } from './pickle.ts';
+import { type PickleDict, type PickleKey, type PickleObject, type PickleValue, unpickle } from './pickle.ts';
 import { DTYPE_BYTES, type Dtype } from './safetensors.ts';
-import type { ZipEntry } from './zip.ts';
+import { MAX_INFLATED_BYTES, type ZipEntry } from './zip.ts';
 
 /** A pickle of a state dict has some hundred bytes per tensor. */
 const MAX_PICKLE_BYTES = 16 * 2 ** 20;
+/** Of dicts within dicts: a checkpoint has model, then names, or optimizer, state, parameter, moments. */
+const MAX_DEPTH = 16;
+const MAX_NAME = 500;
 /** 0x1950a86a20f9469cfc6c, with which legacy files begin. */
 const LEGACY_MAGIC = 119547037146038801333356n;
 
@@ -83,7 +86,7 @@ function namesOf(what: string) {
     ['torch._utils._rebuild_tensor_v2', tensor],
     ['torch._utils._rebuild_parameter', (args) => args?.[0] ?? null],
     ['torch.Size', (args) => args?.[0] ?? null],
-    ['torch.device', (args) => String(args?.[0])],
+    ['torch.device', (args) => (typeof args?.[0] === 'string' ? args[0] : bad())],
     ...['float32', 'float16', 'bfloat16', 'float64', 'int64', 'int32'].map(
       (dtype) => [`torch.${dtype}`, () => dtype] as [string, () => PickleValue],
     ),
@@ -100,9 +103,14 @@ function namesOf(what: string) {
 function persistentOf(what: string) {
   return (id: PickleValue): PickleValue => {
     const [word, type, key, , count] = Array.isArray(id) ? id : [];
-    if (word !== 'storage' || !isKind<StorageType>(type, 'storage type') || !isCount(count))
+    if (
+      word !== 'storage' ||
+      !isKind<StorageType>(type, 'storage type') ||
+      typeof key !== 'string' ||
+      !isCount(count)
+    )
       throw new Error(`${what}: it refers to something that is no storage of numbers`);
-    return { kind: 'storage', key: String(key), dtype: type.dtype, count } as Storage;
+    return { kind: 'storage', key, dtype: type.dtype, count } as Storage;
   };
 }
 
@@ -120,6 +128,31 @@ function orderOf({ shape, strides }: PickledTensor): 'C' | 'F' | undefined {
   return follows([...axes].reverse()) ? 'C' : follows(axes) ? 'F' : undefined;
 }
 
+/** What is in dicts within dicts, by outer.inner. One that was seen is not entered again: one within itself would never end. */
+function* leaves(
+  dict: PickleDict,
+  what: string,
+  outer: readonly PickleKey[] = [],
+  seen = new Set<PickleDict>(),
+): Generator<[name: string, value: PickleValue]> {
+  if (seen.has(dict)) return;
+  seen.add(dict);
+  if (outer.length >= MAX_DEPTH)
+    throw new Error(`${what}: dicts within dicts, more than ${MAX_DEPTH} deep: no state dict of an SAE`);
+  for (const [key, value] of dict) {
+    const path = [...outer, key];
+    if (value instanceof Map) yield* leaves(value, what, path, seen);
+    else {
+      const name = path.join('.');
+      if (name.length > MAX_NAME)
+        throw new Error(
+          `${what}: a name of ${name.length} letters, at most ${MAX_NAME}: ${name.slice(0, 80)}…`,
+        );
+      yield [name, value];
+    }
+  }
+}
+
 /** Tensors and plain values of what was saved; `locate` gives the bytes of a storage. */
 async function collect(
   saved: PickleValue,
@@ -128,15 +161,14 @@ async function collect(
 ): Promise<TorchFile> {
   const tensors = new Map<string, TorchTensor>();
   const values = new Map<string, string | number | boolean>();
-  const seen = new Set<unknown>();
-  const visit = async (name: string, value: PickleValue): Promise<void> => {
-    if (value instanceof Map) {
-      // A dict within itself would never end.
-      if (seen.has(value)) return;
-      seen.add(value);
-      for (const [key, item] of value)
-        await visit(name === '' ? String(key) : `${name}.${String(key)}`, item);
-    } else if (isKind<PickledTensor>(value, 'tensor')) {
+  if (!(saved instanceof Map))
+    throw new Error(
+      `${what}: it holds no dict of tensors. Save the state_dict() of the SAE, not the object.`,
+    );
+  for (const [name, value] of leaves(saved, what)) {
+    if (tensors.has(name) || values.has(name))
+      throw new Error(`${what}: two things in it are called ${name}, so which is meant cannot be told`);
+    if (isKind<PickledTensor>(value, 'tensor')) {
       const { storage, offset, shape } = value;
       const order = orderOf(value);
       if (!order)
@@ -158,12 +190,7 @@ async function collect(
       });
     } else if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
       values.set(name, value);
-  };
-  if (!(saved instanceof Map))
-    throw new Error(
-      `${what}: it holds no dict of tensors. Save the state_dict() of the SAE, not the object.`,
-    );
-  await visit('', saved);
+  }
   return { tensors, values };
 }
 
@@ -181,11 +208,26 @@ export async function readTorchZip(entries: readonly ZipEntry[], what: string): 
   const source = await sized(pickle, undefined, MAX_PICKLE_BYTES, what).open();
   const bytes = await source.slice(0, source.byteLength);
   const { value } = unpickle(bytes, { globals: namesOf(what), persistent: persistentOf(what) }, what);
+  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+  // Several tensors may be views of one storage, which is unpacked once.
+  const opened = new Map<ZipEntry, Promise<ByteSource>>();
+  let unpacked = 0;
   return await collect(value, what, async (storage) => {
-    const entry = entries.find(({ name }) => name === `${root}data/${storage.key}`);
+    const entry = byName.get(`${root}data/${storage.key}`);
     if (!entry) throw new Error(`${what}: storage ${storage.key} is missing`);
     const expected = storage.count * DTYPE_BYTES[storage.dtype];
-    return { source: await sized(entry, expected, expected, what).open(), start: 0 };
+    sized(entry, expected, expected, what);
+    let source = opened.get(entry);
+    if (!source) {
+      if (entry.compressed) unpacked += entry.byteLength;
+      if (unpacked > MAX_INFLATED_BYTES)
+        throw new Error(
+          `${what}: its compressed storages unpack to more than ${MAX_INFLATED_BYTES} bytes, which are held in memory. Save it with torch.save, which compresses nothing.`,
+        );
+      source = entry.open();
+      opened.set(entry, source);
+    }
+    return { source: await source, start: 0 };
   });
 }
 
@@ -210,17 +252,17 @@ export async function readTorchLegacy(source: ByteSource, what: string): Promise
   for (let i = 0; i < 2; i++) ({ end } = unpickle(head, options, what, end));
   const saved = unpickle(head, options, what, end);
   const keys = unpickle(head, options, what, saved.end);
-  if (!Array.isArray(keys.value)) throw new Error(`${what}: damaged: no list of storages`);
+  const isNames = (list: PickleValue): list is string[] =>
+    Array.isArray(list) && list.every((key) => typeof key === 'string');
+  if (!isNames(keys.value)) throw new Error(`${what}: damaged: no list of storages`);
   const places = new Map<string, { start: number; count: number }>();
   const bytesPer = new Map<string, number>();
-  const note = (value: PickleValue): void => {
-    if (value instanceof Map) for (const item of value.values()) note(item);
-    else if (isKind<PickledTensor>(value, 'tensor'))
-      bytesPer.set(value.storage.key, DTYPE_BYTES[value.storage.dtype]);
-  };
-  note(saved.value);
+  if (saved.value instanceof Map)
+    for (const [, value] of leaves(saved.value, what))
+      if (isKind<PickledTensor>(value, 'tensor'))
+        bytesPer.set(value.storage.key, DTYPE_BYTES[value.storage.dtype]);
   let at = keys.end;
-  for (const key of keys.value.map(String)) {
+  for (const key of keys.value) {
     const size = bytesPer.get(key);
     if (size === undefined) throw new Error(`${what}: storage ${key} belongs to no tensor`);
     const bytes = await source.slice(at, at + 8);

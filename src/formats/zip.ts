@@ -24,6 +24,8 @@ export type ZipEntry = {
   readonly name: string;
   /** Unpacked, as the directory announces; a compressed entry that unpacks to more is refused. */
   readonly byteLength: number;
+  /** Whether opening it unpacks it into memory. */
+  readonly compressed: boolean;
   /** The unpacked bytes: a range of the archive, or inflated into memory. */
   open(): Promise<ByteSource>;
   /** The same, but only the first HEAD_BYTES can be read: to see what it is. */
@@ -180,6 +182,7 @@ export async function readZip(source: ByteSource, name: string): Promise<ZipEntr
     entries.push({
       name: entryName,
       byteLength: size,
+      compressed: method !== 0,
       async open() {
         const packed = await locate();
         if (method === 0 && size !== packedSize)
