@@ -228,11 +228,27 @@ describe('feature tables', () => {
     const chosen = await library.openFeatureTables(out);
     expect([...(await chosen.columns(['latent'])).latent]).toEqual([3, 70]);
     const [some, all] = [await chosen.latent(70), await tables.latent(70)];
-    for (const name of ['fired', 'max', 'mean', 'raises', 'neighbours', 'histogram'] as const)
-      expect(some[name]).toEqual(all[name]);
+    // Where a row stands in its table, its rank among those that are there, and labels, which are scored on a sample that is drawn for all.
+    const own = /_row$|^(rank|interest|guess|label.*)$/;
+    const row = (latent: object) => Object.entries(latent).filter(([name]) => !own.test(name));
+    expect(row(some)).toEqual(row(all));
+    expect(some.together.length).toBeGreaterThan(0);
     await expect(chosen.latent(4)).rejects.toThrow('2 chosen latents');
     await chosen.close();
     await expect(library.indexSae({ ...config, latents: [F], out })).rejects.toThrow(`0 to ${F - 1}`);
+  });
+
+  it('of some latents never take the place of those of all, unless the folder is named', async () => {
+    const own = join(work, 'sae', 'features');
+    const { out: _, ...unnamed } = config;
+    await library.indexSae(unnamed);
+    await expect(library.indexSae({ ...unnamed, latents: [3] })).rejects.toThrow(
+      new RegExp(`has the tables of all ${F} latents.*--out`),
+    );
+    expect((await library.indexSae({ ...unnamed, latents: [3], out: own })).latents).toEqual([3]);
+    // What is there now is of some latents, and others may replace it.
+    expect((await library.indexSae({ ...unnamed, latents: [4] })).latents).toEqual([4]);
+    rmSync(own, { recursive: true });
   });
 
   it('have a column of its own for a field that is called like one of theirs', async () => {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { trainConfigSchema } from '../shared/config.ts';
+import { indexConfigSchema } from '../shared/feature-tables.ts';
 import { addFlags, givenFlags, parseConfig, parseCount, parseNumber } from './flags.ts';
 
 function parse(...words: string[]): Record<string, unknown> {
@@ -30,6 +31,18 @@ describe('flags', () => {
     ]);
     expect(() => parseNumber('many')).toThrow(/such as 4096/);
     expect(() => parseNumber('')).toThrow();
+  });
+
+  it('take lists of numbers with spaces or commas between them', () => {
+    const latents = (...words: string[]) => {
+      const command = new Command('index').exitOverride().configureOutput({ writeErr: () => {} });
+      addFlags(command, indexConfigSchema);
+      command.parse(['--latents', ...words], { from: 'user' });
+      return givenFlags(command, indexConfigSchema).latents;
+    };
+    for (const words of [['12', '99'], ['12,99'], ['12,', '99'], ['12', '--latents', '99']])
+      expect(latents(...words)).toEqual([12, 99]);
+    for (const wrong of ['12,,99', ',', 'x,3']) expect(() => latents(wrong)).toThrow(/such as 4096/);
   });
 
   it('counts are whole numbers from 0 on', () => {

@@ -41,6 +41,9 @@ export function parseCount(text: string): number {
   return count;
 }
 
+/** One number of a list, or several with commas between them: `12 99`, `12,99` and `12, 99` are the same. */
+const parseNumbers = (text: string): number[] => text.replace(/,$/, '').split(',').map(parseNumber);
+
 const LISTS_OF_PATHS = new Set(['data', 'heldout']);
 
 /** Adds a flag per field. Defaults are shown, not set: a flag that is not given must not override the config file. */
@@ -61,7 +64,7 @@ export function addFlags(command: Command, schema: z.ZodObject): void {
       command.addOption(
         new Option(`--${flag} <n...>`, description).argParser((text, before: number[] | undefined) => [
           ...(before ?? []),
-          parseNumber(text),
+          ...parseNumbers(text),
         ]),
       );
     else if (field.type === 'array')

@@ -196,7 +196,12 @@ export const indexConfigSchema = z.strictObject({
     .describe(
       'Fields of the documents: where not all text is read, every value of each gets an equal share of it (register language: some of every language). Densities and rates are then of that text. Default: documents at random.',
     ),
-  latents: z.array(z.int().nonnegative()).optional().describe('Only these latents. Default: all.'),
+  latents: z
+    .array(z.int().nonnegative())
+    .optional()
+    .describe(
+      'Only these latents (12 99, or 12,99), into the folder that `out` names where the tables of all are there. Default: all.',
+    ),
   directions: z
     .string()
     .optional()

@@ -28,7 +28,7 @@ import {
 import type { DocumentLabels } from './labels-of.ts';
 import { logitTiles } from './logit-tiles.ts';
 import { readText, stretchesOf, type Text } from './read-text.ts';
-import type { Subject } from './subject.ts';
+import { keptOf, type Subject } from './subject.ts';
 
 /** Activations in memory at once: 8 bytes each. */
 const MOST_ENTRIES = 16e6;
@@ -73,7 +73,10 @@ export async function buildTables(options: BuildOptions): Promise<Built> {
     return writer;
   };
   try {
-    const text = await readText({ ...options, F: options.subject.F, signal }, open('tokens'));
+    const text = await readText(
+      { ...options, F: options.subject.F, kept: keptOf(options.subject), signal },
+      open('tokens'),
+    );
     const perDocument = new Int32Array(documents.count);
     for (let at = 0; at < text.tokens.ids.length; at++)
       if (text.tokens.measured[at]) perDocument[text.tokens.documents[at]!]!++;
@@ -118,8 +121,7 @@ async function writeLatents(
 ): Promise<number> {
   const { F, W_dec, names } = subject;
   const chosen = subject.latents ?? Array.from({ length: F }, (_, f) => f);
-  const included = new Uint8Array(F);
-  for (const latent of chosen) included[latent] = 1;
+  const kept = keptOf(subject);
   const stop = signal ? { signal } : {};
   const interesting = await chooseInteresting(index, {
     W_dec,
@@ -140,9 +142,9 @@ async function writeLatents(
   const effects = logitTiles(chosen, W_dec, F, unembed, tokenStrings, signal);
   let done = 0;
   for (const [from, to] of rangesOf(counts, MOST_ENTRIES)) {
-    const entriesOf = await gatherEntries(counts, [from, to], stretchesOf(blocks, signal));
+    const entriesOf = await gatherEntries(counts, [from, to], stretchesOf(blocks, kept, signal));
     for (let latent = from; latent < to; latent++) {
-      if (included[latent] === 0) continue;
+      if (kept?.[latent] === 0) continue;
       signal?.throwIfAborted();
       const entries = entriesOf(latent);
       const falling = entries.values.slice().sort().reverse();

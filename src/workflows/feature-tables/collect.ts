@@ -3,6 +3,7 @@ import type { DataCursor, PackedRows, RowSource } from '../../data/index.ts';
 import type { RowReader } from '../../eval/index.ts';
 import type { Block, BlockStore } from '../../store/index.ts';
 import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
+import { SAMPLE_TOKENS } from './read-text.ts';
 
 /** Measured tokens of a block, at least. */
 const BLOCK_TOKENS = 16_384;
@@ -15,7 +16,7 @@ export type CollectOptions = {
   readonly rows: RowSource;
   readonly blocks: BlockStore;
   readonly maxTokens: number;
-  /** Whether a latent is kept [F]; all when absent. */
+  /** Whether a latent is kept [F], behind the first tokens, of which all are: they say what fires together. All when absent. */
   readonly kept?: Uint8Array;
   readonly signal?: AbortSignal;
   /** Measured tokens so far, of at most `maxTokens`. */
@@ -32,7 +33,7 @@ export async function collect(options: CollectOptions): Promise<void> {
   let written = Promise.resolve();
   const flush = async (cursor: DataCursor): Promise<void> => {
     if (part.length === 0) return;
-    const block = joinBlock(part, kept);
+    const block = joinBlock(part, kept, Math.max(0, SAMPLE_TOKENS - (tokens - inPart)));
     [part, inPart] = [[], 0];
     await written;
     written = blocks.append(block, { cursor, tokens });
@@ -74,7 +75,8 @@ const copied = (packed: PackedRows): PackedRows => ({
   ends: packed.ends.slice(),
 });
 
-function joinBlock(parts: readonly Observed[], kept: Uint8Array | undefined): Block {
+/** @param whole tokens, from the first, of which all latents are kept */
+function joinBlock(parts: readonly Observed[], kept: Uint8Array | undefined, whole: number): Block {
   const T = parts[0]!.packed.T;
   const R = parts.reduce((sum, { packed }) => sum + packed.R, 0);
   const n = parts.reduce((sum, { positions }) => sum + positions.length, 0);
@@ -101,7 +103,7 @@ function joinBlock(parts: readonly Observed[], kept: Uint8Array | undefined): Bl
         for (let k = r * code.K; k < (r + 1) * code.K; k++) {
           const value = code.values[k]!;
           const latent = code.indices[k]!;
-          if (!(value > 0) || (kept && kept[latent] === 0)) continue;
+          if (!(value > 0) || (kept && token >= whole && kept[latent] === 0)) continue;
           latents[entry] = latent;
           values[entry++] = value;
         }

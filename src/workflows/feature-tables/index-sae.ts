@@ -6,6 +6,7 @@
  * The blocks lie in OUT/.index while the work goes on; a run that was stopped goes on after the last of them.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { balancedOrder, type DataCursor, packRows } from '../../data/index.ts';
@@ -15,7 +16,13 @@ import type { HubAccess } from '../../hub/types.ts';
 import { openModel } from '../../models/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type IndexConfig, type TablesManifest, tablesSchemaVersion } from '../../shared/feature-tables.ts';
-import { folderWriter, lockFolder, MANIFEST_FILE, openBlocks } from '../../store/index.ts';
+import {
+  folderWriter,
+  lockFolder,
+  MANIFEST_FILE,
+  openBlocks,
+  readTablesManifest,
+} from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
 import { findTarget, resultsFolder } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
@@ -27,7 +34,7 @@ import { openText, tokenizerOf } from '../streams.ts';
 import { buildTables } from './build.ts';
 import { collect } from './collect.ts';
 import { documentLabels, type FieldColumn } from './labels-of.ts';
-import { directionsOf, latentsOf } from './subject.ts';
+import { directionsOf, keptOf, latentsOf } from './subject.ts';
 
 export type IndexOptions = HubAccess & {
   /** Before the first text is read. */
@@ -55,8 +62,8 @@ const renamedNotes = (columns: readonly FieldColumn[]): string[] =>
 /**
  * Indexes and writes the tables into `config.out`, by default `features/` of the SAE's folder.
  *
- * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, for directions of another width, and for
- *   `balance` of rows that are packed already
+ * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, for directions of another width, for
+ *   `balance` of rows that are packed already, and for some latents where the tables of all are and `out` is not given
  * @example
  * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.3.hook_resid_post' }) });
  * const tables = await openFeatureTables('demo/saes/blocks.3.hook_resid_post/features');
@@ -75,6 +82,13 @@ export async function indexSae(
     throw new UsageError('--screen is for the latents of an SAE; directions are few, and all computed.');
   const target = await findTarget({ ...config, heldout: config.data }, hubAccess(options));
   const folder = config.out ?? join(resultsFolder(config.sae), 'features');
+  if (config.latents && config.out === undefined && existsSync(join(folder, MANIFEST_FILE))) {
+    const { F, latents, names } = await readTablesManifest(folder);
+    if (!latents && !names)
+      throw new UsageError(
+        `${folder} has the tables of all ${F} latents, and those of a few would take their place. Name another folder with --out, or ${folder} itself to replace them.`,
+      );
+  }
   const { signal } = options;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, modelOptions(config, options)));
@@ -135,11 +149,7 @@ export async function indexSae(
       }),
       ...(blocks.state ? { cursor: blocks.state.cursor as DataCursor } : {}),
     });
-    let kept: Uint8Array | undefined;
-    if (subject.latents) {
-      kept = new Uint8Array(subject.F);
-      for (const latent of subject.latents) kept[latent] = 1;
-    }
+    const kept = keptOf(subject);
     await collect({
       ...{ rows, blocks, maxTokens: config.maxTokens },
       read: createRowReader({

@@ -6,12 +6,14 @@ import type { Block, BlockStore, TableWriter } from '../../store/index.ts';
 import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
 
 /** Tokens on which latents that fire together are counted. */
-const SAMPLE_TOKENS = 131_072;
+export const SAMPLE_TOKENS = 131_072;
 
 type ReadOptions = {
   readonly blocks: BlockStore;
   /** Latents. */
   readonly F: number;
+  /** Whether a latent is in the tables [F]; all when absent. */
+  readonly kept: Uint8Array | undefined;
   readonly labeller: Labeller;
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
@@ -27,7 +29,7 @@ export type Text = {
 
 /** The text once through: its table, what the cards know of latents, and the sample of codes. */
 export async function readText(
-  { blocks, F, labeller, seed, signal }: ReadOptions,
+  { blocks, F, kept: included, labeller, seed, signal }: ReadOptions,
   table: TableWriter,
 ): Promise<Text> {
   const index = createFeatureIndex(F, { labeller, seed });
@@ -45,8 +47,9 @@ export async function readText(
     signal?.throwIfAborted();
     const block = await blocks.read(b);
     T = block.T;
-    for (const latent of block.latents) counts[latent]!++;
-    for (const rows of batchesOf(block)) await index.add(rows);
+    const own = only(block, included);
+    for (const latent of own.latents) counts[latent]!++;
+    for (const rows of batchesOf(own)) await index.add(rows);
     for (let i = 0; i < block.positions.length && sample.offsets.length <= SAMPLE_TOKENS; i++) {
       for (let k = block.offsets[i]!; k < block.offsets[i + 1]!; k++) sample.latents.push(block.latents[k]!);
       sample.offsets.push(sample.latents.length);
@@ -93,6 +96,24 @@ export async function readText(
   };
 }
 
+/** A block with the codes of some latents. */
+function only(block: Block, kept: Uint8Array | undefined): Block {
+  if (!kept) return block;
+  const { positions, offsets: all, latents, values } = block;
+  const offsets = new Int32Array(all.length);
+  const entries: number[] = [];
+  for (let i = 0; i < positions.length; i++) {
+    for (let k = all[i]!; k < all[i + 1]!; k++) if (kept[latents[k]!] === 1) entries.push(k);
+    offsets[i + 1] = entries.length;
+  }
+  return {
+    ...block,
+    offsets,
+    latents: Int32Array.from(entries, (k) => latents[k]!),
+    values: Float32Array.from(entries, (k) => values[k]!),
+  };
+}
+
 /** A block as the rows that the model read, with codes of one width. */
 function* batchesOf(block: Block) {
   const { R, T, ids, documents, starts, ends, positions, offsets, latents, values } = block;
@@ -125,12 +146,13 @@ function* batchesOf(block: Block) {
 
 export async function* stretchesOf(
   blocks: BlockStore,
+  kept: Uint8Array | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TextCodes> {
   let base = 0;
   for (let b = 0; b < blocks.count; b++) {
     signal?.throwIfAborted();
-    const block = await blocks.read(b);
+    const block = only(await blocks.read(b), kept);
     yield { base, ...block };
     base += block.ids.length;
   }

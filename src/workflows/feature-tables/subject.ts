@@ -21,6 +21,14 @@ export type Subject = {
   close(): Promise<void>;
 };
 
+/** Whether a latent is in the tables [F]; undefined when all are. */
+export function keptOf({ F, latents }: Pick<Subject, 'F' | 'latents'>): Uint8Array | undefined {
+  if (!latents) return undefined;
+  const kept = new Uint8Array(F);
+  for (const latent of latents) kept[latent] = 1;
+  return kept;
+}
+
 const hashOf = (...parts: readonly (Float32Array | string)[]): string => {
   const hash = createHash('sha256');
   for (const part of parts)
