@@ -23,5 +23,9 @@ describe('guessed labels', () => {
     expect(guessLabel({ registers: registers(0.79) }, ['x'])).toBe('"x"');
     expect(guessLabel({ registers: registers(0.9) }, [])).toBe('json');
     expect(guessLabel({ registers: [] }, [])).toBe('never fired');
+    expect(guessLabel({ registers: registers(0.2) }, ['\ufffd', ' \ufffd'])).toBe(
+      'bytes of split characters',
+    );
+    expect(guessLabel({ registers: registers(0.9) }, ['\ufffd'])).toBe('json');
   });
 });

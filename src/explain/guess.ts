@@ -3,6 +3,7 @@
  *
  *     1. one label fits (F1 and precision >= 0.5 on held-out documents): the label
  *     2. otherwise the readable tokens at which its strongest passages peak, after the register that holds at least 80 % of the firings, if one does
+ *     3. that register alone, or that it peaks at parts of characters, where no token is readable
  *
  * Constants are ours. Precision counts by itself because a rare label can reach F1 0.5 while most firings lie elsewhere.
  */
@@ -31,6 +32,6 @@ export function guessLabel(
     .join(', ');
   const register =
     registers[0] !== undefined && registers[0].share >= dominates ? registers[0].name : undefined;
-  if (shown === '') return register ?? 'never fired';
+  if (shown === '') return register ?? (strongest.length === 0 ? 'never fired' : 'bytes of split characters');
   return register === undefined ? shown : `${register}: ${shown}`;
 }

@@ -32,7 +32,7 @@ import { findRuns, locateModel, summarise } from './runs.ts';
 
 const MAX_MODELS = 2;
 const MAX_SAES = 16;
-const MAX_SUMMARIES = 256;
+const MAX_SUMMARIES = 4096;
 /** Reading a text takes a moment; texts that are written do not wait for it, nor it for them. */
 const READERS = { running: 2, waiting: 64 };
 
@@ -84,15 +84,15 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
   const labels = createKept<ReadonlyMap<number, FeatureLabel>>(MAX_SAES);
   const summaries = createKept<Omit<RunSummary, 'live'>>(MAX_SUMMARIES);
 
-  function folder(run: string, param = 'run'): string {
-    const found = findRuns(folders);
+  type Found = ReturnType<typeof findRuns>;
+  /** @param found of one look at the folders, which takes a while where there are many runs */
+  function folder(run: string, param = 'run', found: Found = findRuns(folders)): string {
     const path = found.get(run);
     if (path === undefined) throw unknown('run', run, param, [...found.keys()]);
     return path;
   }
 
-  async function summary(run: string, param?: string): Promise<RunSummary> {
-    const path = folder(run, param);
+  async function summaryOf(run: string, path: string): Promise<RunSummary> {
     const read = () => summarise(run, path);
     const known = await summaries.use(
       `${run} ${path} ${await evidenceVersion(path)}`,
@@ -104,9 +104,9 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
   }
 
   /** @throws ApiError for a run that cannot be used, or not yet */
-  async function ready(run: string, param = 'run') {
-    const path = folder(run, param);
-    const { problem, architecture, model, hook, status, step } = await summary(run, param);
+  async function ready(run: string, param = 'run', found?: Found) {
+    const path = folder(run, param, found);
+    const { problem, architecture, model, hook, status, step } = await summaryOf(run, path);
     if (problem !== undefined) throw badRequest(`${run} cannot be used: ${problem}`, param);
     if (architecture === undefined)
       throw badRequest(`${run} has no finished SAE yet (${status}, step ${step}).`, param);
@@ -118,46 +118,50 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
     return { path, modelName: model, hook };
   }
 
+  async function withFeaturesIn<T>(path: string, use: (features: FeatureSource) => Promise<T>): Promise<T> {
+    const [evidence, said] = await Promise.all([evidenceVersion(path), labelsVersion(path)]);
+    // A label that is given leaves the tables open, which may be large.
+    return await sources.use(
+      `${path} ${evidence}`,
+      () => openEvidence(path),
+      (known) =>
+        labels.use(
+          `${path} ${said}`,
+          () => readLabels(path),
+          (notes) => use(withNotes(known, notes)),
+        ),
+    );
+  }
+
+  const modelsOf = (runs: readonly RunSummary[]): readonly string[] => [
+    ...new Set(config.model === undefined ? runs.flatMap(({ model }) => model ?? []) : [config.model]),
+  ];
+
   const lab: Lab = {
     config,
     writers: createQueue({ running: config.running, waiting: config.queue }),
     readers: createQueue(READERS),
     lists: openLists(listsFile),
-    folder,
-    summary,
-    runs: async () => await Promise.all([...findRuns(folders).keys()].map((run) => summary(run))),
-    async withFeatures(run, use, param) {
-      const path = folder(run, param);
-      const [evidence, said] = await Promise.all([evidenceVersion(path), labelsVersion(path)]);
-      // A label that is given leaves the tables open, which may be large.
-      return await sources.use(
-        `${path} ${evidence}`,
-        () => openEvidence(path),
-        (known) =>
-          labels.use(
-            `${path} ${said}`,
-            () => readLabels(path),
-            (notes) => use(withNotes(known, notes)),
-          ),
-      );
-    },
-    async models() {
-      const names = (await lab.runs()).flatMap(({ model }) => model ?? []);
-      return [...new Set(config.model === undefined ? names : [config.model])];
-    },
+    folder: (run, param) => folder(run, param),
+    summary: async (run, param) => await summaryOf(run, folder(run, param)),
+    runs: async () => await Promise.all([...findRuns(folders)].map(([run, path]) => summaryOf(run, path))),
+    withFeatures: async (run, use, param) => await withFeaturesIn(folder(run, param), use),
+    models: async () => modelsOf(await lab.runs()),
     async useModel(name, signal, use) {
       signal.throwIfAborted();
-      const known = await lab.models();
+      const runs = await lab.runs();
+      const known = modelsOf(runs);
       if (!known.includes(name)) throw unknown('model', name, 'model', known);
-      const first = (await lab.runs()).find(({ model }) => model === name);
+      const first = runs.find(({ model }) => model === name);
       return await openedModel(name, first?.folder ?? '.', use);
     },
     async use(runs, signal, use, param) {
+      const found = findRuns(folders);
       const go = async (opened: readonly OpenRun[]): Promise<Awaited<ReturnType<typeof use>>> => {
         const next = runs[opened.length];
         if (next === undefined) return await use(opened);
         signal.throwIfAborted();
-        const { path, modelName } = await ready(next, param);
+        const { path, modelName } = await ready(next, param, found);
         const read = () => findTarget({ sae: path, model: modelName, data: ['-'] });
         return await saes.use(path, read, ({ sae, hook }) =>
           openedModel(modelName, path, async (model) => {
@@ -169,7 +173,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
             requireMemory(model, hook);
             const screen = canScreen(sae) ? config.screen : undefined;
             const one = { run: next, folder: path, sae, screen, hook, model, modelName };
-            return await lab.withFeatures(next, (features) => go([...opened, { ...one, features }]), param);
+            return await withFeaturesIn(path, (features) => go([...opened, { ...one, features }]));
           }),
         );
       };
@@ -179,7 +183,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
       signal.throwIfAborted();
       const { path, modelName, hook = '' } = await ready(run);
       return await openedModel(modelName, path, (model) =>
-        lab.withFeatures(run, (features) => use({ run, folder: path, hook, model, modelName, features })),
+        withFeaturesIn(path, (features) => use({ run, folder: path, hook, model, modelName, features })),
       );
     },
     async close() {

@@ -36,10 +36,11 @@ export function findRuns(folders: readonly string[]): ReadonlyMap<string, string
     ),
   ];
   const found = new Map<string, string>();
+  const sharing = new Map<string, number>();
+  for (const folder of all) sharing.set(basename(folder), (sharing.get(basename(folder)) ?? 0) + 1);
   for (const folder of all) {
     const short = basename(folder);
-    const clash = all.some((other) => other !== folder && basename(other) === short);
-    let name = clash ? `${basename(dirname(folder))}~${short}` : short;
+    let name = sharing.get(short)! > 1 ? `${basename(dirname(folder))}~${short}` : short;
     for (let n = 2; found.has(name); n++) name = `${basename(dirname(folder))}~${short}~${n}`;
     found.set(name, folder);
   }
