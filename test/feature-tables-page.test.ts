@@ -20,12 +20,14 @@ const INTRO = `# Feature tables
 - **Examples**: \`decile\` is by number, one passage of every tenth of the passages: how strong it mostly is. \`interval\` is by strength, one token of every
   tenth of (0, max]: what it fires on when it is half on. Passages with small peaks are the most of many latents, so deciles alone show little of the range.
 - **How**: text to codes in blocks of 16,384 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
-  activations. Memory: 40 bytes per token of text, 8 per activation of a range, and 700 per latent. Ctrl-C stops; the same command goes on.
+  activations. Memory: 40 bytes per token of text, 8 per activation of a range, 700 per latent, and 256 for every label that a latent fires on. Ctrl-C stops; the same command goes on.
 - **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
 - **Groups** are fields of the documents (register, party, language, …). Rates are compared over documents, not over tokens, which go
   together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
   side are not tested. Documents that a tokenized folder no longer knows have no fields. A field called like a column of \`documents\` (\`document\`, \`id\`,
   \`tokens\`; capitals are no difference) is \`tokens_label\` there and in \`groups\`; the notes of \`index.json\` say so.
+- **Chosen latents** (\`--latents\`) have the rows that they have among all, but for rank and interest (among those chosen) and F1 (on a sample drawn anew). They do not take the place of
+  the tables of all latents unless \`--out\` names their folder.
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
 - The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped. They
   are of 34,000 tokens, balanced over register and language: some of everything, and so of most registers fewer than the 10 documents that a test takes.
