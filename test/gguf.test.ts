@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { findGguf, localModels } from '../src/hub/index.ts';
+import { findGguf, localModels, ollamaFolders } from '../src/hub/index.ts';
 import { openModel } from '../src/models/open.ts';
 import { convertedRoot } from '../src/platform/converted.ts';
 import '../src/platform/node.ts';
@@ -38,12 +38,12 @@ afterEach(() => {
 });
 
 /** As Ollama stores it: a manifest that names a blob by its hash. */
-function plantOllama(name: string, file: string): void {
+function plantOllama(name: string, file: string, root = 'ollama'): void {
   const bytes = readFileSync(golden(file));
   const digest = createHash('sha256').update(bytes).digest('hex');
-  mkdirSync(join(folder, 'ollama/blobs'), { recursive: true });
-  writeFileSync(join(folder, 'ollama/blobs', `sha256-${digest}`), bytes);
-  const manifest = join(folder, 'ollama/manifests', name);
+  mkdirSync(join(folder, root, 'blobs'), { recursive: true });
+  writeFileSync(join(folder, root, 'blobs', `sha256-${digest}`), bytes);
+  const manifest = join(folder, root, 'manifests', name);
   mkdirSync(join(manifest, '..'), { recursive: true });
   writeFileSync(
     manifest,
@@ -102,6 +102,27 @@ describe('where models lie', () => {
     }
   });
 
+  test('Ollama’s are those of the user, then those of its service on Linux', async () => {
+    vi.stubEnv('HOME', join(folder, 'home'));
+    const [home, ...service] = ollamaFolders({});
+    expect(home).toBe(join(folder, 'home/.ollama/models'));
+    expect(service).toEqual(process.platform === 'linux' ? ['/usr/share/ollama/.ollama/models'] : []);
+    expect(ollamaFolders({ OLLAMA_MODELS: 'mine' })).toEqual(['mine']);
+
+    plantOllama('registry.example/library/tiny/q4', 'gpt2.gguf', 'second');
+    plantOllama('registry.example/library/late/q4', 'gpt2.gguf', 'second');
+    const places = [join(folder, 'ollama'), join(folder, 'second')];
+    const found = (await localModels(process.env, places)).filter(({ keeper }) => keeper === 'Ollama');
+    expect(found.map(({ argument }) => argument)).toEqual([
+      'ollama:hf.example/org/repo:Q8_0',
+      'ollama:tiny:latest',
+      'ollama:tiny:q4',
+      'ollama:somebody/other:1b',
+      'ollama:late:q4',
+    ]);
+    expect(found.find(({ argument }) => argument === 'ollama:tiny:q4')?.path).toContain(places[0]);
+  });
+
   test('they open: Ollama with and without a tag, llama.cpp by name, a folder with one file', async () => {
     expect((await info('ollama:tiny')).family).toBe('llama');
     expect((await info('ollama:tiny:q4')).family).toBe('qwen2');
@@ -149,7 +170,7 @@ describe('the first time a file is converted, the second time it is opened', () 
     ]);
     expect(steps.at(-1)).toMatch(/llama\.gguf: to float32 true$/);
     const made = converted();
-    expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{64}-v1$/)]);
+    expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{64}-v2$/)]);
     const written = statSync(join(convertedRoot(), made[0]!, 'model.safetensors')).mtimeMs;
     notes.length = steps.length = 0;
     expect(await info(golden('llama.gguf'), access)).toEqual(first);
@@ -227,6 +248,11 @@ describe('on the command line', () => {
     cpSync(golden('gemma3.gguf'), join(folder, 'llama.cpp/gemma.gguf'));
     cpSync(golden('blocks.gguf'), join(folder, 'llama.cpp/other.gguf'));
     writeFileSync(join(folder, 'llama.cpp/bad.gguf'), 'GGUF');
+    const strange = readFileSync(golden('llama.gguf'), 'latin1').replace('blk.0.ffn_gate', 'blk.0.ffn_gote');
+    writeFileSync(join(folder, 'llama.cpp/strange.gguf'), strange, 'latin1');
+    const whisper = join(folder, 'hf/hub/models--org--whisper/snapshots/abc');
+    cpSync(join(root, 'test/golden/models/llama-yarn'), whisper, { recursive: true });
+    writeFileSync(join(whisper, 'config.json'), '{"model_type": "whisper"}');
     const { stdout, status } = await saekit(['models']);
     expect(status).toBe(0);
     const lines = stdout.split('\n').map((line) => line.split(/ {2,}/).join(' | '));
@@ -234,8 +260,12 @@ describe('on the command line', () => {
       expect.stringMatching(/^ollama:tiny:latest \| Ollama \| llama \| Q8_0 \| [\d.]+ kB/),
     );
     expect(lines).toContainEqual(expect.stringMatching(/^gemma\.gguf \| llama\.cpp \| gemma3 \| BF16/));
-    expect(stdout).toMatch(/other\.gguf .*architecture not supported/);
+    expect(stdout).toMatch(
+      /other\.gguf .*F64 and Q8_0 and 9 more with F32 and F16 and BF16 .*architecture not supported/,
+    );
     expect(stdout).toMatch(/bad\.gguf .*truncated or damaged/);
+    expect(stdout).toMatch(/strange\.gguf .*llama +Q8_0 .* tensor blk\.0\.ffn_gote\.weight has no place/);
+    expect(stdout).toMatch(/org\/whisper@abc .*whisper +safetensors .*not supported/);
     expect(stdout).not.toMatch(/written out/);
 
     const inspected = await saekit(['inspect', 'ollama:tiny']);

@@ -3,7 +3,7 @@ export { type ModelArgument, modelArgument } from './argument.ts';
 export { isCommit, isThere } from './cache.ts';
 export { type Dataset, openHubDataset, parseDatasetArgument } from './dataset.ts';
 export { HubError, HubMissing, HubUnreachable } from './errors.ts';
-export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolder } from './local.ts';
+export { findGguf, type LocalModel, llamaCppFolder, localModels, ollamaFolders } from './local.ts';
 export { openHubModel } from './model.ts';
 export { type Change, type ExistingRepo, type Pushed, type PushFile, pageOf, pushFiles } from './push.ts';
 export { type HubSaeId, openHubSae, openHubSaeByRange, parseSaeId } from './sae.ts';

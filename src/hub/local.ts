@@ -1,8 +1,8 @@
 /**
  * Models that other programs keep on this disk. Read only.
  *
- *     Ollama         OLLAMA_MODELS, else ~/.ollama/models: manifests/HOST/OWNER/NAME/TAG is JSON whose layer of kind `…image.model`
- *                    names blobs/sha256-…, a GGUF file                                          -> `ollama:NAME[:TAG]`
+ *     Ollama         OLLAMA_MODELS, else ~/.ollama/models and where its service on Linux keeps them: manifests/HOST/OWNER/NAME/TAG is
+ *                    JSON whose layer of kind `…image.model` names blobs/sha256-…, a GGUF file  -> `ollama:NAME[:TAG]`
  *     llama.cpp      LLAMA_CACHE, else llama.cpp in the system's cache folder                   -> the file's name
  *     Hugging Face   the hub's cache: snapshots with config.json and safetensors, or GGUF files -> `org/name`, or the file's path
  */
@@ -41,8 +41,15 @@ const sizeOf = (path: string): Promise<number | undefined> =>
     () => undefined,
   );
 
-export const ollamaFolder = (env: Environment = process.env): string =>
-  env.OLLAMA_MODELS || join(homedir(), '.ollama', 'models');
+/** The home of the user `ollama`, whom Ollama's installer for Linux makes to run the service. */
+const OLLAMA_SERVICE = '/usr/share/ollama';
+
+/** Where Ollama keeps models, in the order in which they are looked for. */
+export function ollamaFolders(env: Environment = process.env): string[] {
+  if (env.OLLAMA_MODELS) return [env.OLLAMA_MODELS];
+  const homes = [homedir(), ...(process.platform === 'linux' ? [OLLAMA_SERVICE] : [])];
+  return homes.map((home) => join(home, '.ollama', 'models'));
+}
 
 export function llamaCppFolder(env: Environment = process.env): string {
   if (env.LLAMA_CACHE) return env.LLAMA_CACHE;
@@ -130,13 +137,18 @@ async function hubModels(cache: string): Promise<LocalModel[]> {
 }
 
 /** The models on this disk that other programs keep, in the order in which they are listed above. */
-export async function localModels(env: Environment = process.env): Promise<LocalModel[]> {
+export async function localModels(
+  env: Environment = process.env,
+  ollama: readonly string[] = ollamaFolders(env),
+): Promise<LocalModel[]> {
   const lists = await Promise.all([
-    ollamaModels(ollamaFolder(env)),
+    ...ollama.map(ollamaModels),
     llamaCppModels(llamaCppFolder(env)),
     hubModels(hubSettings(env).cache),
   ]);
-  return lists.flat();
+  const all = lists.flat();
+  // A name that lies in two places means the first.
+  return all.filter(({ argument }, i) => all.findIndex((one) => one.argument === argument) === i);
 }
 
 /** Only GGUF files of a folder, when it is no model folder itself. */
@@ -176,7 +188,7 @@ export async function findGguf(
     .filter(({ keeper }) => isOllama(location) === (keeper === 'Ollama'))
     .map(({ argument }) => argument);
   const where = isOllama(location)
-    ? `Ollama has no such model in ${ollamaFolder(env)}`
+    ? `Ollama has no such model in ${ollamaFolders(env).join(' or ')}`
     : `no such file${location.includes('/') || location.includes(sep) ? '' : `, here or in ${llamaCppFolder(env)}`}`;
   throw new Error(
     `${location}: ${where}.${didYouMean(wanted, names)} \`saekit models\` lists what is on this disk.`,

@@ -3,7 +3,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LocalModel, localModels } from '../hub/index.ts';
 import { ggufSummary } from '../models/gguf/convert.ts';
+import { openModelGraph } from '../models/open.ts';
 import { convertedRoot } from '../platform/converted.ts';
+import { getPlatform } from '../platform/index.ts';
 import { openFile } from '../platform/node.ts';
 
 export type ListedModel = LocalModel & {
@@ -25,17 +27,18 @@ async function describe(model: LocalModel): Promise<ListedModel> {
   try {
     if (!(await stat(model.path)).isFile()) {
       const config = JSON.parse(await readFile(join(model.path, 'config.json'), 'utf8'));
-      return { ...model, architecture: String(config.model_type ?? ''), weights: 'safetensors' };
+      const found = { ...model, architecture: String(config.model_type ?? ''), weights: 'safetensors' };
+      const folder = { ...(await getPlatform().openFolder(model.path)), name: model.argument };
+      const problem = await openModelGraph(folder).then(
+        ({ files }) => files.close(),
+        (error: Error) => error.message.replace(`${model.argument}: `, ''),
+      );
+      return { ...found, ...(problem === undefined ? {} : { problem }) };
     }
     const source = await openFile(model.path);
     try {
-      const { architecture, type, supported } = await ggufSummary(source, model.argument);
-      return {
-        ...model,
-        architecture,
-        weights: type,
-        ...(supported ? {} : { problem: 'architecture not supported' }),
-      };
+      const { type, ...found } = await ggufSummary(source, model.argument);
+      return { ...model, ...found, weights: type };
     } finally {
       await source.close?.();
     }

@@ -1,6 +1,6 @@
 /** `saekit models`: what models are on this disk, and what to give as --model. */
 import type { Command } from 'commander';
-import { hubSettings, llamaCppFolder, ollamaFolder } from '../../hub/index.ts';
+import { hubSettings, llamaCppFolder, ollamaFolders } from '../../hub/index.ts';
 import { listModels, type ModelList } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { bytes } from '../output/numbers.ts';
@@ -16,7 +16,7 @@ Examples:
 Looks where Ollama (OLLAMA_MODELS), llama.cpp (LLAMA_CACHE) and Hugging Face (HF_HOME) keep models. Nothing is opened but headers.`;
 
 function listText({ models, converted }: ModelList, style: Style): string {
-  const looked = [ollamaFolder(), llamaCppFolder(), hubSettings().cache].join(', ');
+  const looked = [...ollamaFolders(), llamaCppFolder(), hubSettings().cache].join(', ');
   const rows = models.map(({ argument, keeper, architecture, weights, problem, bytes: size }) => [
     argument,
     keeper,

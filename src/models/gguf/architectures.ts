@@ -26,6 +26,8 @@ export type Architecture = {
   /** llama.cpp's name without `.weight` or `.bias` -> Hugging Face's; `blk.N.` becomes `layers`. */
   readonly names: Readonly<Record<string, string>>;
   readonly layers: string;
+  /** Tensors of a model that sees images, beside those of the language model. */
+  readonly images?: RegExp;
   undo?(name: string, config: Json): Undo | undefined;
 };
 
@@ -241,21 +243,47 @@ const gemma2: Architecture = {
   undo: lessOne,
 };
 
+/** The models that were published with rotary positions stretched eightfold, by their depth: 4B, 12B, 27B. */
+const GEMMA3_STRETCHED = [34, 48, 62];
+const GEMMA3_1B = 26;
+
+/** Which layers see a window only: one flag per layer, or every how many layers one sees everything. */
+function gemma3Windows(metadata: Metadata, key: string, layers: number): (layer: number) => boolean {
+  const flags = metadata.flags(key);
+  if (flags && flags.length !== layers)
+    throw new Error(`${key} has ${flags.length} entries for ${layers} layers`);
+  const every = flags ? 0 : metadata.count(key, 6);
+  return (layer) => flags?.[layer] ?? (layer + 1) % every !== 0;
+}
+
+/**
+ * Ollama's own files differ from llama.cpp's: tensors for images beside the others, other names of the rotary bases, no word of the
+ * stretched positions, and a cap of the 1B's logits that the model has not.
+ */
 const gemma3: Architecture = {
   config(metadata, prefix, file) {
-    const pattern = metadata.count(`${prefix}.attention.sliding_window_pattern`, 6);
-    const cap = metadata.real(`${prefix}.final_logit_softcapping`);
+    const key = (name: string) => `${prefix}.${name}`;
+    const layers = blocks(metadata, prefix, file);
+    const isLocal = gemma3Windows(metadata, key('attention.sliding_window_pattern'), layers);
+    const config = gemmaConfig(metadata, prefix, file, 62, isLocal);
+    const cap = layers === GEMMA3_1B ? undefined : metadata.real(key('final_logit_softcapping'));
+    const saysScaling = metadata.keys().some((name) => name.startsWith(key('rope.scal')));
+    const stretched = GEMMA3_STRETCHED.includes(layers) && !saysScaling;
     return {
-      ...gemmaConfig(metadata, prefix, file, 62, (layer) => (layer + 1) % pattern !== 0),
+      ...config,
       model_type: 'gemma3_text',
       architectures: ['Gemma3ForCausalLM'],
-      rope_theta: metadata.real(`${prefix}.rope.freq_base`) ?? 1_000_000,
-      rope_local_base_freq: metadata.real(`${prefix}.rope.freq_base_swa`) ?? 10_000,
+      rope_theta:
+        metadata.real(key('rope.freq_base')) ?? metadata.real(key('rope.global.freq_base')) ?? 1_000_000,
+      rope_local_base_freq:
+        metadata.real(key('rope.freq_base_swa')) ?? metadata.real(key('rope.local.freq_base')) ?? 10_000,
+      ...(stretched ? { rope_scaling: { rope_type: 'linear', factor: 8 } } : {}),
       ...(cap === undefined ? {} : { final_logit_softcapping: cap }),
     };
   },
   names: { ...GEMMA, ...QK_NORM },
   layers: 'model.layers.',
+  images: /^(v|mm)\./,
   undo: lessOne,
 };
 

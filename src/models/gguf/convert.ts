@@ -6,12 +6,12 @@ import { dequantize, type Gguf, readGguf } from '../../formats/index.ts';
 import { type ByteFolder, type ByteSource, type Conversion, fromBytes } from '../../platform/index.ts';
 import { findFamily } from '../families/registry.ts';
 import { openModelFolder } from '../hf-folder.ts';
-import { architectureOf, isSupported, type Json, llama3Scaling } from './architectures.ts';
+import { type Architecture, architectureOf, isSupported, type Json, llama3Scaling } from './architectures.ts';
 import { metadataOf } from './metadata.ts';
 import { ggufTokenizer } from './tokenizer.ts';
-import { planWeights, type WeightsFile } from './weights.ts';
+import { isRead, planWeights, type WeightsFile } from './weights.ts';
 
-/** Of general.file_type, those that people know by a name of their own; other files are called by the type that most weights have. */
+/** Of general.file_type, those that people know by a name of their own; other files are called by the types of their matrices. */
 const MIXED: Readonly<Record<number, string>> = {
   11: 'Q3_K_S',
   12: 'Q3_K_M',
@@ -22,35 +22,39 @@ const MIXED: Readonly<Record<number, string>> = {
   17: 'Q5_K_M',
 };
 
+/** Types of tensors whose every value float32 holds. */
+const EXACT: readonly string[] = ['F32', 'F16', 'BF16'];
+
 export type GgufModel = {
-  /** How the weights are stored in the file: `Q4_1`. */
+  /** How the weights are stored in the file: `Q4_1`, `Q4_0 with F16`. */
   readonly type: string;
   /** For people, wherever results are shown; undefined when float32 holds every weight as it was. */
   readonly quantization: string | undefined;
+  /** Tensors that only images need; they are left out. */
+  readonly forImages: number;
   /** Small files by name. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly weights: WeightsFile;
 };
 
-/** How the weights are stored: the name of the mixture, or what most elements of the matrices are. */
-function storedType(file: Gguf): string {
-  const mixed = MIXED[metadataOf(file).count('general.file_type', 0)];
+/**
+ * How the matrices are stored, quantised types first, those of more elements before others. One quantised matrix makes a model quantised,
+ * however large an exact embedding is.
+ */
+export function storedType(file: Gguf, architecture?: Architecture): { type: string; exact: boolean } {
   const elements = new Map<string, number>();
-  for (const { type, shape } of file.tensors.values())
-    if (shape.length > 1)
+  for (const { name, type, shape } of file.tensors.values())
+    if (shape.length > 1 && isRead(name, architecture))
       elements.set(type, (elements.get(type) ?? 0) + shape.reduce((product, n) => product * n, 1));
-  return mixed ?? [...elements].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
-}
-
-/** What a GGUF file holds, for lists, from its header alone. */
-export async function ggufSummary(
-  source: ByteSource,
-  name: string,
-): Promise<{ readonly architecture: string; readonly type: string; readonly supported: boolean }> {
-  const file = await readGguf(source, name);
-  const metadata = metadataOf(file);
-  const architecture = metadata.text('general.architecture') ?? 'unknown';
-  return { architecture, type: storedType(file), supported: isSupported(architecture) };
+  const types = [...elements].sort((a, b) => b[1] - a[1]).map(([type]) => type);
+  const exact = types.filter((type) => EXACT.includes(type));
+  const quantised = types.filter((type) => !EXACT.includes(type));
+  if (quantised.length === 0) return { type: exact.join(' and ') || 'F32', exact: true };
+  const mixed = MIXED[metadataOf(file).count('general.file_type', 0)];
+  const list = (some: readonly string[]) =>
+    (some.length > 3 ? [...some.slice(0, 2), `${some.length - 2} more`] : some).join(' and ');
+  const named = exact.length === 0 ? list(quantised) : `${list(quantised)} with ${list(exact)}`;
+  return { type: mixed ?? named, exact: false };
 }
 
 /** Opens what would be written, header only, and builds the model's graph over it: throws when a tensor is missing or has another shape. */
@@ -74,18 +78,12 @@ async function check(
   family.build(family.parse(model.config, model.weights), model.weights);
 }
 
-/**
- * Reads a GGUF file's header and prepares the folder that stands for it.
- *
- * @param origin put into the weights' metadata: which file they are from (so two quantisations of a model have two hashes)
- * @throws when the header is damaged, or architecture, tokenizer or a tensor type is not supported; nothing has been written then
- */
-export async function convertGguf(
-  source: ByteSource,
+/** `convertGguf` once the header is read. */
+async function convertFile(
+  file: Gguf,
   name: string,
-  origin: Readonly<Record<string, string>> = {},
+  origin: Readonly<Record<string, string>>,
 ): Promise<GgufModel> {
-  const file = await readGguf(source, name);
   try {
     const metadata = metadataOf(file);
     const parts = metadata.count('split.count', 1);
@@ -98,7 +96,7 @@ export async function convertGguf(
     const factors = file.tensors.get('rope_freqs.weight');
     if (factors && file.tensors.has('blk.0.attn_q.weight')) {
       const values = new Float32Array(factors.shape.reduce((product, n) => product * n, 1));
-      dequantize(factors.type, await source.slice(factors.start, factors.end), values);
+      dequantize(factors.type, await file.source.slice(factors.start, factors.end), values);
       const stated = metadata.count(`${prefix}.rope.scaling.original_context_length`, 8192);
       config.rope_scaling = llama3Scaling(values, config.rope_theta as number, [stated, 8192]);
     }
@@ -124,8 +122,7 @@ export async function convertGguf(
       files.set('tokenizer.json', json(tokenizer.tokenizer));
       files.set('tokenizer_config.json', json(tokenizer.config));
     }
-    const type = storedType(file);
-    const exact = ['F32', 'F16', 'BF16'].includes(type);
+    const { type, exact } = storedType(file, architecture);
     const quantization = exact ? undefined : `${type}, dequantised to float32`;
     const weights = planWeights(file, architecture, config, {
       format: 'pt',
@@ -133,18 +130,51 @@ export async function convertGguf(
       ...origin,
     });
     await check(files, weights, name);
-    return { type, quantization, files, weights };
+    const forImages = [...file.tensors.keys()].filter((tensor) => architecture.images?.test(tensor)).length;
+    return { type, quantization, forImages, files, weights };
   } catch (error) {
     const { message } = error as Error;
     throw message.startsWith(name) ? error : new Error(`${name}: ${message}`, { cause: error });
   }
 }
 
+/**
+ * Reads a GGUF file's header and prepares the folder that stands for it.
+ *
+ * @param origin put into the weights' metadata: which file they are from (so two quantisations of a model have two hashes)
+ * @throws when the header is damaged, or architecture, tokenizer or a tensor type is not supported; nothing has been written then
+ */
+export async function convertGguf(
+  source: ByteSource,
+  name: string,
+  origin: Readonly<Record<string, string>> = {},
+): Promise<GgufModel> {
+  return await convertFile(await readGguf(source, name), name, origin);
+}
+
+/** What a GGUF file holds, for lists, from its header alone, and why `convertGguf` would refuse it, if it would. */
+export async function ggufSummary(
+  source: ByteSource,
+  name: string,
+): Promise<{ readonly architecture: string; readonly type: string; readonly problem?: string }> {
+  const file = await readGguf(source, name);
+  const architecture = metadataOf(file).text('general.architecture') ?? 'unknown';
+  if (!isSupported(architecture))
+    return { architecture, type: storedType(file).type, problem: 'architecture not supported' };
+  try {
+    return { architecture, type: (await convertFile(file, name, {})).type };
+  } catch (error) {
+    const problem = (error as Error).message.replace(`${name}: `, '');
+    return { architecture, type: storedType(file).type, problem };
+  }
+}
+
 /** For the platform's cache of converted models. */
 export const ggufConversion: Conversion = {
-  version: 1,
+  version: 2,
   async convert(source, name, sha256) {
-    const { type, files, weights } = await convertGguf(source, name, { source_sha256: sha256 });
-    return { files, large: { file: 'model.safetensors', ...weights }, note: `GGUF ${type}` };
+    const { type, forImages, files, weights } = await convertGguf(source, name, { source_sha256: sha256 });
+    const rest = forImages === 0 ? '' : `, without its ${forImages} tensors for images`;
+    return { files, large: { file: 'model.safetensors', ...weights }, note: `GGUF ${type}${rest}` };
   },
 };

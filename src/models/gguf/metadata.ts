@@ -42,6 +42,12 @@ export function metadataOf({ metadata }: Gguf) {
       if (value === undefined) return undefined;
       return typeof value === 'boolean' ? value : wrong(key, 'true or false');
     },
+    /** A list of true and false; undefined when it is something else. */
+    flags(key: string): readonly boolean[] | undefined {
+      const value = metadata.get(key);
+      const isFlags = Array.isArray(value) && value.every((item) => typeof item === 'boolean');
+      return isFlags ? (value as boolean[]) : undefined;
+    },
     text(key: string): string | undefined {
       const value = metadata.get(key);
       if (value === undefined) return undefined;

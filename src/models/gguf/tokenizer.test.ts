@@ -12,13 +12,18 @@ const pieces = JSON.parse(read('gguf/spm.json').toString());
 type Case = { ids: string; decoded?: string };
 
 /** The tokenizer of a golden file, with some of its metadata changed. */
-async function open(name: string, change: Record<string, GgufValue | undefined> = {}, V = 1000) {
+async function open(
+  name: string,
+  change: Record<string, GgufValue | undefined> = {},
+  V = 1000,
+  architecture = 'llama',
+) {
   const file = await readGguf(fromBytes(new Uint8Array(read(`gguf/${name}.gguf`))));
   const metadata = new Map(file.metadata);
   for (const [key, value] of Object.entries(change))
     if (value === undefined) metadata.delete(key);
     else metadata.set(key, value);
-  return ggufTokenizer(metadataOf({ ...file, metadata }), 'llama', V)!;
+  return ggufTokenizer(metadataOf({ ...file, metadata }), architecture, V)!;
 }
 
 /**
@@ -72,6 +77,13 @@ describe('what else the file says', () => {
     expect([...tokenizer.specialIds].sort()).toEqual([0, 1, 2]);
     expect(tokenizer.chatTemplate?.source).toContain('{{ bos_token }}');
     expect(tokenizer.chatTemplate?.tokens.bos_token).toBe('<|begin|>');
+  });
+
+  test('Gemma puts no space in front, where the file does not say', async () => {
+    const silent = { 'tokenizer.ggml.add_space_prefix': undefined };
+    const { tokenizer: said } = await open('spm-gemma');
+    expect((await open('spm-gemma', silent, 1000, 'gemma3')).tokenizer).toEqual(said);
+    expect((await open('spm-gemma', silent, 1000, 'llama')).tokenizer).not.toEqual(said);
   });
 
   test('no tokenizer at all', async () => {

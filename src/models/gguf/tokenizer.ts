@@ -119,15 +119,17 @@ function mergesOf(
 
 function sentencePieceModel(
   metadata: Metadata,
+  architecture: string,
   vocab: Json,
   tokens: readonly string[],
   types: readonly number[],
 ): Json {
-  const scores = metadata.list('tokenizer.ggml.scores', 'number');
-  if (scores?.length !== tokens.length)
-    throw new Error(`tokenizer.ggml.scores has ${scores?.length ?? 0} scores for ${tokens.length} tokens`);
+  const scores = metadata.list('tokenizer.ggml.scores', 'number') ?? [];
+  if (scores.length < tokens.length)
+    throw new Error(`tokenizer.ggml.scores has ${scores.length} scores for ${tokens.length} tokens`);
   const space = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
-  const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
+  // Gemma's tokenizer puts no space in front; Ollama's files do not say so.
+  const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? !architecture.startsWith('gemma');
   const pieces = tokens.map((token, id) => (types[id] === CONTROL || types[id] === BYTE ? '' : token));
   const ids = new Map(pieces.map((token, id) => [token, id]));
   ids.delete('');
@@ -178,20 +180,23 @@ export function ggufTokenizer(
 ): GgufTokenizer | undefined {
   const kind = metadata.text('tokenizer.ggml.model');
   if (kind === undefined || kind === 'none' || kind === 'no_vocab') return undefined;
-  const tokens = metadata.list('tokenizer.ggml.tokens', 'string') ?? [];
-  if (tokens.length > V)
+  const all = metadata.list('tokenizer.ggml.tokens', 'string') ?? [];
+  const allTypes = metadata.list('tokenizer.ggml.token_type', 'number') ?? all.map(() => 1);
+  if (allTypes.length !== all.length)
+    throw new Error(`tokenizer.ggml.token_type has ${allTypes.length} entries for ${all.length} tokens`);
+  // Some models have a token, such as Gemma 3's for images, that only their wider relatives have a row for.
+  if (allTypes.slice(V).some((type) => type !== CONTROL && type !== USER_DEFINED))
     throw new Error(
-      `the tokenizer has ${tokens.length} tokens and the model's vocabulary ${V}: they do not belong together`,
+      `the tokenizer has ${all.length} tokens and the model's vocabulary ${V}: they do not belong together`,
     );
-  const types = metadata.list('tokenizer.ggml.token_type', 'number') ?? tokens.map(() => 1);
-  if (types.length !== tokens.length)
-    throw new Error(`tokenizer.ggml.token_type has ${types.length} entries for ${tokens.length} tokens`);
+  const tokens = all.slice(0, V);
+  const types = allTypes.slice(0, V);
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
   const parts =
     kind === 'gpt2'
       ? byteLevelModel(metadata, architecture, vocab)
       : kind === 'llama'
-        ? sentencePieceModel(metadata, vocab, tokens, types)
+        ? sentencePieceModel(metadata, architecture, vocab, tokens, types)
         : undefined;
   if (!parts)
     throw new Error(

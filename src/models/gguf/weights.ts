@@ -18,6 +18,10 @@ const PIECE = 2 ** 22;
 /** What llama.cpp keeps beside the weights and no graph of ours reads. */
 const BESIDE = /^(rope_freqs\.weight|blk\.\d+\.attn_rot_embd)$/;
 
+/** Whether a tensor belongs to the language model. */
+export const isRead = (name: string, architecture?: Architecture): boolean =>
+  !BESIDE.test(name) && !architecture?.images?.test(name);
+
 type Planned = {
   readonly name: string;
   readonly dtype: 'F32';
@@ -103,7 +107,7 @@ export function planWeights(
 ): WeightsFile {
   const planned: Planned[] = [];
   for (const tensor of file.tensors.values()) {
-    if (BESIDE.test(tensor.name)) continue;
+    if (!isRead(tensor.name, architecture)) continue;
     if (!DEQUANTIZED.includes(tensor.type))
       throw new Error(
         `tensor ${tensor.name} is ${tensor.type}, which is not read. Read are ${DEQUANTIZED.join(', ')}. Take the model in another quantisation, such as Q4_K_M or Q8_0.`,
