@@ -45,7 +45,7 @@ const cases = [
     name: 'SmolLM2-135M-Instruct, Q4_1',
     file: testModel('SmolLM2-135M-Instruct.Q4_1.gguf'),
     golden: 'test/golden/gguf/real-smollm2',
-    quantization: 'Q4_1, dequantised to float32',
+    quantization: 'Q4_1 and Q8_0, dequantised to float32',
     bos: false,
     // Against float64; PyTorch's own float32 leaves it by as much.
     tolerance: 1e-5,
@@ -139,7 +139,7 @@ for (const { name, file, golden: stem, quantization, bos, tolerance } of cases) 
 
 const smollm = cases[0]!.file;
 describe.skipIf(!smollm)('provenance, SmolLM2-135M', () => {
-  test('run.json, the head of train and the model card say Q4_1', { timeout: 900_000 }, async () => {
+  test('run.json, the head of train and the model card say Q4_1 and Q8_0', { timeout: 900_000 }, async () => {
     const out = join(folder, 'run');
     const { status, stdout, stderr } = await saekit(
       [
@@ -167,10 +167,10 @@ describe.skipIf(!smollm)('provenance, SmolLM2-135M', () => {
       { env: { HF_HOME: folder } },
     );
     expect(status, stderr).toBe(0);
-    expect(stdout).toMatch(/parameters, Q4_1, dequantised to float32/);
+    expect(stdout).toMatch(/parameters, Q4_1 and Q8_0, dequantised to float32/);
     const run = JSON.parse(readFileSync(join(out, 'run.json'), 'utf8'));
-    expect(run.provenance.model.quantization).toBe('Q4_1, dequantised to float32');
+    expect(run.provenance.model.quantization).toBe('Q4_1 and Q8_0, dequantised to float32');
     const card = await saekit(['push', out, 'nobody/nothing'], { env: { HF_HOME: folder } });
-    expect(card.stdout).toContain('Q4_1, dequantised to float32');
+    expect(card.stdout).toContain('Q4_1 and Q8_0, dequantised to float32');
   });
 });

@@ -8,7 +8,7 @@ import { findFamily } from '../families/registry.ts';
 import { openModelFolder } from '../hf-folder.ts';
 import { type Architecture, architectureOf, isSupported, type Json, llama3Scaling } from './architectures.ts';
 import { metadataOf } from './metadata.ts';
-import { ggufTokenizer } from './tokenizer.ts';
+import { type GgufTokenizer, ggufTokenizer } from './tokenizer.ts';
 import { isRead, planWeights, type WeightsFile } from './weights.ts';
 
 /** Of general.file_type, those that people know by a name of their own; other files are called by the types of their matrices. */
@@ -78,12 +78,14 @@ async function check(
   family.build(family.parse(model.config, model.weights), model.weights);
 }
 
-/** `convertGguf` once the header is read. */
-async function convertFile(
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+/** All of `convertGguf` that can be refused, once the header is read: without the tokenizer's files. */
+async function plan(
   file: Gguf,
   name: string,
   origin: Readonly<Record<string, string>>,
-): Promise<GgufModel> {
+): Promise<GgufModel & { readonly tokenizer: GgufTokenizer | undefined }> {
   try {
     const metadata = metadataOf(file);
     const parts = metadata.count('split.count', 1);
@@ -105,7 +107,6 @@ async function convertFile(
       bos_token_id: tokenizer?.bos ?? null,
       eos_token_id: tokenizer?.eos.length === 1 ? tokenizer.eos[0] : (tokenizer?.eos ?? null),
     };
-    const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
     const files = new Map([
       [
         'config.json',
@@ -118,10 +119,6 @@ async function convertFile(
       ],
       ['generation_config.json', json(ends)],
     ]);
-    if (tokenizer) {
-      files.set('tokenizer.json', json(tokenizer.tokenizer));
-      files.set('tokenizer_config.json', json(tokenizer.config));
-    }
     const { type, exact } = storedType(file, architecture);
     const quantization = exact ? undefined : `${type}, dequantised to float32`;
     const weights = planWeights(file, architecture, config, {
@@ -131,7 +128,7 @@ async function convertFile(
     });
     await check(files, weights, name);
     const forImages = [...file.tensors.keys()].filter((tensor) => architecture.images?.test(tensor)).length;
-    return { type, quantization, forImages, files, weights };
+    return { type, quantization, forImages, files, weights, tokenizer };
   } catch (error) {
     const { message } = error as Error;
     throw message.startsWith(name) ? error : new Error(`${name}: ${message}`, { cause: error });
@@ -149,7 +146,14 @@ export async function convertGguf(
   name: string,
   origin: Readonly<Record<string, string>> = {},
 ): Promise<GgufModel> {
-  return await convertFile(await readGguf(source, name), name, origin);
+  const { files, tokenizer, ...model } = await plan(await readGguf(source, name), name, origin);
+  const more: [string, Uint8Array][] = tokenizer
+    ? [
+        ['tokenizer.json', json(tokenizer.tokenizer)],
+        ['tokenizer_config.json', json(tokenizer.config)],
+      ]
+    : [];
+  return { ...model, files: new Map([...files, ...more]) };
 }
 
 /** What a GGUF file holds, for lists, from its header alone, and why `convertGguf` would refuse it, if it would. */
@@ -162,7 +166,7 @@ export async function ggufSummary(
   if (!isSupported(architecture))
     return { architecture, type: storedType(file).type, problem: 'architecture not supported' };
   try {
-    return { architecture, type: (await convertFile(file, name, {})).type };
+    return { architecture, type: (await plan(file, name, {})).type };
   } catch (error) {
     const problem = (error as Error).message.replace(`${name}: `, '');
     return { architecture, type: storedType(file).type, problem };

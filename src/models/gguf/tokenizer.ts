@@ -151,7 +151,10 @@ function sentencePieceModel(
       fuse_unk: true,
       byte_fallback: types.includes(BYTE),
       vocab,
-      merges: mergesOf(pieces, scores, ids),
+      // Made when it is written: that takes seconds for a large vocabulary, and a list of models does not need it.
+      get merges() {
+        return mergesOf(pieces, scores, ids);
+      },
     },
   };
 }
