@@ -5,7 +5,10 @@ import { readSafetensors } from '../src/formats/index.ts';
 import { decodeModel } from '../src/graph/decode.ts';
 import { readSkeleton } from '../src/graph/skeleton.ts';
 import { convertGguf } from '../src/models/gguf/convert.ts';
+import { describeOnnx } from '../src/models/onnx/describe.ts';
 import { fromBytes } from '../src/platform/index.ts';
+import { folderFromBytes } from '../src/platform/memory.ts';
+import '../src/platform/node.ts';
 import { type Fuzz, fuzz } from './support/fuzz.ts';
 
 const folder = new URL('golden/', import.meta.url);
@@ -25,6 +28,12 @@ const targets: Record<string, Pick<Fuzz, 'seeds' | 'read' | 'headBytes'>> = {
     seeds: ['bert', 'llama-int8'].map((name) => bytesOf(`onnx/${name}/model.onnx`)),
     read: async (bytes) =>
       decodeModel(await readSkeleton(fromBytes(bytes), 'damaged.onnx'), { name: 'damaged.onnx' }),
+  },
+  'ONNX: hooks and shapes, by running': {
+    seeds: ['bert', 'llama-int8', 'images/vit'].map((name) =>
+      bytesOf(`onnx/${name.includes('/') ? `${name}.onnx` : `${name}/model.onnx`}`),
+    ),
+    read: (bytes) => describeOnnx(folderFromBytes('damaged', new Map([['x.onnx', bytes]]), 'x.onnx')),
   },
   'safetensors: header and tensors': {
     seeds: [bytesOf('models/formats/all-dtypes.safetensors'), bytesOf('models/llama-yarn/model.safetensors')],

@@ -1,10 +1,10 @@
 /** What is in an ONNX file: inputs, tensors with their shapes, and which of them are the residual stream. */
-import type { Tensor as OrtTensor } from 'onnxruntime-common';
-import type { Graph, Value } from '../../graph/index.ts';
+import type { Value } from '../../graph/index.ts';
 import type { HubAccess } from '../../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../../platform/index.ts';
-import { type OnnxTensor, residualNames, toEngine } from './any.ts';
+import { type OnnxTensor, residualNames } from './any.ts';
 import { type OnnxFile, openOnnxFile } from './file.ts';
+import { guessInputs } from './guesses.ts';
 import { type Measured, probe } from './probe.ts';
 import { readTokenGraph } from './tokens-graph.ts';
 
@@ -26,30 +26,21 @@ export type OnnxDescription = {
   readonly notRun?: string;
 };
 
-/** Inputs of the right type and some size: dimensions that are not stated are B, then T, or much more where that is too short. */
-const guesses = (graph: Graph, long: number) => (size: { B: number; T: number }) =>
-  Object.fromEntries(
-    [...graph.inputs].map(([name, { type, dims }]) => {
-      let free = 0;
-      const sizes = dims.map((d) => (typeof d === 'number' ? d : free++ === 0 ? size.B : size.T * long));
-      const count = sizes.reduce((a, b) => a * b, 1);
-      const data = Array.from({ length: count }, (_, i) => (type.startsWith('float') ? Math.sin(i) : 1));
-      return [name, (): OrtTensor => toEngine(name, { data, dims: sizes }, type)];
-    }),
-  );
-
 async function measure(file: OnnxFile): Promise<{ measured: ReadonlyMap<Value, Measured>; notRun?: string }> {
   const { graph, outputs } = file.model;
-  let notRun = '';
-  // Audio has thousands of samples where text has a few tokens.
-  for (const long of [1, 4000]) {
+  let [failed, tooLarge]: (string | undefined)[] = [];
+  for (const guess of guessInputs(graph)) {
+    if (guess.tooLarge !== undefined) {
+      tooLarge ??= guess.tooLarge;
+      continue;
+    }
     try {
-      return { measured: await probe(graph, file.sources, outputs, guesses(graph, long)) };
+      return { measured: await probe(graph, file.sources, outputs, guess.feed) };
     } catch (error) {
-      notRun ||= (error as Error).message;
+      failed = `${(error as Error).message.trimEnd()} (tried ${guess.shown})`;
     }
   }
-  return { measured: new Map(), notRun };
+  return { measured: new Map(), notRun: failed ?? tooLarge ?? 'no sizes were found to try' };
 }
 
 /**
