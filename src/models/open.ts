@@ -4,8 +4,8 @@ import type { HubAccess } from '../hub/types.ts';
 import { type ByteFolder, getPlatform } from '../platform/index.ts';
 import type { Device } from '../shared/device.ts';
 import { findFamily } from './families/registry.ts';
-import type { Config, TransformerSpec } from './families/spec.ts';
-import { openTokenizer, tokenIds } from './folder-tokenizer.ts';
+import type { TransformerSpec } from './families/spec.ts';
+import { openText } from './folder-tokenizer.ts';
 import { ggufConversion } from './gguf/convert.ts';
 import { type ModelFolder, openModelFolder } from './hf-folder.ts';
 import { listHooks } from './hooks.ts';
@@ -89,14 +89,12 @@ export async function openMutatedModel(
   if (folder.file?.endsWith('.onnx')) return await openOnnxModel(folder, folder.file, options);
   const { files: model, spec, graph } = await openModelGraph(folder, options, mutations);
   try {
-    // Models that see images keep what concerns text below.
-    const config = { ...(model.config.text_config as Config | undefined), ...model.config };
-    const configured = tokenIds(config.bos_token_id)[0];
-    const tokenizer = await openTokenizer(folder, configured, spec.encoder === true);
-    if (tokenizer && tokenizer.learnedSize > spec.V)
-      throw new Error(
-        `${model.name}: tokenizer.json has ${tokenizer.learnedSize} tokens and the model's vocabulary ${spec.V}: they do not belong together. Put this model's own tokenizer.json into the folder.`,
-      );
+    const text = await openText(folder, model.name, {
+      config: model.config,
+      generation: model.generationConfig,
+      V: spec.V,
+      encoder: spec.encoder === true,
+    });
     signal?.throwIfAborted();
     const { quantization } = model.weights.files[0]?.metadata ?? {};
     const info: ModelInfo = {
@@ -110,8 +108,8 @@ export async function openMutatedModel(
       V: spec.V,
       contextLength: spec.contextLength,
       encoder: spec.encoder === true,
-      bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
-      eosTokenIds: tokenIds(model.generationConfig.eos_token_id ?? config.eos_token_id),
+      bosTokenId: text.bosTokenId,
+      eosTokenIds: text.eosTokenIds,
       parameters: parameterCount(graph),
       hash: model.hash,
       ...(quantization === undefined ? {} : { quantization }),
@@ -121,7 +119,7 @@ export async function openMutatedModel(
       spec: { ...spec, cached: spec },
       info,
       hooks: listHooks(spec),
-      tokenizer,
+      tokenizer: text.tokenizer,
       sessions: createSessions(graph, model.weights.sources, options),
       closeFiles: model.close,
     });

@@ -94,6 +94,36 @@ describe('a model from an ONNX file', () => {
     await model.close();
   });
 
+  /** gpt2-past with files beside it, each a JSON value. */
+  const opened = async (beside: Record<string, unknown>) => {
+    const files = new Map<string, Uint8Array>([['model.onnx', await readFile(path('gpt2-past/model.onnx'))]]);
+    for (const [name, value] of Object.entries(beside))
+      files.set(name, new TextEncoder().encode(JSON.stringify(value)));
+    return await openModel(folderFromBytes('beside', files, 'model.onnx'), { threads: 1 });
+  };
+
+  test.each([
+    [{ 'config.json': { eos_token_id: 7 } }, [7]],
+    [{ 'config.json': { eos_token_id: 7 }, 'generation_config.json': { do_sample: true } }, [7]],
+    [{ 'config.json': { eos_token_id: 7 }, 'generation_config.json': { eos_token_id: [8, 9] } }, [8, 9]],
+    [{ 'config.json': { text_config: { eos_token_id: 6 } }, 'generation_config.json': {} }, [6]],
+    [{}, []],
+  ])('ends at the tokens of generation_config.json, else of config.json: %j', async (beside, ends) => {
+    const model = await opened(beside);
+    expect(model.info.eosTokenIds).toEqual(ends);
+    await model.close();
+  });
+
+  test('refuses the tokenizer of a larger vocabulary', async () => {
+    const tokenizer = fileURLToPath(
+      new URL('../../../test/golden/models/tokenizers/llama3/tokenizer.json', import.meta.url),
+    );
+    const foreign = { 'tokenizer.json': JSON.parse(await readFile(tokenizer, 'utf8')) };
+    await expect(opened(foreign)).rejects.toThrow(
+      /^beside\/model\.onnx: tokenizer\.json has 900 tokens and the model's vocabulary 48: they do not belong together/,
+    );
+  });
+
   test.each(['llama', 'gpt2', 'gpt2-past', 'neox'])(
     '%s is steered: h + (3 - h . u) u at every token, and + 2 v at the middle two',
     async (name) => {

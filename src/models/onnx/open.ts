@@ -1,7 +1,7 @@
 /** An ONNX file of a language model, exported by anybody, as a model: file -> our inputs -> shapes -> residual stream -> runtime. */
 import type { Graph } from '../../graph/index.ts';
 import type { ByteFolder } from '../../platform/index.ts';
-import { openTokenizer, tokenIds } from '../folder-tokenizer.ts';
+import { openText } from '../folder-tokenizer.ts';
 import { readJson } from '../hf-folder.ts';
 import { createRuntime } from '../runtime.ts';
 import { createSessions, type SessionSettings } from '../sessions.ts';
@@ -55,12 +55,15 @@ export async function openOnnxModel(
 ): Promise<Model> {
   const opened = await openOnnxFile(folder, file, signal);
   try {
-    const { graph, measured, V, D, layers, names, last, logits } = await readTokenGraph(opened);
+    const { graph, measured, rows, V, D, layers, names, last, logits } = await readTokenGraph(opened);
     signal?.throwIfAborted();
     const config = (await readJson(folder, 'config.json')) ?? {};
-    const generation = (await readJson(folder, 'generation_config.json')) ?? config;
-    const configured = tokenIds(config.bos_token_id)[0];
-    const tokenizer = await openTokenizer(folder, configured, logits === undefined);
+    const text = await openText(folder, opened.name, {
+      config,
+      generation: (await readJson(folder, 'generation_config.json')) ?? {},
+      V: rows,
+      encoder: logits === undefined,
+    });
     const cache = [...opened.model.graph.inputs].find(([name]) => /^past.*key/.test(name))?.[1].dims ?? [];
     const heads = firstNumber(config, 'num_attention_heads', 'n_head') ?? (Number(cache[1]) || 0);
     const kvHeads = firstNumber(config, 'num_key_value_heads') ?? heads;
@@ -76,8 +79,8 @@ export async function openOnnxModel(
         firstNumber(config, 'max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len') ??
         UNSTATED_CONTEXT,
       encoder: logits === undefined,
-      bosTokenId: tokenizer ? tokenizer.bosTokenId : configured,
-      eosTokenIds: tokenIds(generation.eos_token_id),
+      bosTokenId: text.bosTokenId,
+      eosTokenIds: text.eosTokenIds,
       parameters: parameterCount(opened.model.graph),
       hash: opened.hash,
       ...(quantization === undefined ? {} : { quantization }),
@@ -87,7 +90,7 @@ export async function openOnnxModel(
       spec: { D, layers, heads, headDim, V, attention: [], encoder: logits === undefined },
       info,
       hooks: hooked.hooks,
-      tokenizer,
+      tokenizer: text.tokenizer,
       sessions: createSessions(hooked.graph, opened.sources, settings),
       layout: {
         last: hooked.hooks.findLast(

@@ -28,6 +28,8 @@ export type TokenGraph = {
   readonly graph: Graph;
   readonly measured: ReadonlyMap<Value, Measured>;
   readonly logits: Value | undefined;
+  /** Of the embedding: token ids are below it. */
+  readonly rows: number;
   readonly V: number;
   readonly D: number;
   readonly layers: number;
@@ -103,6 +105,7 @@ export async function readTokenGraph({ name, model, sources }: OnnxFile): Promis
     graph: logits === undefined ? apart : withHead(apart, logits, width(logits)),
     measured,
     logits,
+    rows,
     V: logits === undefined ? rows : width(logits),
     D,
     layers: found.layers.length,
