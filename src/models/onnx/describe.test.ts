@@ -33,6 +33,12 @@ describe('shapes of files that read images', () => {
   });
 });
 
+test('frames of sound are measured on as many samples as they need', async () => {
+  const { dims, notRun } = await images('sound');
+  expect(notRun).toBeUndefined();
+  expect(dims).toEqual({ channel: ['B', '1', '?'], frames: ['B', '2', '?'] });
+});
+
 test('an input beyond reason is not made, and the reason is told', async () => {
   const before = process.memoryUsage.rss();
   const { dims, notRun } = await images('large');

@@ -1,10 +1,10 @@
 /**
  * Inputs for a file of which only the shapes of its inputs are known. A dimension that the file does not state is free; the first is B:
  *
- *     text     [B, T, …]           every other free axis is T
- *     sound    [B, 4000 T, …]      where one other axis is free: thousands of samples where text has a few tokens
- *     images   [B, C, H, W]        where H and W are free, or [B, H, W, C]: C = 3 where it is free, too, H = W = 32 T, then 224,
- *                                  which position embeddings often ask for
+ *     text     [B, T, …]                       every other free axis is T
+ *     sound    [B, 4000 T], [B, 1, 4000 T]     one other free axis, one or two channels: thousands of samples where text has a few
+ *                                              tokens. Not where token ids are read, too: attention over as many would take gigabytes
+ *     images   [B, C, H, W], [B, H, W, C]      H and W are free: 32 T, then 224, which position embeddings often ask for; C, if free: 3
  *
  * No guess is larger than some millions of numbers, whatever a file states.
  */
@@ -12,6 +12,7 @@ import type { Tensor as OrtTensor } from 'onnxruntime-common';
 import type { Graph, Value } from '../../graph/index.ts';
 import { toEngine } from './any.ts';
 import { PROBES } from './probe.ts';
+import { idsInput } from './tokens.ts';
 
 /** Elements of all inputs together: 64 MB of float32. */
 const MAX_ELEMENTS = 2 ** 24;
@@ -21,6 +22,7 @@ type Dims = readonly (number | string)[];
 /** Sizes of the axes of one input, or undefined where this guess says nothing of it. */
 type Guess = (dims: Dims, size: Size) => number[] | undefined;
 
+const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 const isFree = (dim: number | string | undefined): boolean => typeof dim === 'string';
 
 const text =
@@ -30,7 +32,10 @@ const text =
     return dims.map((dim, axis) => (typeof dim === 'number' ? dim : axis === first ? B : T * long));
   };
 
-const sound: Guess = (dims, size) => (dims.filter(isFree).length === 2 ? text(4000)(dims, size) : undefined);
+const sound: Guess = (dims, size) => {
+  const channels = product(dims.filter((dim) => typeof dim === 'number'));
+  return dims.filter(isFree).length === 2 && channels <= 2 ? text(4000)(dims, size) : undefined;
+};
 
 const image =
   (side: (size: Size) => number): Guess =>
@@ -45,8 +50,6 @@ const image =
 
 const GUESSES: readonly Guess[] = [text(), sound, image(({ T }) => 32 * T), image(() => 224)];
 
-const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
-
 /** What `probe` feeds, and a description of it for people. */
 export type GuessedFeeds = {
   readonly shown: string;
@@ -55,11 +58,13 @@ export type GuessedFeeds = {
   readonly feed: (size: Size) => Readonly<Record<Value, () => OrtTensor>>;
 };
 
-/** Guesses to be tried in order; those that say nothing of any input are left out. */
-export function guessInputs({ inputs }: Graph): GuessedFeeds[] {
-  const named = [...inputs];
+/** Guesses to be tried in order; those that say nothing of any input of numbers are left out. */
+export function guessInputs(graph: Graph): GuessedFeeds[] {
+  const named = [...graph.inputs];
+  const numbers = named.filter(([, { type }]) => type.startsWith('float'));
   return GUESSES.flatMap((guess): GuessedFeeds[] => {
-    if (guess !== GUESSES[0] && !named.some(([, { dims }]) => guess(dims, PROBES[0]))) return [];
+    if (guess !== GUESSES[0] && !numbers.some(([, { dims }]) => guess(dims, PROBES[0]))) return [];
+    if (guess === sound && idsInput(graph)) return [];
     const sizes = (size: Size) => named.map(([, { dims }]) => guess(dims, size) ?? text()(dims, size));
     const show = (all: readonly number[][]) =>
       all.map((dims, i) => `${named[i]![0]} [${dims.join(', ')}]`).join('; ');

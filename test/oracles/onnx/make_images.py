@@ -5,6 +5,7 @@
 patches.onnx   pixels [batch,3,height,width] of any size -> patches of 16 x 16
 vit.onnx       the same with every axis free and a table of 196 positions, so that only 224 x 224 runs
 last.onnx      pixels [batch,height,width,3], transposed, then as patches.onnx
+sound.onnx     pixels [batch,time], which are samples here -> frames of 400, one every 320
 large.onnx     one input of a fixed size, 600 million numbers
 """
 
@@ -37,4 +38,6 @@ table = {"table": rng.standard_normal((1, 196, 2)).astype(np.float32)}
 save("vit", [*patches, node("Add", ["rows", "table"], ["placed"])], ["batch", "channels", "height", "width"], "placed", 3, {**constants, **table})
 first = [node("Transpose", ["pixels"], ["first"], perm=[0, 3, 1, 2]), node("Conv", ["first", "kernel"], ["patches"], strides=[16, 16])]
 save("last", first, ["batch", "height", "width", 3], "patches", 4, {"kernel": constants["kernel"]})
+framed = [node("Unsqueeze", ["pixels", "one"], ["channel"]), node("Conv", ["channel", "window"], ["frames"], strides=[320])]
+save("sound", framed, ["batch", "time"], "frames", 3, {"one": np.array([1]), "window": rng.standard_normal((2, 1, 400)).astype(np.float32)})
 save("large", [node("Relu", ["pixels"], ["positive"])], [1, 600_000_000], "positive", 2)
