@@ -160,11 +160,27 @@ export function createGraphBuilder(prefix = '') {
     logSoftmax: (x: Value): Value => op('LogSoftmax', [x], { axis: -1 }),
     layerNormalization: (x: Value, scale: Value, bias: Value, epsilon: number): Value =>
       op('LayerNormalization', [x, scale, bias], { axis: -1, epsilon: { float: epsilon } }),
-    /** x / sqrt(mean(x^2) + epsilon) * scale over the last axis, in the pattern that the engine fuses into one kernel. */
-    rmsNormalization(x: Value, scale: Value, epsilon: number): Value {
+    /**
+     * The same in the pattern that the engine fuses into one kernel, so that x before gain and shift can have a name: it is computed
+     * by itself only where somebody asks for it.
+     */
+    namedLayerNormalization(x: Value, scale: Value, bias: Value, epsilon: number, name: Value): Value {
+      const mean = (y: Value) => op('ReduceMean', [y, axes([-1])], { keepdims: 1 });
+      const centred = op('Sub', [x, mean(x)]);
+      const variance = mean(op('Pow', [centred, scalar(2)]));
+      const deviation = op('Sqrt', [op('Add', [variance, scalar(epsilon)])]);
+      const normalized = named(name, op('Div', [centred, deviation]));
+      return op('Add', [op('Mul', [normalized, scale]), bias]);
+    },
+    /**
+     * x / sqrt(mean(x^2) + epsilon) * scale over the last axis, in the pattern that the engine fuses into one kernel; x before the gain
+     * can have a name.
+     */
+    rmsNormalization(x: Value, scale: Value, epsilon: number, name?: Value): Value {
       const meanSquare = op('ReduceMean', [op('Pow', [x, scalar(2)]), axes([-1])], { keepdims: 1 });
       const rms = op('Sqrt', [op('Add', [meanSquare, scalar(epsilon)])]);
-      return op('Mul', [op('Div', [x, rms]), scale]);
+      const normalized = op('Div', [x, rms]);
+      return op('Mul', [name === undefined ? normalized : named(name, normalized), scale]);
     },
     gather: (table: Value, indices: Value, axis = 0): Value => op('Gather', [table, indices], { axis }),
     gatherElements: (x: Value, indices: Value, axis: number): Value =>

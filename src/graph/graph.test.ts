@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { getPlatform } from '../platform/index.ts';
 import '../platform/node.ts';
+import { createRng } from '../shared/rng.ts';
 import { createGraphBuilder, type GraphBuilder } from './builder.ts';
 import { cutGraph, liveValues, spliceGraph } from './cut.ts';
 import { createSession, relativeToCommonFolder } from './session.ts';
@@ -83,6 +84,29 @@ describe('operators compute what their names say', () => {
     expectClose(
       layer!,
       x.map((v, i) => ((v - mean) / deviation) * (i === 3 ? 2 : 1)),
+    );
+  });
+
+  // The engine fuses the pattern where nobody asks for the name, so a model whose norms have names is as fast, and gives the same bits.
+  test('a normalisation with a name is the one without, bit for bit, and its value is that before gain and shift', async () => {
+    const [N, D] = [33, 64];
+    const rng = createRng(7);
+    const rows = (n: number): Float32Array => Float32Array.from({ length: n }, () => 3 * rng.normal() + 1);
+    const x: Fed = { data: rows(N * D), dims: [N, D] };
+    const [gain, shift] = [rows(D), rows(D)];
+    const both = (g: GraphBuilder) => [g.float32([D], gain), g.float32([D], shift)] as const;
+    const [plain] = await evaluate({ x }, (g) => [g.layerNormalization('x', ...both(g), 1e-5)]);
+    const [named] = await evaluate({ x }, (g) => [g.namedLayerNormalization('x', ...both(g), 1e-5, 'name')]);
+    expect(named).toEqual(plain);
+    const [before, after] = await evaluate({ x }, (g) => {
+      const y = g.namedLayerNormalization('x', ...both(g), 1e-5, 'name');
+      return ['name', y];
+    });
+    expectClose(after!, plain!, 4);
+    expectClose(
+      before!.map((value, i) => value * gain[i % D]! + shift[i % D]!),
+      plain!,
+      4,
     );
   });
 

@@ -6,9 +6,13 @@
  *     blocks.L.hook_resid_pre/mid/post [B,T,D]  mid only where attention and MLP are not parallel
  *     blocks.L.hook_attn_out, hook_mlp_out [B,T,D]  what is added to the stream
  *     blocks.L.attn.hook_pattern [B,H,T,T]    blocks.L.attn.hook_z [B,T,H,headDim]
+ *     blocks.L.ln2.hook_normalized [B,T,D]    the norm before the MLP, without its gain and shift
+ *     blocks.L.mlp.hook_in [B,T,D]            the same with them: what the MLP reads
  *     blocks.L.mlp.hook_post [B,T,M]          after the activation (times the gate's other half, where there is a gate)
  *
- * Of an encoder they are those of HookedEncoder: the embeddings stand below embed., their normalised sum is hook_full_embed, and
+ * All are HookedTransformer's but mlp.hook_in, which TransformerBridge has (TransformerLens 3).
+ *
+ * Of an encoder they are those of HookedEncoder, without the two of the MLP's input: the embeddings stand below embed., their normalised sum is hook_full_embed, and
  * blocks.L.hook_normalized_resid_post is the output of a block, which the next one reads.
  */
 
@@ -35,6 +39,7 @@ export function listHooks(spec: TransformerSpec): HookInfo[] {
       { name: `${block}.attn.hook_z`, dims: ['B', 'T', String(heads), String(headDim)], width: headDim },
       residual(`${block}.hook_attn_out`),
       ...(spec.parallel ? [] : [residual(`${block}.hook_resid_mid`)]),
+      ...(spec.encoder ? [] : [`${block}.ln2.hook_normalized`, `${block}.mlp.hook_in`].map(residual)),
       { name: `${block}.mlp.hook_post`, dims: ['B', 'T', String(mlpWidth)], width: mlpWidth },
       residual(`${block}.hook_mlp_out`),
       residual(`${block}.hook_resid_post`),

@@ -176,7 +176,7 @@ describe('hooks by pattern', () => {
     await expect(names('blocks.*.hook_resid_psot')).rejects.toThrow(
       /No hook of the model matches "blocks.\*.hook_resid_psot". Nearest: blocks.0.hook_resid_post/,
     );
-    await expect(names(() => false)).rejects.toThrow(/accepted none of the model's 17: hook_embed/);
+    await expect(names(() => false)).rejects.toThrow(/accepted none of the model's 21: hook_embed/);
   });
 
   test('runWithCache takes token ids too', async () => {

@@ -62,7 +62,7 @@ export function buildBert(spec: TransformerSpec, weights: ModelWeights): Graph {
   const norm = (x: Value, name: string) => {
     // Files that were converted from TensorFlow keep its names.
     const old = weights.tensors.has(`${name}.gamma`);
-    return w.layerNorm(x, name, spec, old ? ['gamma', 'beta'] : ['weight', 'bias']);
+    return w.layerNorm(x, name, spec, old ? { names: ['gamma', 'beta'] } : {});
   };
 
   const from = `${prefix}embeddings`;

@@ -89,7 +89,8 @@ describe.each(MODELS)('%s', (name) => {
     const end = model.info.encoder ? values.get(lastHook(model))! : values.get('logits')!;
     for (const hook of perToken(model)) {
       const own = values.get(hook)!;
-      expect(relativeError(await continued(model, hook, own, batch), end), hook).toBeLessThan(1e-6);
+      // The engine does not fuse the norms that are asked for with the other hooks, which moves the last bits.
+      expect(relativeError(await continued(model, hook, own, batch), end), hook).toBeLessThan(3e-6);
       const other = { data: own.data.map((x) => -x), dims: own.dims };
       expect(relativeError(await continued(model, hook, other, batch), end), hook).toBeGreaterThan(0.01);
     }

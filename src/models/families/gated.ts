@@ -78,10 +78,10 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
   const g = createGraphBuilder();
   declareInputs(g, spec);
   const w = createWeightReader(g, weights);
-  const norm = (x: Value, name: string, width = D) => {
+  const norm = (x: Value, name: string, width = D, hook?: Value) => {
     const gain = w.float(`${name}.weight`, [width]);
     const scale = spec.normOffset ? g.add(gain, g.scalar(spec.normOffset)) : gain;
-    return g.rmsNormalization(x, scale, spec.normEpsilon);
+    return g.rmsNormalization(x, scale, spec.normEpsilon, hook);
   };
 
   const rows = g.reshape(w.rows(`${prefix}embed_tokens.weight`, [V, D], INPUTS.ids), [-1, D]);
@@ -108,8 +108,13 @@ export function buildGated(spec: TransformerSpec, weights: ModelWeights): Graph 
           'post_attention_layernorm',
         ),
       // The norm before the MLP is called by where it stands: right after attention, or after attention's own second norm.
-      norm2: (y) =>
-        norm(y, `${from}.${spec.postNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'}`),
+      norm2: (y, hook) =>
+        norm(
+          y,
+          `${from}.${spec.postNorms ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'}`,
+          D,
+          hook,
+        ),
       inner: (n) =>
         g.mul(
           activate(g, w.linear(n, `${from}.mlp.gate_proj`, [mlpWidth, D], mlpBias), spec.activation),

@@ -89,7 +89,7 @@ export function buildGptNeox(spec: TransformerSpec, weights: ModelWeights): Grap
         return { q, k, v };
       },
       output: (z) => w.linear(z, `${from}.attention.dense`, [D, D], outputBias),
-      norm2: (y) => norm(y, `${from}.post_attention_layernorm`),
+      norm2: (y, hook) => w.layerNorm(y, `${from}.post_attention_layernorm`, spec, { hook }),
       inner: (n) =>
         activate(g, w.linear(n, `${from}.mlp.dense_h_to_4h`, [mlpWidth, D], spec.mlpBias), spec.activation),
       down: (h) => w.linear(h, `${from}.mlp.dense_4h_to_h`, [D, mlpWidth], spec.mlpBias),

@@ -82,7 +82,7 @@ export function buildGpt2(spec: TransformerSpec, weights: ModelWeights): Graph {
         return { q, k, v };
       },
       output: (z) => conv(z, `${from}.attn.c_proj`, D, D),
-      norm2: (y) => norm(y, `${from}.ln_2`),
+      norm2: (y, hook) => w.layerNorm(y, `${from}.ln_2`, spec, { hook }),
       inner: (n) => activate(g, conv(n, `${from}.mlp.c_fc`, D, mlpWidth), spec.activation),
       down: (h) => conv(h, `${from}.mlp.c_proj`, mlpWidth, D),
     });

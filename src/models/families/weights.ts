@@ -41,19 +41,21 @@ export function createWeightReader(g: GraphBuilder, weights: ModelWeights) {
       const W = float(`${name}.weight`, [out, into]);
       return g.gemm(x, W, bias ? float(`${name}.bias`, [out]) : undefined, { transB: true });
     },
-    /** (x - mean x) / sqrt(var x + eps) * gain + shift of rows x [N,D]. */
+    /** (x - mean x) / sqrt(var x + eps) * gain + shift of rows x [N,D]; `hook` names it before gain and shift. */
     layerNorm(
       x: Value,
       name: string,
       { D, normEpsilon }: Pick<TransformerSpec, 'D' | 'normEpsilon'>,
-      [gain, shift]: readonly [string, string] = ['weight', 'bias'],
+      {
+        names: [gain, shift] = ['weight', 'bias'],
+        hook,
+      }: { readonly names?: readonly [string, string]; readonly hook?: Value } = {},
     ): Value {
-      return g.layerNormalization(
-        x,
-        float(`${name}.${gain}`, [D]),
-        float(`${name}.${shift}`, [D]),
-        normEpsilon,
-      );
+      const scale = float(`${name}.${gain}`, [D]);
+      const bias = float(`${name}.${shift}`, [D]);
+      return hook === undefined
+        ? g.layerNormalization(x, scale, bias, normEpsilon)
+        : g.namedLayerNormalization(x, scale, bias, normEpsilon, hook);
     },
     /** Rows of an embedding table as float32; a half-precision table is converted after the look-up. */
     rows(name: string, shape: readonly number[], indices: Value): Value {

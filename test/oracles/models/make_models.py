@@ -159,7 +159,8 @@ def places(model):
         mid = [] if parallel else [(second, "in", "hook_resid_mid")]
         return [
             (layer, "in", "hook_resid_pre"), (attention, "pattern", "attn.hook_pattern"), (project, "in", "attn.hook_z"),
-            (written or attention, "out", "hook_attn_out"), *mid, (down, "in", "mlp.hook_post"), (written_by_mlp or layer.mlp, "out", "hook_mlp_out"),
+            (written or attention, "out", "hook_attn_out"), *mid, (second, "normalized", "ln2.hook_normalized"), (layer.mlp, "in", "mlp.hook_in"),
+            (down, "in", "mlp.hook_post"), (written_by_mlp or layer.mlp, "out", "hook_mlp_out"),
             (layer, "out", "hook_resid_post"),
         ]
 
@@ -199,6 +200,9 @@ def record(model, ids, mask=None):
                 value = (args or tuple(kwargs.values()))[0]
             elif what == "pattern":
                 value = output[1]
+            elif what == "normalized":
+                # The module's own output without its gain and shift.
+                value = (output - (module.bias if getattr(module, "bias", None) is not None else 0)) / (module.weight + ("Gemma" in type(module).__name__))
             else:
                 value = output[0] if isinstance(output, tuple) else output
             if name.endswith("hook_z"):
@@ -236,19 +240,24 @@ def entropy(pattern):
     return (nats / uniform).mean().item()
 
 
-def make(name, config, dtype, T, options):
-    folder = OUT / name
+def save(folder, config, dtype, options, seed):
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(0)
-    kind = KINDS[config.model_type]
-    model = kind(config).eval()
-    randomize(model, seed=len(name), **{key: options[key] for key in ("selective", "sharpness") if key in options})
+    model = KINDS[config.model_type](config).eval()
+    randomize(model, seed=seed, **{key: options[key] for key in ("selective", "sharpness") if key in options})
     model.tie_weights()
     model.to(dtype)
     model.save_pretrained(folder, **({"max_shard_size": "60KB"} if options.get("shards") else {}))
     if "tokenizer" in options:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(TOKENIZERS / options["tokenizer"] / file, folder / file)
+
+
+def make(name, config, dtype, T, options, kept):
+    folder = OUT / name
+    if not kept:
+        save(folder, config, dtype, options, len(name))
+    kind = KINDS[config.model_type]
 
     # The stored weights, computed with in float64 (norms and softmax stay in float32, as transformers has them), so that
     # the difference to these numbers is our rounding and not the sum of two.
@@ -293,6 +302,8 @@ def make(name, config, dtype, T, options):
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or MODELS
+    # With --kept only what PyTorch computes is made anew, with the models that are there.
+    kept = "--kept" in sys.argv
+    chosen = [name for name in sys.argv[1:] if name != "--kept"] or MODELS
     for name in chosen:
-        make(name, *MODELS[name])
+        make(name, *MODELS[name], kept)
