@@ -317,6 +317,80 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.context().close();
   });
 
+  it('steers as a list says: its modes are kept, and one that cannot be done here is named', async () => {
+    const features = [
+      { run: RUN, latent: DNA, mode: 'zero' },
+      { run: RUN, latent: GREEK, mode: 'scale', value: 2.5 },
+      { run: EARLY, latent: 3, mode: 'at-least', value: 41.25 },
+      { run: EARLY, latent: 4, mode: 'patch' },
+    ];
+    await ask(app.server, 'PUT', '/api/lists/every%20mode', { features });
+    const page = await app.open('/lists');
+    await page.getByText('steers: zero').waitFor();
+    await page.getByText('steers: scale 2.50').waitFor();
+    const sent: { features: unknown }[] = [];
+    page.on('request', (request) => {
+      if (request.url().endsWith('/api/steer')) sent.push(request.postDataJSON());
+    });
+    await page.getByRole('link', { name: 'steer with them' }).click();
+    await page.getByLabel(`How to change #${DNA}`).waitFor();
+    const shown = (latent: number) => page.inputValue(`select[aria-label="How to change #${latent}"]`);
+    expect([await shown(DNA), await shown(GREEK), await shown(3)]).toEqual(['zero', 'scale', 'at-least']);
+    expect(await page.getByLabel(`Strength of #${DNA}`).count()).toBe(0);
+    expect(await page.inputValue(`[aria-label="Strength of #${GREEK}"]`)).toBe('2.5');
+    await page.getByText('left out: “patch” is not done on this page').waitFor();
+    await samples(page);
+    expect(sent[0]!.features).toEqual([...features.slice(0, 2), { ...features[2], value: 41.3 }]);
+    // The link has it all.
+    await page.reload();
+    expect([await shown(DNA), await shown(GREEK), await shown(3)]).toEqual(['zero', 'scale', 'at-least']);
+    // A factor is no activation: another kind of mode begins at a value of its own.
+    await page.selectOption(`select[aria-label="How to change #${GREEK}"]`, 'clamp');
+    expect(await page.inputValue(`[aria-label="Strength of #${GREEK}"]`)).toBe('35');
+    expect(param(page, 'edits')).toContain(`${RUN}:${GREEK}:clamp:35`);
+    await ask(app.server, 'DELETE', '/api/lists/every%20mode');
+    await page.context().close();
+  });
+
+  it('the prompt of the steering page is in its link', async () => {
+    const page = await app.open(`/steer?edits=${RUN}:${DNA}:add:40`);
+    const field = page.getByLabel('Prompt');
+    expect([await field.inputValue(), param(page, 'prompt')]).toEqual(['The meeting will be held', null]);
+    await field.fill('');
+    expect(param(page, 'prompt')).toBe('');
+    await field.pressSequentially('Once upn');
+    // Typed in the middle: the cursor stays.
+    await field.press('ArrowLeft');
+    await field.pressSequentially('o');
+    expect(param(page, 'prompt')).toBe('Once upon');
+    await page.reload();
+    expect(await field.inputValue()).toBe('Once upon');
+    expect((await samples(page)).without).toContain('Once upon');
+    expect(param(page, 'edits')).toBe(`${RUN}:${DNA}:add:40`);
+    await page.context().close();
+  });
+
+  it('a latent that never fired is turned in plain units, and goes on a list with them', async () => {
+    const page = await app.open(`/feature/${RUN}/${DNA}?strength=2`, {}, (page) =>
+      page.route('**/api/feature/**', async (route) => {
+        const response = await route.fetch();
+        const { maximum: _, ...body } = await response.json();
+        await route.fulfill({ response, json: { ...body, density: 0 } });
+      }),
+    );
+    await page.getByText('it never fired in the index').waitFor();
+    await page.getByRole('button', { name: '+ list' }).click();
+    await page.getByLabel('Name of the list').fill('never fired');
+    await page.getByRole('button', { name: 'add', exact: true }).click();
+    await page.getByText('on never fired').waitFor();
+    const { lists } = (await ask(app.server, 'GET', '/api/lists')).body;
+    expect(lists.find(({ name }: { name: string }) => name === 'never fired').features).toEqual([
+      { run: RUN, latent: DNA, mode: 'add', value: 20 },
+    ]);
+    await ask(app.server, 'DELETE', '/api/lists/never%20fired');
+    await page.context().close();
+  });
+
   it('runs of one model stand together: another layer reads the same text, and has a list of its own', async () => {
     const page = await app.open('/?text=GATTACA');
     const layers = page.getByRole('navigation', { name: 'Layers of this model' });

@@ -4,11 +4,9 @@ import { api, type FeatureList } from '../api.ts';
 import { Link } from '../parts/link.tsx';
 import { NameRow } from '../parts/name.tsx';
 import { Nothing, Problem, Status } from '../parts/states.tsx';
+import { presetOf } from '../steering.ts';
 import { useAnswer, useName } from '../use.ts';
 import { short } from '../words.ts';
-
-const presetOf = ({ features }: FeatureList): string =>
-  `/steer?edits=${encodeURIComponent(features.map(({ run, latent, mode, value }) => [encodeURIComponent(run), latent, mode === 'clamp' ? 'clamp' : 'add', value === undefined ? 8 : Number(value.toPrecision(3))].join(':')).join(','))}`;
 
 export function ListsPage() {
   const [version, setVersion] = useState(0);
@@ -62,7 +60,7 @@ export function ListsPage() {
           <div className="name-list">
             {list.features.map((one) => (
               <div key={`${one.run} ${one.latent}`} className="listed">
-                <Listed run={one.run} latent={one.latent} value={one.value} />
+                <Listed {...one} />
                 <button
                   type="button"
                   aria-label={`Take #${one.latent} off ${list.name}`}
@@ -84,14 +82,15 @@ export function ListsPage() {
   );
 }
 
-function Listed({ run, latent, value }: { run: string; latent: number; value: number | undefined }) {
+function Listed({ run, latent, mode, value }: FeatureList['features'][number]) {
   const answer = useName(run, latent);
   const feature = answer.value ?? { run, latent, hook: '' };
+  const how = [...(mode ? [mode] : []), ...(value === undefined ? [] : [short(value)])].join(' ');
   return answer.error ? (
     <p className="fine">
       #{latent}: {answer.error}
     </p>
   ) : (
-    <NameRow feature={feature} {...(value === undefined ? {} : { extra: `steers with ${short(value)}` })} />
+    <NameRow feature={feature} {...(how === '' ? {} : { extra: `steers: ${how}` })} />
   );
 }

@@ -5,27 +5,20 @@ import { hue } from '../colour.ts';
 import { Link } from '../parts/link.tsx';
 import { Samples } from '../parts/samples.tsx';
 import { Nothing, Problem } from '../parts/states.tsx';
-import { USUAL } from '../parts/writes.tsx';
+import { DEFAULT_PROMPT } from '../parts/writes.tsx';
+import {
+  asEdits,
+  asText,
+  type Edit,
+  inMode,
+  type Mode,
+  OFFERED,
+  USUAL,
+  unitOf,
+  valueKind,
+} from '../steering.ts';
 import { setParams, useAnswer, useName, usePlace } from '../use.ts';
-import { decoded, featurePath, titleOf } from '../words.ts';
-
-/** "RUN:7:add:8" per latent in the link. */
-type Edit = { run: string; latent: number; mode: 'add' | 'clamp'; value: number };
-const asText = (edits: readonly Edit[]): string =>
-  edits.map((e) => [encodeURIComponent(e.run), e.latent, e.mode, e.value].join(':')).join(',');
-const asEdits = (text: string): Edit[] =>
-  text.split(',').flatMap((part) => {
-    const [run, latent, mode, value] = part.split(':');
-    if (!run || !/^\d+$/.test(latent ?? '')) return [];
-    return [
-      {
-        run: decoded(run),
-        latent: Number(latent),
-        mode: mode === 'clamp' ? ('clamp' as const) : ('add' as const),
-        value: Number(value) || 0,
-      },
-    ];
-  });
+import { featurePath, titleOf } from '../words.ts';
 
 function EditName({ edit: { run, latent } }: { edit: Edit }) {
   const { value, error } = useName(run, latent);
@@ -37,29 +30,54 @@ function EditName({ edit: { run, latent } }: { edit: Edit }) {
   );
 }
 
-/** Of the sliders, in units of activation. */
-const REACH = 120;
+/** Of the sliders: how far they go at least, and their steps. */
+const REACH = { activation: [120, 1], factor: [4, 0.25] } as const;
+
+function Strength({ edit, onChange }: { edit: Edit; onChange: (value: number) => void }) {
+  const kind = valueKind(edit.mode);
+  if (kind !== 'activation' && kind !== 'factor') return null;
+  const { value = 0 } = edit;
+  const [least, step] = REACH[kind];
+  const reach = Math.max(least, Math.abs(value));
+  return (
+    <>
+      <input
+        type="range"
+        aria-label={`Strength of #${edit.latent}`}
+        min={-reach}
+        max={reach}
+        step={step}
+        value={value}
+        onChange={(event) => onChange(Number(event.target.value))}
+      />
+      <output>
+        {kind === 'factor' ? '× ' : ''}
+        {value}
+      </output>
+    </>
+  );
+}
 
 export function SteerPage({ run }: { run: string }) {
   const { searchParams } = usePlace();
   const edits = asEdits(searchParams.get('edits') ?? '');
-  const [prompt, setPrompt] = useState(searchParams.get('prompt') ?? 'The meeting will be held');
+  const done = edits.filter(({ mode }) => valueKind(mode) !== undefined);
+  const prompt = searchParams.get('prompt') ?? DEFAULT_PROMPT;
   const [seed, setSeed] = useState(1);
   const [problem, setProblem] = useState<string>();
   const change = (next: readonly Edit[]) => setParams({ edits: asText(next) || undefined });
-  /** As strong as a latent is at most in the index, a few times over: less is rarely seen. */
   async function add(latent: number): Promise<void> {
     try {
-      const { maximum = 10 } = await api.feature(run, latent);
-      change([...edits, { run, latent, mode: 'add', value: Math.round(USUAL * maximum) }]);
+      const unit = unitOf(await api.feature(run, latent));
+      change([...edits, { run, latent, mode: 'add', value: Math.round(USUAL * unit) }]);
       setProblem(undefined);
     } catch (error) {
       setProblem((error as Error).message);
     }
   }
   const answer = useAnswer(
-    edits.length === 0 || prompt === '' ? undefined : JSON.stringify([edits, prompt, seed]),
-    (signal) => api.steer({ prompt, features: edits, seed, maxTokens: 64, temperature: 0.7 }, signal),
+    done.length === 0 || prompt === '' ? undefined : JSON.stringify([done, prompt, seed]),
+    (signal) => api.steer({ prompt, features: done, seed, maxTokens: 64, temperature: 0.7 }, signal),
     { delay: 200 },
   );
   return (
@@ -88,24 +106,22 @@ export function SteerPage({ run }: { run: string }) {
         <div key={i} className="edit-row" style={hue(edit.latent)}>
           <span className="dot" aria-hidden="true" />
           <EditName edit={edit} />
-          <select
-            aria-label={`How to change #${edit.latent}`}
-            value={edit.mode}
-            onChange={(event) => change(edits.with(i, { ...edit, mode: event.target.value as Edit['mode'] }))}
-          >
-            <option value="add">add</option>
-            <option value="clamp">clamp</option>
-          </select>
-          <input
-            type="range"
-            aria-label={`Strength of #${edit.latent}`}
-            min={-Math.max(REACH, Math.abs(edit.value))}
-            max={Math.max(REACH, Math.abs(edit.value))}
-            step={1}
-            value={edit.value}
-            onChange={(event) => change(edits.with(i, { ...edit, value: Number(event.target.value) }))}
-          />
-          <output>{edit.value}</output>
+          {valueKind(edit.mode) === undefined ? (
+            <span className="left-out" role="alert">
+              left out: “{edit.mode}” is not done on this page
+            </span>
+          ) : (
+            <select
+              aria-label={`How to change #${edit.latent}`}
+              value={edit.mode}
+              onChange={(event) => change(edits.with(i, inMode(edit, event.target.value as Mode)))}
+            >
+              {OFFERED.map((mode) => (
+                <option key={mode}>{mode}</option>
+              ))}
+            </select>
+          )}
+          <Strength edit={edit} onChange={(value) => change(edits.with(i, { ...edit, value }))} />
           <button
             type="button"
             aria-label={`Take #${edit.latent} away`}
@@ -127,12 +143,18 @@ export function SteerPage({ run }: { run: string }) {
         <>
           <label className="prompt-field">
             <span>Prompt</span>
-            <input value={prompt} onChange={(event) => setPrompt(event.target.value)} spellCheck={false} />
+            <input
+              value={prompt}
+              onChange={({ target: { value } }) =>
+                setParams({ prompt: value === DEFAULT_PROMPT ? undefined : value })
+              }
+              spellCheck={false}
+            />
           </label>
           <button type="button" onClick={() => setSeed(seed + 1)}>
             draw again
           </button>
-          <Samples prompt={prompt} answer={answer} />
+          {done.length > 0 && <Samples prompt={prompt} answer={answer} />}
         </>
       )}
     </main>

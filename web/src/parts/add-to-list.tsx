@@ -1,15 +1,16 @@
 import { useState } from 'react';
 import { api, type Feature } from '../api.ts';
-import { strengthIn } from './writes.tsx';
+import { strengthIn, unitOf } from '../steering.ts';
 
 /** Puts a latent, as strong as the page has it, on a named list; the last name is offered again. */
-export function AddToList({ feature: { run, latent, maximum } }: { feature: Feature }) {
+export function AddToList({ feature }: { feature: Feature }) {
+  const { run, latent } = feature;
   const [open, setOpen] = useState(false);
   const [said, setSaid] = useState<string>();
   const steering = () => {
     const { searchParams } = new URL(location.href);
     const mode = searchParams.get('mode') === 'clamp' ? ('clamp' as const) : ('add' as const);
-    return maximum === undefined ? {} : { mode, value: strengthIn(searchParams) * maximum };
+    return { mode, value: strengthIn(searchParams) * unitOf(feature) };
   };
   async function add(name: string): Promise<void> {
     try {

@@ -1,6 +1,7 @@
 /** What a latent does to the output: the tokens it raises and lowers, and texts with it turned up or down. */
 import { useEffect, useRef, useState } from 'react';
 import { api, type Feature } from '../api.ts';
+import { LEAST, MOST, STEP, strengthIn, USUAL, unitOf } from '../steering.ts';
 import { setParams, useAnswer, usePlace } from '../use.ts';
 import { short, visible } from '../words.ts';
 import { Samples } from './samples.tsx';
@@ -33,16 +34,7 @@ function Effects({
   );
 }
 
-const DEFAULT_PROMPT = 'The meeting will be held';
-/** The slider is in units of the largest activation; beyond it texts mostly break. */
-const [LEAST, MOST, STEP] = [-6, 6, 0.5];
-export const USUAL = 3.5;
-
-/** Of a link; anything but a number in reach is the usual one. */
-export function strengthIn(params: URLSearchParams): number {
-  const given = Number(params.get('strength') ?? USUAL);
-  return given >= LEAST && given <= MOST ? given : USUAL;
-}
+export const DEFAULT_PROMPT = 'The meeting will be held';
 
 export function Writes({ feature }: { feature: Feature }) {
   const { searchParams } = usePlace();
@@ -51,7 +43,7 @@ export function Writes({ feature }: { feature: Feature }) {
   const [mode, setMode] = useState<'add' | 'clamp'>(searchParams.get('mode') === 'clamp' ? 'clamp' : 'add');
   const [seed, setSeed] = useState(1);
   const slider = useRef<HTMLInputElement>(null);
-  const unit = feature.maximum ?? 10;
+  const unit = unitOf(feature);
   const value = strength * unit;
   const { run, latent } = feature;
   const key = JSON.stringify([run, latent, value, prompt, mode, seed]);
@@ -97,7 +89,11 @@ export function Writes({ feature }: { feature: Feature }) {
               {strength > 0 ? '+' : ''}
               {strength} ×
             </output>{' '}
-            <span className="fine">its largest activation ({short(unit)})</span>
+            <span className="fine">
+              {feature.maximum !== undefined
+                ? `its largest activation (${short(unit)})`
+                : `${short(unit)}: ${feature.density === 0 ? 'it never fired in the index' : 'its largest activation is not known'}`}
+            </span>
           </span>
           <input
             ref={slider}
