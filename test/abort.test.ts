@@ -21,7 +21,7 @@ import { early, late } from './support/demo.ts';
 
 /** Calls that are over in a moment or cannot be left half-way: they run without giving way. */
 const SYNCHRONOUS = [
-  ...['modelMemory', 'modelMemoryText', 'requireModelMemory'],
+  ...['modelMemory', 'modelMemoryText', 'requireModelMemory', 'requireWritingMemory'],
   ...[
     'chooseRandom',
     'createMoments',

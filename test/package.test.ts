@@ -106,6 +106,7 @@ describe('package', () => {
         "readVector",
         "reportFiles",
         "requireModelMemory",
+        "requireWritingMemory",
         "resumeGrid",
         "resumeTraining",
         "runWithSaes",
