@@ -79,6 +79,11 @@ describe('what else the file says', () => {
     expect(tokenizer.chatTemplate?.tokens.bos_token).toBe('<|begin|>');
   });
 
+  test('all ends that Ollama lists, those with a row in the model', async () => {
+    const { eos } = await open('bpe-llama3', { 'tokenizer.ggml.eos_token_ids': [2, 5, 5, 900] });
+    expect(eos).toEqual([2, 5]);
+  });
+
   test('Gemma puts no space in front, where the file does not say', async () => {
     const silent = { 'tokenizer.ggml.add_space_prefix': undefined };
     const { tokenizer: said } = await open('spm-gemma');

@@ -234,7 +234,16 @@ export function ggufTokenizer(
   );
   const ends = tokens.flatMap((token, id) => (types[id] === CONTROL && ENDS.includes(token) ? [id] : []));
   const template = metadata.text('tokenizer.chat_template');
-  const eos = [roles.eos_token, named('eot'), named('eom'), ...(template === undefined ? [] : ends)];
+  // Ollama's converter names all of them.
+  const listed = metadata.list('tokenizer.ggml.eos_token_ids', 'number') ?? [];
+  const valid = listed.filter((id) => Number.isSafeInteger(id) && id >= 0 && id < tokens.length);
+  const eos = [
+    roles.eos_token,
+    ...valid,
+    named('eot'),
+    named('eom'),
+    ...(template === undefined ? [] : ends),
+  ];
   return {
     tokenizer: {
       version: '1.0',
