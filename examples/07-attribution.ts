@@ -16,7 +16,7 @@ const model = await openModel('demo/model');
 const sae = await loadSae('demo/saes/blocks.3.hook_resid_post');
 const { tokenizer } = model;
 if (!tokenizer) throw new Error('a model without tokenizer');
-const ids = tokenizer.encode(prompt, { bos: true });
+const ids = tokenizer.encodePrompt(prompt);
 const [yes = 0, no = 0] = [word, other].map((text) => tokenizer.encode(text)[0]);
 
 /** The logit difference after the prompt with only the latents of a set on, for every set: one batch with a row for each. */

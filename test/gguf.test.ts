@@ -170,7 +170,7 @@ describe('the first time a file is converted, the second time it is opened', () 
     ]);
     expect(steps.at(-1)).toMatch(/llama\.gguf: to float32 true$/);
     const made = converted();
-    expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{64}-v2$/)]);
+    expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{64}-v3$/)]);
     const written = statSync(join(convertedRoot(), made[0]!, 'model.safetensors')).mtimeMs;
     notes.length = steps.length = 0;
     expect(await info(golden('llama.gguf'), access)).toEqual(first);

@@ -223,6 +223,7 @@ describe('streamed Parquet', () => {
     expect(corpus.files.map(({ documents }) => documents > 0)).toEqual([true, true, true]);
     const tokenizer = {
       encode: (text: string) => [...text].map((c) => c.codePointAt(0)!),
+      encodePrompt: () => [],
       decode: () => '',
       tokenStrings: () => [],
       vocabularySize: 0x110000,

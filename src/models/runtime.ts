@@ -347,7 +347,7 @@ export function createRuntime(parts: RuntimeParts): Model {
   function batchOf(input: ModelInput): TokenBatch {
     if (typeof input === 'object' && 'ids' in input) return input;
     const texts = typeof input === 'string' ? [input] : input;
-    return padBatch(texts.map((text) => needTokenizer().encode(text, { bos: true })));
+    return padBatch(texts.map((text) => needTokenizer().encodePrompt(text)));
   }
 
   function needTokenizer(): Tokenizer {

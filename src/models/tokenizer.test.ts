@@ -82,3 +82,33 @@ test('what cannot be had exactly is refused', () => {
   };
   expect(() => createTokenizer(split, {})).toThrow(/behavior "MergedWithNext", inverted/);
 });
+
+/** test/oracles/models/make_prompts.py */
+type Prompts = Record<string, Record<string, { post_processor: unknown; ids: string[] }>>;
+const prompts = json('prompts.json') as { texts: string[]; kinds: Prompts };
+
+describe('prompts are those of transformers, whatever add_bos_token says beside a post-processor', () => {
+  test.each(Object.keys(prompts.kinds))('%s', (kind) => {
+    const [spec, config] = [json(`${kind}/tokenizer.json`), json(`${kind}/tokenizer_config.json`)];
+    for (const [name, { post_processor, ids }] of Object.entries(prompts.kinds[kind]!)) {
+      for (const add of name === 'none' ? [{}] : [{}, { add_bos_token: true }, { add_bos_token: false }]) {
+        const tokenizer = createTokenizer({ ...spec, post_processor }, { ...config, ...add });
+        const ours = prompts.texts.map((text) => tokenizer.encodePrompt(text).join(' '));
+        expect([name, ours]).toEqual([name, ids]);
+      }
+    }
+  });
+});
+
+test('without a post-processor add_bos_token decides; a prompt without text is BOS, where there is one', () => {
+  const spec = json('byte-level/tokenizer.json');
+  const prompt = (text: string, config: Record<string, unknown>, configured?: number) =>
+    createTokenizer(spec, config, configured).encodePrompt(text);
+  const plain = open('byte-level').encode('a');
+  expect(prompt('a', { bos_token: '<|begin|>', add_bos_token: true })).toEqual([1, ...plain]);
+  expect(prompt('a', { bos_token: '<|begin|>', add_bos_token: false })).toEqual(plain);
+  // Qwen: config.json has an id, tokenizer_config.json no token.
+  expect(prompt('a', { bos_token: null }, 2)).toEqual(plain);
+  expect(prompt('', { bos_token: '<|begin|>' })).toEqual([1]);
+  expect(prompt('', {})).toEqual([]);
+});

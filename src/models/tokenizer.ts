@@ -36,6 +36,42 @@ function chatTemplateOf(config: Json): ChatTemplate | undefined {
 }
 
 /**
+ * What a post-processor puts around a text, as transformers does: it alone decides, and where there is none add_bos_token of
+ * tokenizer_config.json (which transformers does not look at; what is converted from GGUF has its word there).
+ */
+function aroundText(
+  processor: unknown,
+  { add_bos_token }: Json,
+  bos: number | undefined,
+): { before: number[]; after: number[] } {
+  if (typeof processor !== 'object' || processor === null)
+    return { before: add_bos_token === true && bos !== undefined ? [bos] : [], after: [] };
+  const json = processor as Json;
+  const ids = (pair: unknown): number[] => [(pair as [string, number])[1]];
+  switch (json.type) {
+    case 'Sequence': {
+      const parts = (json.processors as Json[]).map((part) => aroundText(part, {}, undefined));
+      return {
+        before: parts.toReversed().flatMap(({ before }) => before),
+        after: parts.flatMap(({ after }) => after),
+      };
+    }
+    case 'TemplateProcessing': {
+      const single = json.single as { SpecialToken?: { id: string } }[];
+      const tokens = json.special_tokens as Record<string, { ids: number[] }>;
+      const text = single.findIndex((part) => part.SpecialToken === undefined);
+      const of = (parts: typeof single) => parts.flatMap((part) => tokens[part.SpecialToken!.id]!.ids);
+      return { before: of(single.slice(0, text)), after: of(single.slice(text + 1)) };
+    }
+    case 'BertProcessing':
+    case 'RobertaProcessing':
+      return { before: ids(json.cls), after: ids(json.sep) };
+    default:
+      return { before: [], after: [] };
+  }
+}
+
+/**
  * Builds a tokenizer.
  *
  * @param json tokenizer.json, parsed
@@ -95,6 +131,12 @@ export function createTokenizer(
     return token.replaceAll('\u2581', ' ');
   }
 
+  function encode(text: string, options: { bos?: boolean } = {}): number[] {
+    const ids = text === '' ? [] : idsOf(text);
+    return options.bos && bos !== undefined ? [bos, ...ids, ...(end === undefined ? [] : [end])] : ids;
+  }
+  const around = aroundText(json.post_processor, config, bos);
+
   const chatTemplate = chatTemplateOf(config);
   let renderChat: ChatRenderer | undefined;
   return {
@@ -110,9 +152,11 @@ export function createTokenizer(
           },
         }
       : {}),
-    encode(text, options = {}) {
-      const ids = text === '' ? [] : idsOf(text);
-      return options.bos && bos !== undefined ? [bos, ...ids, ...(end === undefined ? [] : [end])] : ids;
+    encode,
+    encodePrompt(text) {
+      if (encoder) return encode(text, { bos: true });
+      const ids = [...around.before, ...encode(text), ...around.after];
+      return ids.length > 0 ? ids : encode('', { bos: true });
     },
     decode: (ids) =>
       ids.length === 0

@@ -68,6 +68,11 @@ export type ChatTemplate = { readonly source: string; readonly tokens: Readonly<
 export type Tokenizer = {
   /** Ids without specials unless `bos` asks for the model's own beginning-of-sequence token; in an encoder, for beginning and end. */
   encode(text: string, options?: { bos?: boolean }): number[];
+  /**
+   * Ids of a text as the model is asked with it: with what tokenizer.json's post-processor puts around it, which is BOS (Llama, Mistral, Gemma) or
+   * nothing (GPT-2, Qwen, SmolLM2), as `tokenizer(text)` of transformers. A text without tokens is BOS, where there is one.
+   */
+  encodePrompt(text: string): number[];
   decode(ids: readonly number[]): string;
   /** One display string per token; bytes of a split character are shown joined by the caller. */
   tokenStrings(ids: readonly number[]): string[];
@@ -105,7 +110,7 @@ export type SteerEdit = {
  */
 export type HookFilter = string | readonly string[] | ((name: string) => boolean);
 
-/** What a model can be run on: text (BOS first, where the model has one), several texts, or token ids. */
+/** What a model can be run on: text (as a prompt, see `Tokenizer.encodePrompt`), several texts, or token ids. */
 export type ModelInput = string | readonly string[] | TokenBatch;
 
 export type RunOptions = {

@@ -36,7 +36,7 @@ export function promptIds(
     const text = isText ? prompt : conversation(model, prompt as readonly Message[], param);
     if (text.length > most * CHARACTERS_PER_TOKEN) throw tooLong(`${text.length} characters`, most, param);
     // Templates write the beginning of the sequence themselves.
-    ids = tokenizer.encode(text, { bos: isText });
+    ids = isText ? tokenizer.encodePrompt(text) : tokenizer.encode(text);
   }
   if (ids.length === 0) throw badRequest(`${param}: found no token, expected at least one.`, param);
   if (ids.length > most) throw tooLong(`${ids.length} tokens`, most, param);

@@ -11,6 +11,7 @@ export const byteTokenizer: Tokenizer = {
     ...(bos ? [1] : []),
     ...[...encoder.encode(text)].map((b) => b + 3),
   ],
+  encodePrompt: (text) => byteTokenizer.encode(text, { bos: true }),
   decode: (ids) => strict(ids, (id) => (id < 3 ? [] : [id - 3])),
   tokenStrings: (ids) => ids.map((id) => strict([id], (i) => (i < 3 ? [] : [i - 3]))),
   vocabularySize: 259,
@@ -25,12 +26,14 @@ export function wordTokenizer(vocabulary: string[] = []): Tokenizer {
       .map((id) => vocabulary[id]!)
       .join('')
       .trimStart();
+  const encode = (text: string): number[] =>
+    (` ${text}`.match(/\s?\S+|\s/g) ?? []).map((word) => {
+      if (!ids.has(word)) ids.set(word, vocabulary.push(word) - 1);
+      return ids.get(word)!;
+    });
   return {
-    encode: (text) =>
-      (` ${text}`.match(/\s?\S+|\s/g) ?? []).map((word) => {
-        if (!ids.has(word)) ids.set(word, vocabulary.push(word) - 1);
-        return ids.get(word)!;
-      }),
+    encode,
+    encodePrompt: encode,
     decode,
     tokenStrings: (list) => list.map((id) => vocabulary[id]!),
     get vocabularySize() {

@@ -57,7 +57,7 @@ export function createWriter({
       );
     }
     const texts = typeof input === 'string' ? [input] : input;
-    return texts.map((text) => needTokenizer().encode(text, { bos: true }));
+    return texts.map((text) => needTokenizer().encodePrompt(text));
   }
 
   function texts(
@@ -107,13 +107,13 @@ export function createWriter({
 
   return {
     async generate(prompt, options = {}) {
-      return await one(needTokenizer().encode(prompt, { bos: true }), options);
+      return await one(needTokenizer().encodePrompt(prompt), options);
     },
     async generateBatch(input, { capture, ...options } = {}) {
       return await finish(texts(promptsOf(input), options, capture), options.onText);
     },
     async *stream(prompt, options = {}) {
-      const running = texts([needTokenizer().encode(prompt, { bos: true })], options, undefined);
+      const running = texts([needTokenizer().encodePrompt(prompt)], options, undefined);
       for (;;) {
         const step = await running.next();
         if (step.done) return step.value[0]!;

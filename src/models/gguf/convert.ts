@@ -175,7 +175,7 @@ export async function ggufSummary(
 
 /** For the platform's cache of converted models. */
 export const ggufConversion: Conversion = {
-  version: 2,
+  version: 3,
   async convert(source, name, sha256) {
     const { type, forImages, files, weights } = await convertGguf(source, name, { source_sha256: sha256 });
     const rest = forImages === 0 ? '' : `, without its ${forImages} tensors for images`;

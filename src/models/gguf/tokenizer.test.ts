@@ -91,6 +91,19 @@ describe('what else the file says', () => {
     expect((await open('spm-gemma', silent, 1000, 'llama')).tokenizer).not.toEqual(said);
   });
 
+  test('prompts begin with BOS when the file says so, else by the kind of tokenizer, as in llama.cpp', async () => {
+    const begins = async (name: string, add?: boolean) => {
+      const { tokenizer: json, config } = await open(name, { 'tokenizer.ggml.add_bos_token': add });
+      const tokenizer = createTokenizer(json, config);
+      return tokenizer.encodePrompt('a')[0] === tokenizer.bosTokenId;
+    };
+    const names = ['spm-llama', 'spm-gemma', 'bpe-llama3', 'bpe-qwen2', 'bpe-byte-level', 'bpe-digits'];
+    const found = await Promise.all(names.map((name) => begins(name)));
+    expect(found).toEqual([true, true, true, false, false, false]);
+    expect(await Promise.all(names.map((name) => begins(name, false)))).toEqual(names.map(() => false));
+    expect(await Promise.all(names.map((name) => begins(name, true)))).toEqual(names.map(() => true));
+  });
+
   test('no tokenizer at all', async () => {
     expect(await open('bpe-llama3', { 'tokenizer.ggml.model': undefined })).toBeUndefined();
   });

@@ -27,13 +27,20 @@ const REST = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const CASED =
   '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*';
 
-type Cut = { readonly pre_tokenizer: Json; readonly normalizer?: Json; readonly ignore_merges?: boolean };
+type Cut = {
+  readonly pre_tokenizer: Json;
+  readonly normalizer?: Json;
+  readonly ignore_merges?: boolean;
+  /** Prompts begin with BOS where the file does not say: llama.cpp's rule. */
+  readonly bos?: boolean;
+};
 
 const GPT2: Cut = { pre_tokenizer: byteLevel(true) };
 const NEOX: Cut = { ...GPT2, normalizer: { type: 'NFC' } };
 const LLAMA3: Cut = {
   pre_tokenizer: sequence([split(`${CONTRACTIONS}|${WORDS}|\\p{N}{1,3}|${REST}`), byteLevel(false)]),
   ignore_merges: true,
+  bos: true,
 };
 const QWEN2: Cut = {
   pre_tokenizer: sequence([split(`${CONTRACTIONS}|${WORDS}|\\p{N}|${REST}`), byteLevel(false)]),
@@ -48,6 +55,7 @@ const TEKKEN: Cut = {
     byteLevel(false),
   ]),
   ignore_merges: true,
+  bos: true,
 };
 
 /** tokenizer.ggml.pre -> how text is cut into words, which merges never cross. */
@@ -256,7 +264,9 @@ export function ggufTokenizer(
     config: {
       tokenizer_class: 'PreTrainedTokenizerFast',
       clean_up_tokenization_spaces: false,
-      add_bos_token: metadata.flag('tokenizer.ggml.add_bos_token') ?? kind === 'llama',
+      add_bos_token:
+        metadata.flag('tokenizer.ggml.add_bos_token') ??
+        (kind === 'llama' || cutOf(metadata, architecture).bos === true),
       ...Object.fromEntries(
         Object.entries(roles).flatMap(([role, id]) => (id === undefined ? [] : [[role, tokens[id]]])),
       ),

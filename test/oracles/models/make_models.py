@@ -251,6 +251,9 @@ def save(folder, config, dtype, options, seed):
     if "tokenizer" in options:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(TOKENIZERS / options["tokenizer"] / file, folder / file)
+        # Without a post-processor this alone says that prompts begin with BOS.
+        config_file = folder / "tokenizer_config.json"
+        config_file.write_text(json.dumps({**json.loads(config_file.read_text()), "add_bos_token": True}))
 
 
 def make(name, config, dtype, T, options, kept):
