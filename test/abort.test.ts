@@ -212,6 +212,7 @@ const cases: Record<string, Case> = {
     library.indexSae(
       library.indexConfigSchema.parse({
         ...{ sae: saePath, model: modelPath, data: [corpusPath], maxTokens: 500, out: out() },
+        allowWrong: true,
       }),
       { signal },
     ),

@@ -37,6 +37,29 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => app?.close());
 
+describe.runIf(chromium)('an SAE that nobody measured', () => {
+  it.each(['/runs/tiny', '/feature/tiny/3', '/?run=tiny', '/runs'])(
+    'is marked on %s, with what to do',
+    async (path) => {
+      const page = await app.open(path);
+      const mark = page.getByText('unverified SAE').first();
+      await mark.waitFor();
+      expect(await mark.getAttribute('title')).toMatch(/Nobody has measured .*saekit index or saekit eval/);
+      await page.context().close();
+    },
+  );
+
+  it.each([`/runs/${RUN}`, `/feature/${RUN}/${DNA}`, `/?run=${RUN}`])(
+    'and one that was is not: %s',
+    async (path) => {
+      const page = await app.open(path);
+      await settled(page);
+      expect(await page.getByText(/(unverified|wrong) SAE/).count()).toBe(0);
+      await page.context().close();
+    },
+  );
+});
+
 describe.runIf(chromium)('for everybody', () => {
   it.each(Object.entries(PAGES))('axe finds nothing serious on %s, light and dark', async (_, path) => {
     for (const colorScheme of ['light', 'dark'] as const) {

@@ -41,6 +41,8 @@ beforeAll(async () => {
   await library.saveSae(library.folderWriter(join(work, 'sae')), sae);
   config = library.indexConfigSchema.parse({
     ...{ sae: join(work, 'sae'), model: modelPath, data, maxTokens: TOKENS, out: join(work, 'tables') },
+    // Random weights explain nothing, and are indexed like others.
+    allowWrong: true,
   });
   await library.indexSae(config);
   tables = await library.openFeatureTables(join(work, 'tables'));
@@ -413,11 +415,11 @@ describe('feature tables', () => {
 
   it('come from the command line', async () => {
     const { status, stdout } = await saekit(
-      `index ${work}/sae --model ${work}/model --data ${work}/corpus.jsonl --max-tokens 500 --groups register --seed 3 --out ${work}/cli`.split(
+      `index ${work}/sae --model ${work}/model --data ${work}/corpus.jsonl --max-tokens 500 --groups register --seed 3 --allow-wrong --out ${work}/cli`.split(
         ' ',
       ),
     );
-    expect([status, stdout]).toEqual([0, expect.stringContaining('on 500 tokens')]);
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/on 500 tokens.*SAE wrong \(L0 8\.0/s)]);
     const other = await library.openFeatureTables(join(work, 'cli'));
     expect(other.manifest.columns).toEqual(['register']);
     // Another seed reads the documents in another order.

@@ -1,10 +1,13 @@
 // Who loads an SAE is told what is known of it: wrong ones are refused with the reason, others are verified, measured or unverified.
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadSae, type Sae, saveSae } from '../src/sae/index.ts';
+import { summarise } from '../src/server/runs.ts';
 import type { EvalResult } from '../src/shared/eval.ts';
+import { tablesManifestSchema } from '../src/shared/feature-tables.ts';
 import { folderWriter } from '../src/store/index.ts';
+import { recordedNumbers, recordedTest } from '../src/workflows/recorded.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 import { early } from './support/demo.ts';
@@ -12,6 +15,8 @@ import { early } from './support/demo.ts';
 let workspace: Workspace;
 let run: string;
 let other: string;
+/** The run without its evaluation. */
+let bare: string;
 beforeAll(async () => {
   workspace = createWorkspace();
   run = workspace.newFolder();
@@ -26,6 +31,9 @@ beforeAll(async () => {
   const { status, stderr } = await saekit([...workspace.small(run, 300), '--heldout', other]);
   expect(stderr).toBe('');
   expect(status).toBe(0);
+  bare = workspace.newFolder();
+  cpSync(run, bare, { recursive: true });
+  rmSync(join(bare, 'eval.json'));
 }, 120_000);
 afterAll(() => workspace.remove());
 
@@ -109,6 +117,80 @@ describe('train --init-from', () => {
   }, 60_000);
 });
 
+describe('index', () => {
+  const index = (folder: string, ...more: string[]): string[] => [
+    ...['index', folder, '--max-tokens', '2000', '--out', workspace.newFolder(), '--json', ...more],
+  ];
+  it('looks at the first rows of its text, and keeps what it found with the tables', async () => {
+    const { status, stdout } = await saekit(index(run));
+    const manifest = tablesManifestSchema.loose().parse(JSON.parse(stdout));
+    expect([status, manifest.selfTest]).toEqual([
+      0,
+      { state: 'verified', reasons: [], l0: expect.any(Number), fvu: expect.any(Number) },
+    ]);
+  }, 60_000);
+
+  it('refuses an SAE that is not of this hook before it writes; --allow-wrong indexes it and says so', async () => {
+    const folder = await spoiled(elsewhere);
+    const args = index(folder);
+    const refused = await saekit(args);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/is not used\. .*--allow-wrong/s),
+    ]);
+    expect(existsSync(args[args.indexOf('--out') + 1]!)).toBe(false);
+    const { stdout } = await saekit([...args, '--allow-wrong']);
+    expect(JSON.parse(stdout).selfTest).toMatchObject({
+      state: 'wrong',
+      reasons: [expect.any(String), expect.any(String)],
+    });
+  }, 60_000);
+});
+
+describe('what was found with activations is known without them', () => {
+  const known = async (folder: string): Promise<unknown> => (await recordedTest(folder)).state;
+
+  it('of a run by the evaluation that it ended with, of others by eval or index; never of a wrong one', async () => {
+    expect(await recordedTest(run)).toMatchObject({ state: 'verified', by: 'training' });
+    expect(await known(bare)).toBe('unverified');
+    const folder = await spoiled((sae) => sae);
+    rmSync(join(folder, 'eval.json'));
+    expect((await saekit(['index', folder, '--max-tokens', '2000'])).status).toBe(0);
+    expect(await recordedTest(folder)).toMatchObject({ state: 'measured', by: 'index' });
+    const wrong = await spoiled(louder);
+    expect((await saekit(['eval', wrong, ...few, '--allow-wrong'])).status).toBe(0);
+    expect(await recordedTest(wrong)).toMatchObject({ state: 'wrong', by: 'eval' });
+    // The weights changed after the evaluation: who has activations sees it.
+    const { status, stderr } = await saekit(['index', await spoiled(louder), '--max-tokens', '2000']);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/FVU is .* was recorded/)]);
+  }, 90_000);
+
+  it('compares a published SAE with the L0 that the registry has of it', async () => {
+    const registry = join(workspace.path, 'saes.yaml');
+    const item = '  - id: layer_1\n    path: layer_1\n    l0: 71\n';
+    writeFileSync(registry, `scope:\n  conversion_func: gemma_2\n  repo_id: a/b\n  saes:\n${item}`);
+    vi.stubEnv('SAEKIT_SAE_REGISTRY', registry);
+    expect(await recordedNumbers('saelens:scope/layer_1')).toEqual({ l0: 71 });
+    expect(await recordedNumbers('saelens:scope/layer_2')).toBeUndefined();
+    vi.unstubAllEnvs();
+  });
+
+  it('is in the answers of a server and on what is written with it', async () => {
+    expect((await summarise('first', run)).selfTest).toMatchObject({ state: 'verified', by: 'training' });
+    expect((await summarise('first', bare)).selfTest).toEqual({ state: 'unverified', reasons: [] });
+    const { stdout } = await saekit([
+      'generate',
+      '--steer',
+      `${run}:3=1`,
+      '--prompt',
+      'the',
+      '--max-tokens',
+      '2',
+    ]);
+    expect(stdout).toMatch(/SAE verified: measured by the training that made it \(L0 /);
+  }, 60_000);
+});
+
 describe('without activations every output says unverified', () => {
   const steer = (folder: string): string[] => [
     ...[
@@ -127,14 +209,17 @@ describe('without activations every output says unverified', () => {
   ];
 
   it.each<[string, () => string[]]>([
-    ['inspect of a run', () => ['inspect', run]],
-    ['inspect of a run, JSON', () => ['inspect', run, '--json']],
+    ['inspect of a run', () => ['inspect', bare]],
+    ['inspect of a run, JSON', () => ['inspect', bare, '--json']],
     ['inspect of an SAE', () => ['inspect', 'test/golden/sae/ours']],
-    ['generate', () => steer(run)],
-    ['generate --steer', () => ['generate', '--steer', `${run}:3=1`, '--prompt', 'the', '--max-tokens', '2']],
-    ['generate, JSON', () => [...steer(run), '--json']],
-    ['convert', () => ['convert', run, '--to', 'sparsify', workspace.newFolder()]],
-    ['convert, JSON', () => ['convert', run, '--to', 'sparsify', workspace.newFolder(), '--json']],
+    ['generate', () => steer(bare)],
+    [
+      'generate --steer',
+      () => ['generate', '--steer', `${bare}:3=1`, '--prompt', 'the', '--max-tokens', '2'],
+    ],
+    ['generate, JSON', () => [...steer(bare), '--json']],
+    ['convert', () => ['convert', bare, '--to', 'sparsify', workspace.newFolder()]],
+    ['convert, JSON', () => ['convert', bare, '--to', 'sparsify', workspace.newFolder(), '--json']],
   ])(
     '%s',
     async (_, args) => {

@@ -88,6 +88,8 @@ describe('the report', () => {
       again,
     );
     const page = readFileSync(join(folder, 'report.html'), 'utf8');
+    expect(again.selfTest?.state).toMatch(/measured|verified/);
+    expect(page).toMatch(/<p>SAE (measured|verified).*L0 /);
     expect(page).not.toMatch(/<script|https?:|<link|src=|@import|url\(/);
     for (const { latent } of again.features) expect(page).toContain(`#${latent} `);
     // A line per candidate, 6 of 7 measures: nobody judges, no checker is called `sums`.
@@ -243,7 +245,7 @@ const changes: { readonly [name in keyof SteerReportConfigInput]?: () => Partial
   },
 };
 /** Where, or with how many threads; tested by others, or in the cases of this file. */
-const elsewhere = ['$schema', 'sae', 'model', 'device', 'lowMemory', 'threads', 'out'];
+const elsewhere = ['$schema', 'sae', 'model', 'allowWrong', 'device', 'lowMemory', 'threads', 'out'];
 
 describe('options', () => {
   it('are all here', () => {
@@ -359,9 +361,12 @@ it('of a transcoder, latents are read where it reads, and everything is pushed w
   };
   await saveSae(folderWriter(join(place, 'transcoder')), transcoder);
   await writeLabel(join(place, 'transcoder'), 5, { latent: 5, label: 'stones', checked: 'me, today' });
+  const given = { sae: join(place, 'transcoder'), latents: [5] };
+  await expect(report(given)).rejects.toThrow(/not used\. It explains nothing .* --allow-wrong/s);
   const { report: made, folder } = await report({
-    ...{ sae: join(place, 'transcoder'), latents: [5], mode: 'add', strengths: [2], controls: 2 },
+    ...{ ...given, mode: 'add', strengths: [2], controls: 2, allowWrong: true },
   });
+  expect(readFileSync(join(folder, 'report.html'), 'utf8')).toMatch(/<p>SAE wrong \(L0 .*explains nothing/);
   const [feature] = made.features;
   expect(feature!.label).toBe('stones');
   expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('#5 <span>stones</span>');

@@ -10,6 +10,7 @@ export { type HubSaeId, openHubSae, openHubSaeByRange, parseSaeId } from './sae.
 export {
   type RegisteredSae,
   readRegistry,
+  registeredSae,
   resolveSaeName,
   searchRegistry,
   unreadable,

@@ -124,10 +124,13 @@ export function unreadable({ conversion, scale }: RegisteredSae): string | undef
   return undefined;
 }
 
-/** `saelens:…` and `neuronpedia:…` as org/name/path of the hub; anything else as it is. @throws for a name that is not registered, with the nearest */
-export async function resolveSaeName(location: string, access?: HubAccess): Promise<string> {
+/** What the registry has of `saelens:…` and `neuronpedia:…`; undefined for other locations. @throws for a name that is not registered, with the nearest */
+export async function registeredSae(
+  location: string,
+  access?: HubAccess,
+): Promise<RegisteredSae | undefined> {
   const [, scheme, name = ''] = /^(saelens|neuronpedia):(.+)$/.exec(location) ?? [];
-  if (scheme === undefined) return location;
+  if (scheme === undefined) return undefined;
   const saes = await readRegistry(access);
   const nameOf = (sae: RegisteredSae): string =>
     scheme === 'saelens' ? `${sae.release}/${sae.id}` : (sae.neuronpedia ?? '');
@@ -141,6 +144,13 @@ export async function resolveSaeName(location: string, access?: HubAccess): Prom
       `${location}: not in the registry of ${saes.length} SAEs.${near.length > 0 ? ` Nearest: ${near.slice(0, 3).join(', ')}.` : ''} To look: saekit saes search WORD`,
     );
   }
+  return found;
+}
+
+/** `saelens:…` and `neuronpedia:…` as org/name/path of the hub; anything else as it is. @throws as `registeredSae`, and for one that is not read here */
+export async function resolveSaeName(location: string, access?: HubAccess): Promise<string> {
+  const found = await registeredSae(location, access);
+  if (!found) return location;
   const why = unreadable(found);
   if (why) throw new HubError(`${location}: ${why}.`);
   return found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`;

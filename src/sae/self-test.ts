@@ -10,6 +10,7 @@
  * Without activations the state is `unverified`: that weights look right says little about hook, layer and units.
  */
 import { createRng } from '../shared/rng.ts';
+import type { FoundBySelfTest } from '../shared/self-test.ts';
 import { activePerRow, describeSae } from './check.ts';
 import { decode } from './decode.ts';
 import { encode } from './encode.ts';
@@ -38,13 +39,9 @@ export type Density = {
   readonly never: number;
 };
 
-export type SelfTest = {
-  /** `verified`: L0 or FVU agree with recorded ones. `measured`: plausible on activations, nothing recorded. `wrong`: see `reasons`. */
-  readonly state: 'verified' | 'measured' | 'unverified' | 'wrong';
+/** `verified`: L0 or FVU agree with recorded ones. `measured`: plausible on activations, nothing recorded. `wrong`: see `reasons`. */
+export type SelfTest = Readonly<Omit<FoundBySelfTest, 'reasons'>> & {
   readonly reasons: readonly string[];
-  /** On the activations, where there are some. */
-  readonly l0?: number;
-  readonly fvu?: number;
   /** On how many of the rows latents fire. */
   readonly density?: Density;
   /** Mean cosine between a latent's encoder and decoder row, of SAEs that write where they read. */
@@ -117,9 +114,18 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
 export const untested: SelfTest = { state: 'unverified', reasons: [] };
 
 /** One line for people. */
-export function selfTestText({ state, reasons, l0, fvu }: SelfTest): string {
-  const numbers =
-    l0 === undefined || fvu === undefined ? '' : ` (L0 ${l0.toFixed(1)}, FVU ${fvu.toPrecision(3)})`;
+export function selfTestText({ by, ...test }: SelfTest): string {
+  if (by === undefined) return textOf(test);
+  if (by === 'training') return `verified: measured by the training that made it${numbersOf(test)}`;
+  return `${textOf(test)} (found by saekit ${by} earlier)`;
+}
+
+const numbersOf = ({ l0, fvu }: SelfTest): string =>
+  l0 === undefined || fvu === undefined ? '' : ` (L0 ${l0.toFixed(1)}, FVU ${fvu.toPrecision(3)})`;
+
+function textOf(test: SelfTest): string {
+  const { state, reasons } = test;
+  const numbers = numbersOf(test);
   switch (state) {
     case 'verified':
       return `verified: as recorded${numbers}`;

@@ -12,6 +12,7 @@ import { UsageError } from '../shared/errors.ts';
 import { readRun, readTablesManifest } from '../store/index.ts';
 import { readEvaluation } from '../workflows/inspect.ts';
 import { looksLikeSae } from '../workflows/inspect-sae.ts';
+import { recordedTest } from '../workflows/recorded.ts';
 import { indexedOnOf } from './features/tables.ts';
 
 const DEPTH = 2;
@@ -107,6 +108,7 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
       ...named('fvu', measured?.fvu.value),
       ...(measured?.latents ? { dead: measured.latents.dead } : {}),
       ...named('deltaCe', measured?.deltaCe.value),
+      ...(config ? { selfTest: await recordedTest(folder) } : {}),
       // Tables of directions say nothing of latents.
       ...(tables && !tables.names && { indexedOn: indexedOnOf(tables) }),
       ...(control && {

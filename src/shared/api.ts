@@ -4,6 +4,7 @@ import { evalResultSchema } from './eval.ts';
 import { featureCardSchema, featureExampleSchema, featureLabelSchema, labelScoreSchema } from './feature.ts';
 import { interventionSchema } from './intervention.ts';
 import { runSchema } from './run.ts';
+import { selfTestSchema } from './self-test.ts';
 
 /** Of text sent in for reading; longer ones are refused before they are tokenized. */
 export const MAX_TEXT = 200_000;
@@ -53,6 +54,7 @@ export const runSummarySchema = z.strictObject({
     .strictObject({ name: z.string(), fvu: z.number().optional(), deltaCe: z.number().optional() })
     .optional()
     .describe('The first control of its evaluation, on the same text.'),
+  selfTest: selfTestSchema.optional().describe('Of its SAE, by what stands beside it.'),
   indexedOn: indexedOnSchema.optional(),
   started: z.string().optional(),
   finished: z.string().optional(),

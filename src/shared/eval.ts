@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { schemaVersionOf } from './migrate.ts';
+import { selfTestSchema } from './self-test.ts';
 
 export const evalSchemaVersion = schemaVersionOf('eval');
 
@@ -97,6 +98,7 @@ export const evalResultSchema = z.strictObject({
   meanCe: intervalSchema,
   candidates: z.array(candidateResultSchema),
   comparisons: z.array(comparisonSchema),
+  selfTest: selfTestSchema.optional(),
   notes: z.array(z.string()).describe('The conventions behind the numbers, one sentence each.'),
 });
 export type EvalResult = z.output<typeof evalResultSchema>;

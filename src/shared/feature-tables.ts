@@ -11,8 +11,9 @@
  * `at` = sequence · T + position, over the packed rows in the order in which they were read.
  */
 import { z } from 'zod';
-import { trainFields } from './config.ts';
+import { evalConfigSchema, trainFields } from './config.ts';
 import { schemaVersionOf } from './migrate.ts';
+import { selfTestSchema } from './self-test.ts';
 
 export const tablesSchemaVersion = schemaVersionOf('tables');
 
@@ -175,6 +176,9 @@ export const tablesManifestSchema = z.strictObject({
   documents: z.int(),
   activations: z.int(),
   columns: z.array(z.string()).describe('Label columns of documents.'),
+  selfTest: selfTestSchema
+    .optional()
+    .describe('Of the SAE, on its text; absent for directions and older tables.'),
   notes: z.array(z.string()),
 });
 export type TablesManifest = z.output<typeof tablesManifestSchema>;
@@ -214,6 +218,9 @@ export const indexConfigSchema = z.strictObject({
     .describe('Fields of the documents to compare. Default: all with 2 to 64 values.'),
   out: z.string().optional().describe('Folder of the tables. Default: features/ in the run folder.'),
   seed: z.int().nonnegative().default(0).describe('Of the order of documents and of the examples drawn.'),
+  allowWrong: evalConfigSchema.shape.allowWrong.describe(
+    'Index an SAE that the self-test says is not of this hook, model or scale.',
+  ),
   device: trainFields.shape.device,
   lowMemory: trainFields.shape.lowMemory,
   screen: z

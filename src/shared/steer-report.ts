@@ -3,12 +3,16 @@ import { evalConfigSchema, modelDevice, trainFields } from './config.ts';
 import { intervalSchema } from './eval.ts';
 import { generateConfigSchema } from './generate.ts';
 import { schemaVersionOf } from './migrate.ts';
+import { selfTestSchema } from './self-test.ts';
 
 /** `saekit steer-report`: what steering a latent does, by dose, beside everything that could do the same. */
 export const steerReportConfigSchema = z.strictObject({
   $schema: z.string().optional().describe('Path or URL of this schema, for editors.'),
   ...evalConfigSchema.pick({ sae: true, model: true, hook: true, data: true, heldout: true, textField: true })
     .shape,
+  allowWrong: evalConfigSchema.shape.allowWrong.describe(
+    'Steer with an SAE that the self-test says is not of this hook, model or scale.',
+  ),
   device: modelDevice,
   lowMemory: trainFields.shape.lowMemory,
   threads: generateConfigSchema.shape.threads,
@@ -172,6 +176,7 @@ export const steerReportSchema = z.strictObject({
   model: z.strictObject({ name: z.string(), hash: z.string() }),
   sae: z.string(),
   hook: z.string(),
+  selfTest: selfTestSchema.optional(),
   config: z.record(z.string(), z.unknown()),
   level: z.number(),
   features: z.array(steeredFeatureSchema),

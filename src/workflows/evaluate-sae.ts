@@ -2,7 +2,7 @@
  * A finished SAE folder -> eval.json, features/cards.json: metrics on held-out text beside PCA and, when asked for, a frozen-decoder SAE that is trained
  * with the same budget into `controls/frozen-decoder/` of the same folder (once; it is found again the next time).
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Corpus, packRows } from '../data/index.ts';
 import { createMoments, type Moments, sideBySide, WIDEST_PCA } from '../eval/index.ts';
@@ -18,6 +18,7 @@ import { hubAccess, modelOptions, pinned, saeFolder } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { kept, recordedTest, resultsFolder } from './recorded.ts';
 import { withResources } from './resources.ts';
 import { testOnDocuments, testOnRows } from './self-test.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
@@ -29,6 +30,8 @@ const MOMENT_ROWS = 65_536;
 /** What an SAE folder and its run say about where it reads, with the config's own words first. */
 export type EvalTarget = {
   readonly sae: Sae;
+  /** What is known of it before it has seen activations. */
+  readonly test: SelfTest;
   /** Where it lies: of one from the hub, in the cache. */
   readonly folder: string;
   readonly model: string;
@@ -113,15 +116,20 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
 }
 
 /** Whether the text is the run's own: on another one an SAE has other numbers than were recorded. */
-const isOwnText = ({ data, heldout }: EvalConfig): boolean => data === undefined && heldout === undefined;
+export const isOwnText = ({ data, heldout }: Pick<EvalConfig, 'data' | 'heldout'>): boolean =>
+  data === undefined && heldout === undefined;
 
 /** @throws with the reasons when the SAE is wrong, unless the config allows it */
-function requireRight({ sae: location, allowWrong }: EvalConfig, sae: Sae, test: SelfTest): void {
+export function requireRight(
+  { sae: location, allowWrong }: Pick<EvalConfig, 'sae' | 'allowWrong'>,
+  sae: Sae,
+  test: SelfTest,
+): void {
   if (allowWrong) return;
   try {
     refuseWrong(sae, test, location);
   } catch (error) {
-    throw new Error(`${(error as Error).message} To measure it all the same: --allow-wrong.`);
+    throw new Error(`${(error as Error).message} To go on all the same: --allow-wrong.`);
   }
 }
 
@@ -129,7 +137,14 @@ function requireRight({ sae: location, allowWrong }: EvalConfig, sae: Sae, test:
 async function saved(sae: string, measured: Measured, test: SelfTest | undefined): Promise<Measured> {
   const note = test ? [`Self-test of the SAE on rows of this hook: ${selfTestText(test)}.`] : [];
   const { evaluation } = measured;
-  const noted = { ...measured, evaluation: { ...evaluation, notes: [...evaluation.notes, ...note] } };
+  const noted = {
+    ...measured,
+    evaluation: {
+      ...evaluation,
+      ...(test ? { selfTest: kept(test) } : {}),
+      notes: [...evaluation.notes, ...note],
+    },
+  };
   const results = resultsFolder(sae);
   await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), noted);
   return noted;
@@ -227,6 +242,7 @@ export async function findTarget(
   const heldout = config.heldout ?? (config.data === undefined ? run?.heldout : undefined);
   return {
     sae,
+    test: await recordedTest(config.sae),
     folder,
     model,
     hook,
@@ -244,12 +260,6 @@ export async function findTarget(
     },
     run,
   };
-}
-
-/** Where the numbers go: into the SAE's own folder; beside an SAE that is one file; a name of the registry becomes a path. */
-export function resultsFolder(sae: string): string {
-  if (existsSync(sae) && statSync(sae).isFile()) return `${sae}.eval`;
-  return sae.replace(/^(saelens|neuronpedia):/, '$1/');
 }
 
 /** Mean and covariance of training activations; of held-out ones when there are no others. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { HubAccess } from '../hub/types.ts';
 import { fromBytes } from '../platform/index.ts';
 import { loadSae } from '../sae/load.ts';
+import type { SelfTest } from '../sae/self-test.ts';
 import type { Sae } from '../sae/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { InterventionConfig } from '../shared/intervention.ts';
@@ -12,9 +13,15 @@ import { type InterventionSpec, readVector } from '../steer/index.ts';
 import { readRun } from '../store/index.ts';
 import { pinned, saeFolder } from './hub.ts';
 import { readResults } from './inspect.ts';
+import { recordedTest } from './recorded.ts';
 
 /** An SAE by the name that it was given. */
-export type NamedSae = { readonly name: string; readonly folder: string; readonly sae: Sae };
+export type NamedSae = {
+  readonly name: string;
+  readonly folder: string;
+  readonly sae: Sae;
+  readonly test: SelfTest;
+};
 
 /** Loads each SAE that is named, once. `known` keeps them for the next call. */
 export async function openInterventions(
@@ -25,7 +32,8 @@ export async function openInterventions(
     const found = known.get(name);
     if (found) return found;
     const folder = await saeFolder(name, access);
-    const opened = { name, folder, sae: await loadSae(folder, access) };
+    const test = await recordedTest(name);
+    const opened = { name, folder, sae: await loadSae(folder, access), test };
     known.set(name, opened);
     return opened;
   };

@@ -7,7 +7,7 @@ import { type Sae, type SelfTest, selfTest, untested } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type ActivationSource, openActivations } from '../store/index.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
-import { recordedNumbers } from './recorded.ts';
+import { recordedNumbers, recordedTest } from './recorded.ts';
 import { tokenizerOf } from './streams.ts';
 
 /** Rows that are looked at, in blocks spread over the whole. */
@@ -29,7 +29,10 @@ export type TestOn = {
 export async function testOn(sae: Sae, location: string, { activations, signal }: TestOn): Promise<SelfTest> {
   const recorded = await recordedNumbers(location);
   const options = { ...(recorded ? { recorded } : {}), ...(signal ? { signal } : {}) };
-  if (activations === undefined) return await selfTest(sae, options);
+  if (activations === undefined) {
+    const test = await selfTest(sae, options);
+    return test.state === 'unverified' ? { ...test, ...(await recordedTest(location)) } : test;
+  }
   if (sae.config.Dout !== undefined)
     throw new UsageError(
       'A transcoder is tested on what it reads and on what it should write; one file of activations is not enough.',

@@ -16,7 +16,8 @@ import { createTrainer } from '../../src/train/index.ts';
 export type Written = {
   readonly kind: string;
   readonly format: FormatName;
-  write(folder: string): Promise<string>;
+  /** Its kind's own, or another SAE in its place. */
+  write(folder: string, sae?: Sae): Promise<string>;
 };
 
 /** What a transcoder here writes: x in another basis, with `scale`. Its skip connection gives a third of it. */
@@ -158,6 +159,9 @@ export async function kindsOf(
   };
 }
 
+const hookOf = (sae: Sae): string => String(sae.config.metadata.hook_name);
+const layerOf = (sae: Sae): number => Number(/\d+/.exec(hookOf(sae))![0]);
+
 type Tensors = Record<string, readonly [shape: number[], data: Float32Array]>;
 function safetensors(path: string, tensors: Tensors): void {
   mkdirSync(dirname(path), { recursive: true });
@@ -212,8 +216,9 @@ async function openai(folder: string, sae: Sae): Promise<string> {
   );
   await source.close?.();
   const place = join(folder, 'resid_post_mlp_v5', 'autoencoders');
-  await writeZip(folderWriter(place), '2.pt', entries);
-  return join(place, '2.pt');
+  const file = `${layerOf(sae)}.pt`;
+  await writeZip(folderWriter(place), file, entries);
+  return join(place, file);
 }
 
 /** Activations were divided by this in training: what is in the file is of x scale. */
@@ -225,7 +230,7 @@ function llamaScope(folder: string, sae: Sae): string {
   json(join(folder, 'hyperparams.json'), {
     ...{ d_model: D, d_sae: F, jump_relu_threshold: sae.threshold![0]! / SCALE, top_k: 32 },
     ...{ dataset_average_activation_norm: { in: norm, out: norm }, act_fn: 'jumprelu' },
-    ...{ hook_point_in: 'blocks.2.hook_resid_post', hook_point_out: 'blocks.2.hook_resid_post' },
+    ...{ hook_point_in: hookOf(sae), hook_point_out: hookOf(sae) },
   });
   safetensors(join(folder, 'checkpoints', 'final.safetensors'), {
     'encoder.weight': [[F, D], scaled(sae.W_enc, 1 / SCALE)],
@@ -238,7 +243,7 @@ function llamaScope(folder: string, sae: Sae): string {
 
 function llamascopium(folder: string, sae: Sae): string {
   const { D, F, architecture } = sae.config;
-  const hook = 'blocks.2.hook_resid_post';
+  const hook = hookOf(sae);
   json(join(folder, 'config.json'), {
     ...{ sae_type: 'sae', d_model: D, expansion_factor: F / D, act_fn: architecture, top_k: 32 },
     ...{ norm_activation: 'dataset-wise', sparsity_include_decoder_norm: false, use_decoder_bias: true },
@@ -260,7 +265,7 @@ function llamascopium(folder: string, sae: Sae): string {
 function gemmaScope2(folder: string, sae: Sae): string {
   const { D, F, Dout } = sae.config;
   const place = Dout === undefined ? 'resid_post' : 'transcoder';
-  const path = join(folder, place, `layer_2_width_${F}_l0_medium`);
+  const path = join(folder, place, `layer_${layerOf(sae)}_width_${F}_l0_medium`);
   safetensors(join(path, 'params.safetensors'), {
     w_enc: [[D, F], transpose(sae.W_enc, F, D)],
     b_enc: [[F], sae.b_enc],
@@ -301,14 +306,16 @@ async function dictionaryLearning(
           'decoder.weight': { shape: [D, F], data: transpose(sae.W_dec, F, D) },
         }),
   });
-  json(join(folder, 'config.json'), { trainer: { dict_class, activation_dim: D, dict_size: F, layer: 2 } });
+  json(join(folder, 'config.json'), {
+    trainer: { dict_class, activation_dim: D, dict_size: F, layer: layerOf(sae) },
+  });
   return join(folder, file);
 }
 
 function saelens5(folder: string, sae: Sae<'topk'>): string {
   const { D, F, K } = sae.config;
   json(join(folder, 'cfg.json'), {
-    ...{ d_in: D, d_sae: F, dtype: 'float32', hook_name: 'blocks.2.hook_resid_post', hook_layer: 2 },
+    ...{ d_in: D, d_sae: F, dtype: 'float32', hook_name: hookOf(sae), hook_layer: layerOf(sae) },
     ...{ activation_fn_str: 'topk', activation_fn_kwargs: { k: K }, apply_b_dec_to_input: false },
     ...{ normalize_activations: 'none', sae_lens_version: '5.3.0' },
   });
@@ -330,9 +337,9 @@ export function filesOf(kinds: Record<string, Sae>): Written[] {
   ): Written => ({
     kind,
     format,
-    write: async (folder) => {
+    write: async (folder, sae = kinds[kind]!) => {
       mkdirSync(folder, { recursive: true });
-      return await write(folder, kinds[kind]!);
+      return await write(folder, sae);
     },
   });
   const saved = (format: FormatName, ...names: string[]): Written[] =>

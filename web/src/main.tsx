@@ -68,6 +68,7 @@ function App() {
           latent={Number(second)}
           latents={runs?.find((one) => one.run === first)?.latents}
           folder={runs?.find((one) => one.run === first)?.folder ?? first}
+          selfTest={runs?.find((one) => one.run === first)?.selfTest}
         />
       );
     return (

@@ -4,8 +4,9 @@ import { formatEvalTable } from '../../eval/index.ts';
 import { describeSae } from '../../sae/index.ts';
 import { evalConfigSchema } from '../../shared/config.ts';
 import { Interrupted } from '../../shared/errors.ts';
-import { resultsFolder } from '../../workflows/evaluate-sae.ts';
+
 import { evaluateSae, modelMemoryText } from '../../workflows/index.ts';
+import { resultsFolder } from '../../workflows/recorded.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';

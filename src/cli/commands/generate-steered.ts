@@ -1,6 +1,6 @@
 /** `saekit generate --steer`: text with interventions beside the same text without them and with random directions, as they are written. */
 import type { Model } from '../../models/types.ts';
-import { selfTestText, untested } from '../../sae/index.ts';
+import { selfTestText } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import type { GenerateConfig } from '../../shared/generate.ts';
 import { parseIntervention, parsePositions } from '../../shared/steer-syntax.ts';
@@ -17,6 +17,9 @@ import { withDownloads } from '../output/downloads.ts';
 import { createLive } from '../output/live.ts';
 import { tellMemory } from '../output/model-memory.ts';
 import { type Column, sideBySide } from '../output/side-by-side.ts';
+
+/** From the least known to the best known. */
+const TRUST = ['wrong', 'unverified', 'measured', 'verified'] as const;
 
 type Given = {
   readonly prompt: string;
@@ -68,13 +71,17 @@ export async function generateSteered(
       }),
     );
     live.clear();
-    const selfTest = known.size === 0 ? {} : { selfTest: untested };
+    // Of several SAEs, what is known of the least known.
+    const [test] = [...known.values()]
+      .map((one) => one.test)
+      .sort((a, b) => TRUST.indexOf(a.state) - TRUST.indexOf(b.state));
+    const selfTest = test ? { selfTest: test } : {};
     print(
       json
         ? JSON.stringify({ ...config, prompt, steer: changes, ...texts, steered: texts.with, ...selfTest })
         : sideBySide(columns(), style).join('\n'),
     );
-    if (!json && known.size > 0) print(style.format('dim', `  SAE ${selfTestText(untested)}`));
+    if (!json && test) print(style.format('dim', `  SAE ${selfTestText(test)}`));
   } finally {
     await model.close();
   }

@@ -2,7 +2,7 @@
 import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { openModel } from '../../models/index.ts';
-import { selfTestText, untested } from '../../sae/index.ts';
+import { selfTestText } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type GenerateConfig, generateConfigSchema } from '../../shared/generate.ts';
 import { findTarget, type SteerOptions, steeredSamples, writeText } from '../../workflows/index.ts';
@@ -107,8 +107,8 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
     const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
     print(
       json
-        ? JSON.stringify({ ...config, prompt, hook, ...samples, selfTest: untested })
-        : samplesText(samples, { prompt, latent, strength, selfTest: selfTestText(untested) }, style),
+        ? JSON.stringify({ ...config, prompt, hook, ...samples, selfTest: target.test })
+        : samplesText(samples, { prompt, latent, strength, selfTest: selfTestText(target.test) }, style),
     );
   } finally {
     await model.close();

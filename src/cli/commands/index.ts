@@ -1,5 +1,6 @@
 /** `saekit index`: an SAE + text -> feature tables. */
 import type { Command } from 'commander';
+import { selfTestText } from '../../sae/index.ts';
 import { Interrupted } from '../../shared/errors.ts';
 import { indexConfigSchema } from '../../shared/feature-tables.ts';
 import { indexSae } from '../../workflows/index.ts';
@@ -63,7 +64,7 @@ export function addIndexCommand(program: Command): void {
         if (context.json) context.print(JSON.stringify(result));
         else
           context.print(
-            `${grouped(result.activations)} activations of ${grouped(result.latents?.length ?? result.F)} ${result.names ? 'directions' : 'latents'} on ${grouped(result.tokens)} tokens of ${grouped(result.documents)} documents\nTables in ${result.folder}: latents, examples, activations, groups, tokens, documents (docs/feature-tables.md)`,
+            `${grouped(result.activations)} activations of ${grouped(result.latents?.length ?? result.F)} ${result.names ? 'directions' : 'latents'} on ${grouped(result.tokens)} tokens of ${grouped(result.documents)} documents\nTables in ${result.folder}: latents, examples, activations, groups, tokens, documents (docs/feature-tables.md)${result.selfTest ? `\nSAE ${selfTestText(result.selfTest)}` : ''}`,
           );
       } catch (error) {
         end();

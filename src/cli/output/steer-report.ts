@@ -1,4 +1,5 @@
 /** The report in a terminal: per latent a line for every strength, the latent beside the matched ones and what needs no strength, and the tests. */
+import { selfTestText } from '../../sae/index.ts';
 import type { SteeredFeature, SteerMeasureName, SteerPoint, SteerReport } from '../../shared/steer-report.ts';
 import { oneIn } from './numbers.ts';
 import type { Style } from './style.ts';
@@ -9,8 +10,9 @@ const COLUMNS = ['checker', 'judge', 'classifier', 'target', 'loss', 'repetition
 const number = (value: number | null | undefined): string =>
   value === null || value === undefined ? '' : value.toFixed(Math.abs(value) < 0.01 ? 4 : 2);
 
-export function steerReportText({ features }: SteerReport, style: Style): string {
-  return features.map((feature) => featureText(feature, style)).join('\n\n');
+export function steerReportText({ features, selfTest }: SteerReport, style: Style): string {
+  const known = selfTest ? [style.format('dim', `SAE ${selfTestText(selfTest)}`)] : [];
+  return [...known, ...features.map((feature) => featureText(feature, style))].join('\n\n');
 }
 
 function featureText(feature: SteeredFeature, style: Style): string {

@@ -24,12 +24,14 @@ import {
   readTablesManifest,
 } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
-import { findTarget, resultsFolder } from '../evaluate-sae.ts';
+import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
 import { labellerOf } from '../labels.ts';
 import { modelMemory, requireModelMemory } from '../model-memory.ts';
-import { MODEL_BATCH_SEQUENCES } from '../plan.ts';
+import { hooksOf, MODEL_BATCH_SEQUENCES } from '../plan.ts';
+import { kept, resultsFolder } from '../recorded.ts';
 import { withResources } from '../resources.ts';
+import { testOnDocuments } from '../self-test.ts';
 import { openText, tokenizerOf } from '../streams.ts';
 import { buildTables } from './build.ts';
 import { collect } from './collect.ts';
@@ -62,7 +64,7 @@ const renamedNotes = (columns: readonly FieldColumn[]): string[] =>
 /**
  * Indexes and writes the tables into `config.out`, by default `features/` of the SAE's folder.
  *
- * @throws UsageError when model, hook or text are not known, for latents or fields that are not there, for directions of another width, for
+ * @throws Error for an SAE that the self-test finds to be wrong on this text, unless `allowWrong`; UsageError when model, hook or text are not known, for latents or fields that are not there, for directions of another width, for
  *   `balance` of rows that are packed already, and for some latents where the tables of all are and `out` is not given
  * @example
  * await indexSae({ ...indexConfigSchema.parse({ sae: 'demo/saes/blocks.3.hook_resid_post' }) });
@@ -114,6 +116,15 @@ export async function indexSae(
       throw new UsageError(
         `--balance chooses documents, and ${documents.stored.name} holds rows that are packed already. Give the text itself.`,
       );
+    // Directions are not of the SAE, which only says where they are.
+    const test =
+      config.directions === undefined
+        ? await testOnDocuments(target.sae, config.sae, {
+            ...{ ...target, model, documents, contextLength, signal, hooks: hooksOf(target) },
+            compare: isOwnText({ data: config.data }),
+          })
+        : undefined;
+    if (test) requireRight(config, target.sae, test);
     const labels = await documentLabels(documents, config.groups, signal);
     const balanced = config.balance && labels.columnsOf(config.balance);
     const balance = balanced?.map(({ column }) => column);
@@ -149,14 +160,14 @@ export async function indexSae(
       }),
       ...(blocks.state ? { cursor: blocks.state.cursor as DataCursor } : {}),
     });
-    const kept = keptOf(subject);
+    const chosen = keptOf(subject);
     await collect({
       ...{ rows, blocks, maxTokens: config.maxTokens },
       read: createRowReader({
         ...{ model, hook: target.hook, encode: subject.encode, excludeFirst: target.excludeFirst },
         ...(target.excludeSpecial ? { specialIds: tokenizer.specialIds } : {}),
       }),
-      ...(kept ? { kept } : {}),
+      ...(chosen ? { kept: chosen } : {}),
       ...(signal ? { signal } : {}),
       onProgress: (tokens) => options.onProgress?.('tokens', tokens, config.maxTokens),
     });
@@ -179,6 +190,7 @@ export async function indexSae(
       ...(balance && { balance }),
       ...built,
       columns: [...built.columns],
+      ...(test ? { selfTest: kept(test) } : {}),
       notes: [
         ...(balance ? [balanceNote(balance)] : []),
         ...renamedNotes(labels.columns),

@@ -1,4 +1,5 @@
 /** report.html: the report as one page without scripts and without anything from elsewhere. */
+import { selfTestText } from '../../sae/index.ts';
 import type { Interval } from '../../shared/eval.ts';
 import type {
   SteerArmName,
@@ -62,10 +63,15 @@ export function reportPage(report: SteerReport): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>${escapeHtml(title)}</title><style>${styleSheet}</style></head>
 <body><header><h1>${escapeHtml(title)}</h1>
-<p>${escapeHtml(report.sae)} at <code>${escapeHtml(report.hook)}</code> · ${escapeHtml(report.created.slice(0, 10))}</p></header>
+<p>${escapeHtml(report.sae)} at <code>${escapeHtml(report.hook)}</code> · ${escapeHtml(report.created.slice(0, 10))}</p>${tested(report)}</header>
 <main>${report.features.map(featureSection).join('\n')}
 <section class="notes"><h2>How this was measured</h2><ul>${report.notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul></section></main></body></html>
 `;
+}
+
+/** What is known of the SAE: whatever is measured with a wrong one says nothing. */
+function tested({ selfTest }: SteerReport): string {
+  return selfTest ? `\n<p>SAE ${escapeHtml(selfTestText(selfTest))}</p>` : '';
 }
 
 function featureSection(feature: SteeredFeature): string {

@@ -17,10 +17,13 @@ import { didYouMean } from '../../shared/nearest.ts';
 import type { SteeredFeature, SteerReport, SteerReportConfig } from '../../shared/steer-report.ts';
 import { folderWriter, readLabels } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
-import { findTarget } from '../evaluate-sae.ts';
+import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
 import { requireWritingMemory } from '../model-memory.ts';
+import { hooksOf } from '../plan.ts';
+import { kept } from '../recorded.ts';
 import { withResources } from '../resources.ts';
+import { testOnDocuments } from '../self-test.ts';
 import { openText } from '../streams.ts';
 import { openArms } from './arms.ts';
 import { becomes } from './becomes.ts';
@@ -37,7 +40,7 @@ export const reportFiles = { page: 'report.html', data: 'report.json', arms: 'ar
 /**
  * Measures what steering with some latents does, and writes report.html and report.json.
  *
- * @throws UsageError when the config names a register, checker, token or latent that is not there, or leaves open what to steer with
+ * @throws Error for an SAE that the self-test finds to be wrong on held-out text, unless `allowWrong`; UsageError when the config names a register, checker, token or latent that is not there, or leaves open what to steer with
  */
 export async function steerReport(
   config: SteerReportConfig,
@@ -74,6 +77,12 @@ export async function steerReport(
       }),
     );
     options.onTarget?.(target, model, memory);
+    const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
+    const test = await testOnDocuments(sae, config.sae, {
+      ...{ ...target, model, documents: corpus.heldout, contextLength, signal, hooks: hooksOf(target) },
+      compare: isOwnText(config),
+    });
+    requireRight(config, sae, test);
     const writes = await changedHook(model, sae, hook);
     const work: Work = { config, options, model, sae, hook, writes, checker };
     const texts = await readConcept(config, corpus.heldout, target.textField, signal);
@@ -100,6 +109,7 @@ export async function steerReport(
       model: { name: model.info.name, hash: model.info.hash },
       sae: config.sae,
       hook,
+      selfTest: kept(test),
       config,
       level: 0.95,
       features: corrected(features),

@@ -1,6 +1,6 @@
 /** One latent: Reads (when it fires) and Writes (what it does), side by side. */
 import { useState } from 'react';
-import { api, type Feature } from '../api.ts';
+import { api, type Feature, type RunSummary } from '../api.ts';
 import { tint } from '../colour.ts';
 import { Concordance, type Row } from '../parts/concordance.tsx';
 import { Groups } from '../parts/groups.tsx';
@@ -29,12 +29,14 @@ export function FeaturePage({
   latent,
   latents = Number.MAX_SAFE_INTEGER,
   folder,
+  selfTest,
 }: {
   run: string;
   latent: number;
   latents: number | undefined;
   /** Of the run, for commands. */
   folder: string;
+  selfTest: RunSummary['selfTest'] | undefined;
 }) {
   const [version, setVersion] = useState(0);
   const answer = useAnswer(`${run} ${latent} ${version}`, (signal) => api.feature(run, latent, signal));
@@ -60,7 +62,7 @@ export function FeaturePage({
       {feature && (
         <>
           <div className="feature-head">
-            <LabelLine feature={feature} onChange={() => setVersion(version + 1)} />
+            <LabelLine feature={feature} selfTest={selfTest} onChange={() => setVersion(version + 1)} />
             <nav className="step" aria-label="Latents">
               <button type="button" onClick={() => to(latent - 1)} title="previous (k)">
                 ←

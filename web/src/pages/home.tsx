@@ -5,6 +5,7 @@ import { hue, tint } from '../colour.ts';
 import { Layers } from '../parts/layers.tsx';
 import { Link } from '../parts/link.tsx';
 import { Origin } from '../parts/name.tsx';
+import { SaeMark } from '../parts/sae-mark.tsx';
 import { Status } from '../parts/states.tsx';
 import { Strip } from '../parts/strip.tsx';
 import { placed } from '../placed.ts';
@@ -196,7 +197,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
         </section>
       </div>
       <footer className="foot">
-        {run.finished && <>Trained on {run.finished.slice(0, 10)}. </>}
+        <SaeMark selfTest={run.selfTest} /> {run.finished && <>Trained on {run.finished.slice(0, 10)}. </>}
         {grouped(run.latents ?? 0)} latents, L0 {figure(run.l0, 0)}, FVU {figure(run.fvu)}, ΔCE{' '}
         {figure(run.deltaCe)} nats. {run.indexedOn && `Indexed on ${indexText(run.indexedOn)}. `}
         {runs.length > 1 ? (

@@ -4,6 +4,7 @@ import { api } from '../api.ts';
 import { Curve } from '../parts/curve.tsx';
 import { Evaluation } from '../parts/evaluation.tsx';
 import { Link } from '../parts/link.tsx';
+import { SaeMark } from '../parts/sae-mark.tsx';
 import { Status } from '../parts/states.tsx';
 import { useAnswer } from '../use.ts';
 import { grouped, runPath } from '../words.ts';
@@ -48,7 +49,9 @@ export function RunPage({ run }: { run: string }) {
   const detail = answer.value;
   return (
     <main className="run">
-      <h1>{run}</h1>
+      <h1>
+        {run} <SaeMark selfTest={detail?.selfTest} />
+      </h1>
       <Status answer={answer} what="Reading the run" />
       {detail && (
         <>

@@ -1,6 +1,7 @@
 /** All runs: figures beside their controls. */
 import type { RunSummary } from '../api.ts';
 import { Link } from '../parts/link.tsx';
+import { SaeMark } from '../parts/sae-mark.tsx';
 import { Command, Nothing } from '../parts/states.tsx';
 import { figure, grouped, runPath } from '../words.ts';
 
@@ -63,7 +64,7 @@ export function RunsPage({ runs }: { runs: readonly RunSummary[] }) {
             {runs.map((run) => (
               <tr key={run.run}>
                 <th scope="row">
-                  <Link href={runPath(run.run)}>{run.run}</Link>
+                  <Link href={runPath(run.run)}>{run.run}</Link> <SaeMark selfTest={run.selfTest} />
                 </th>
                 <td data-name="model">{run.model ?? '–'}</td>
                 <td data-name="hook">{run.hook ?? '–'}</td>

@@ -1,12 +1,21 @@
 /** Label, guess and scores of a latent. A person's label is written here, and kept in labels.jsonl. */
 import { useState } from 'react';
-import { api, type Feature } from '../api.ts';
+import { api, type Feature, type RunSummary } from '../api.ts';
 import { hue } from '../colour.ts';
 import { figure, indexText, rarity, titleOf } from '../words.ts';
 import { AddToList } from './add-to-list.tsx';
 import { Origin } from './name.tsx';
+import { SaeMark } from './sae-mark.tsx';
 
-export function LabelLine({ feature, onChange }: { feature: Feature; onChange: () => void }) {
+export function LabelLine({
+  feature,
+  selfTest,
+  onChange,
+}: {
+  feature: Feature;
+  selfTest: RunSummary['selfTest'] | undefined;
+  onChange: () => void;
+}) {
   const [editing, setEditing] = useState(false);
   const [problem, setProblem] = useState<string>();
   const { run, latent, best, density, indexedOn } = feature;
@@ -27,6 +36,7 @@ export function LabelLine({ feature, onChange }: { feature: Feature; onChange: (
         <bdi>{titleOf(feature)}</bdi>
       </h1>
       <span className="facts">
+        <SaeMark selfTest={selfTest} />
         <Origin {...feature} />
         {best && (
           <span
