@@ -77,6 +77,31 @@ describe('convert', () => {
     );
   });
 
+  it.each(['gemma-scope', 'dictionary-learning'])(
+    'says of %s that the decoder bias is folded',
+    async (to) => {
+      const threshold = new Float32Array(F).fill(0.4);
+      const config: Settings = { architecture: 'jumprelu', ...at('blocks.1.hook_resid_post') };
+      const folder = await written(config, { threshold });
+      const { changed, lost, notes } = await convertSae(folder, newFolder(), { to });
+      expect([changed, lost, notes.length]).toEqual([[], [], 1]);
+      const { stdout } = await saekit(['convert', folder, '--to', to, newFolder()]);
+      expect(stdout).toMatch(/read again +every bit of the arrays is the same, and every setting/);
+      expect(stdout).toMatch(/note +The format reads x itself: b_enc - W_enc b_dec is written as b_enc/);
+    },
+  );
+
+  it('says that a K was rounded', async () => {
+    const config: Settings = {
+      architecture: 'batchtopk',
+      K: 3.5,
+      threshold: 0.5,
+      ...at('blocks.1.hook_mlp_out'),
+    };
+    const { lost } = await convertSae(await written(config), newFolder(), { to: 'dictionary-learning' });
+    expect(lost).toEqual(['K 3.5 -> 4']);
+  });
+
   it('says that nothing is lost where nothing is', async () => {
     const folder = await written({ architecture: 'topk', K: 4, ...at('blocks.1.hook_resid_post') });
     const { stdout } = await saekit(['convert', folder, '--to', 'sparsify', newFolder()]);

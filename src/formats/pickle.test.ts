@@ -312,6 +312,10 @@ test('lies about sizes and types are refused', async () => {
     /stored, but 4 bytes are not the 8/,
   );
   await expect(open(zip({ 'a/data.pkl': { data: stateDict() } }))).rejects.toThrow(/storage 0 is missing/);
+  const large = { data: [], announced: 2 ** 31 + 4, deflated: true };
+  await expect(pt(stateDict({ count: 2 ** 29 + 1, shape: [2 ** 29 + 1] }), large)).rejects.toThrow(
+    /compressed storages unpack to more than 2147483648 bytes/,
+  );
   const bomb = zip({ 'a/data.pkl': { data: stateDict(), announced: 2 ** 31 } });
   await expect(open(bomb)).rejects.toThrow(/data\.pkl unpacks to 2147483648 bytes, expected at most/);
 });

@@ -1,6 +1,7 @@
 /** `saekit convert`: an SAE of one format -> a folder of another, read again and compared: arrays bit for bit, settings one by one. */
 import type { HubAccess } from '../hub/types.ts';
 import { subtractsBias } from '../sae/check.ts';
+import { readingX } from '../sae/formats/fold.ts';
 import { loadPlan } from '../sae/formats/format.ts';
 import {
   type FormatName,
@@ -25,7 +26,7 @@ export type Converted = {
   readonly from: string;
   readonly to: FormatName;
   readonly sae: Sae['config'];
-  /** What was assumed or folded on the way in. */
+  /** What was assumed or folded, on the way in or out. */
   readonly notes: readonly string[];
   readonly test: SelfTest;
   /** Arrays that came back with other bits; empty: lossless. */
@@ -33,6 +34,9 @@ export type Converted = {
   /** Settings and metadata that the format has no place for; with a setting less the SAE may be of another kind, such as JumpReLU for Matryoshka. */
   readonly lost: readonly string[];
 };
+
+const FOLDED =
+  'The format reads x itself: b_enc - W_enc b_dec is written as b_enc, and compared with what was read again. Codes are the same up to rounding.';
 
 /**
  * @throws on an unknown format, a folder that is not empty, an SAE that the self-test refuses, and one that the format has no place for;
@@ -56,9 +60,12 @@ export async function convertSae(
     refuseWrong(sae, test, location);
     await saveSae(folderWriter(out), sae, { format, ...(options.signal ? { signal: options.signal } : {}) });
     const again = await loadSae(out);
+    const folded = subtractsBias(sae.config) && !subtractsBias(again.config);
+    const meant = folded ? readingX(sae) : sae;
     return {
-      ...{ from: formats[opened.format].title, to: format, sae: sae.config, notes: opened.plan.notes, test },
-      ...{ changed: differences(sae, again), lost: lostSettings(sae, again) },
+      ...{ from: formats[opened.format].title, to: format, sae: sae.config, test },
+      notes: [...opened.plan.notes, ...(folded ? [FOLDED] : [])],
+      ...{ changed: differences(meant, again), lost: lostSettings(meant, again) },
     };
   } finally {
     await opened.close();

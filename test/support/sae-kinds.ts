@@ -185,7 +185,7 @@ async function openai(folder: string, sae: Sae): Promise<string> {
     'encoder.weight': { shape: [F, D], data: sae.W_enc },
     'decoder.weight': { shape: [D, F], data: transpose(sae.W_dec, F, D) },
     ...('K' in sae.config
-      ? { 'activation_state_dict.k': { shape: [] as number[], data: sae.config.K } }
+      ? { 'activation_state_dict.k': { shape: [] as number[], data: BigInt64Array.of(BigInt(sae.config.K)) } }
       : {}),
   };
   const plain = folderWriter(folder);
@@ -288,7 +288,7 @@ async function dictionaryLearning(
   const { K, threshold, prefixes = [] } = sae.config as { K: number; threshold: number; prefixes?: number[] };
   await writeTorch(folderWriter(folder), file, {
     b_dec: { shape: [D], data: sae.b_dec },
-    k: { shape: [], data: K },
+    k: { shape: [], data: BigInt64Array.of(BigInt(K)) },
     threshold: { shape: [], data: Float32Array.of(threshold) },
     ...(rows
       ? {

@@ -9,6 +9,7 @@
  *     BatchTopKSAE             k, threshold, encoder.*, decoder.weight, b_dec                       by threshold, which -1 says was never set
  *     MatryoshkaBatchTopKSAE   k, threshold, group_sizes, W_enc [D,F], b_enc, W_dec [F,D], b_dec    by threshold
  *
+ * A JumpReLU SAE of x - b_dec is written with b_enc - W_enc b_dec as b_enc.
  * The factor that activations were divided by in training (norm_factor) is in the saved biases already. Audio-SAE is this class BatchTopKSAE.
  * AutoEncoder is loaded there with decoder rows scaled to 1 (`normalize_decoder`), which leaves the output as it is but not the latents:
  * here weights are as they are in the file.
@@ -17,6 +18,7 @@ import { countOf, readNumbers } from '../../formats/index.ts';
 import type { FolderWriter } from '../../store/types.ts';
 import { describeSae } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
+import { readingX } from './fold.ts';
 import {
   type ArrayName,
   type Format,
@@ -28,7 +30,7 @@ import {
   scalar,
   tensorsOf,
 } from './format.ts';
-import { writeTorch } from './torch-writer.ts';
+import { type SavedTensor, writeTorch } from './torch-writer.ts';
 import { checkFinite, jsonBytes, transpose } from './write.ts';
 
 const FILE = 'ae.pt';
@@ -211,10 +213,13 @@ async function read(files: SaeFiles): Promise<Plan> {
   }
 }
 
+/** Its classes want a whole k. Of BatchTopK it is the mean in training, 32.5 or 32.7 say; what is active goes by the threshold. */
+const wholeK = (K: number): number => Math.max(1, Math.round(K));
+
 /** The state dict of an SAE, and its class. @throws when no class computes the same */
 function stateOf(sae: Sae): {
   dict_class: string;
-  state: Record<string, { shape: number[]; data: Float32Array | number }>;
+  state: Record<string, SavedTensor>;
 } {
   const { config, W_enc, b_enc, W_dec, b_dec } = sae;
   const { D, F } = config;
@@ -244,10 +249,13 @@ function stateOf(sae: Sae): {
           }
         : { dict_class: 'AutoEncoder', state: { bias: { shape: [D], data: b_dec }, ...linear, ...bias } };
     case 'jumprelu':
-      if (x !== 'x') none('that reads x - b_dec');
       return {
         dict_class: 'JumpReluAutoEncoder',
-        state: { ...rows, threshold: { shape: [F], data: sae.threshold! } },
+        state: {
+          ...rows,
+          b_enc: { shape: [F], data: readingX(sae).b_enc },
+          threshold: { shape: [F], data: sae.threshold! },
+        },
       };
   }
   if (x === 'x') none('that reads x itself');
@@ -267,8 +275,17 @@ function stateOf(sae: Sae): {
     shape: [],
     data: Float32Array.of(config.architecture === 'topk' ? -1 : config.threshold),
   };
-  const k = { shape: [], data: config.K };
-  if (config.architecture === 'matryoshka') return none('yet: its class is read, not written');
+  const k = { shape: [], data: BigInt64Array.of(BigInt(wholeK(config.K))) };
+  if (config.architecture === 'matryoshka') {
+    const sizes = config.prefixes.map((m, i) => BigInt(m - (config.prefixes[i - 1] ?? 0)));
+    return {
+      dict_class: 'MatryoshkaBatchTopKSAE',
+      state: {
+        ...rows,
+        ...{ k, threshold, group_sizes: { shape: [sizes.length], data: BigInt64Array.from(sizes) } },
+      },
+    };
+  }
   return {
     dict_class: config.architecture === 'topk' ? 'AutoEncoderTopK' : 'BatchTopKSAE',
     state: { b_dec: { shape: [D], data: b_dec }, k, threshold, ...linear, ...bias },
@@ -277,7 +294,8 @@ function stateOf(sae: Sae): {
 
 async function write(sae: Sae, folder: FolderWriter): Promise<void> {
   const { dict_class, state } = stateOf(sae);
-  for (const [name, { data }] of Object.entries(state)) if (typeof data !== 'number') checkFinite(name, data);
+  for (const [name, { data }] of Object.entries(state))
+    if (data instanceof Float32Array) checkFinite(name, data);
   await writeTorch(folder, FILE, state);
   const { D, F, metadata, flattened } = sae.config;
   const layer = /^blocks\.(\d+)\./.exec(String(metadata.hook_name ?? ''))?.[1];
@@ -286,7 +304,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
       dict_class,
       activation_dim: D,
       dict_size: F,
-      ...('K' in sae.config ? { k: sae.config.K } : {}),
+      ...('K' in sae.config ? { k: wholeK(sae.config.K) } : {}),
       ...(typeof metadata.model_name === 'string' ? { lm_name: metadata.model_name } : {}),
       ...(layer === undefined ? {} : { layer: Number(layer) }),
       saekit: { metadata, ...(flattened ? { flattened } : {}) },

@@ -1,4 +1,6 @@
-/** Factors that are folded into the weights, in place. */
+/** Factors that are folded into the weights, in place, and a decoder bias that is folded into a copy. */
+import { subtractsBias } from '../check.ts';
+import type { Sae } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
 
 /** Folds a factor s on the input, x' = s x, into W_enc, and one on the output, xhat = xhat' / back, into W_dec and b_dec. */
@@ -26,4 +28,20 @@ export function rowNorms(W: Float32Array, F: number): Float64Array {
     for (let i = f * D; i < (f + 1) * D; i++) square += W[i]! ** 2;
     return Math.sqrt(square);
   });
+}
+
+/**
+ * The SAE as one that reads x itself: (x - b_dec) W_enc^T + b_enc = x W_enc^T + (b_enc - W_enc b_dec), equal up to rounding. Not of Gated
+ * SAEs, whose magnitudes have a bias of their own.
+ */
+export function readingX(sae: Sae): Sae {
+  if (!subtractsBias(sae.config)) return sae;
+  const { config, W_enc, b_enc, b_dec } = sae;
+  const { D } = config;
+  const folded = b_enc.map((bias, f) => {
+    let sum = bias;
+    for (let i = 0; i < D; i++) sum -= W_enc[f * D + i]! * b_dec[i]!;
+    return sum;
+  });
+  return { ...sae, config: { ...config, subtractDecoderBias: false }, b_enc: folded };
 }

@@ -3,6 +3,7 @@
  *
  *     W_enc, w_enc [D,F]   b_enc [F]   W_dec, w_dec [F,Dout]   b_dec [Dout]   threshold [F]   affine_skip_connection [D,Dout]
  *     z = pre where pre > threshold, pre = x W_enc + b_enc;  xhat = z W_dec + b_dec (+ x affine_skip_connection)
+ *     of an SAE of x - b_dec:  b_enc - W_enc b_dec is written as b_enc
  *
  * Where they read is in config.json of Gemma Scope 2, else only in the path, as released:
  *
@@ -14,6 +15,7 @@
 import type { FolderWriter } from '../../store/types.ts';
 import { describeSae } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
+import { readingX } from './fold.ts';
 import {
   type Format,
   matrixShape,
@@ -210,7 +212,7 @@ async function fileOf({ folder, file }: SaeFiles): Promise<string> {
 }
 
 async function write(sae: Sae, folder: FolderWriter): Promise<void> {
-  const { config, W_enc, b_enc, W_dec, b_dec } = sae;
+  const { config, W_enc, b_enc, W_dec, b_dec } = readingX(sae);
   const { D, F, architecture, Dout } = config;
   const theta =
     sae.threshold ??
@@ -219,15 +221,9 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
       : 'threshold' in config
         ? new Float32Array(F).fill(config.threshold)
         : undefined);
-  if (
-    !theta ||
-    config.inputNorm ||
-    sae.b_token ||
-    sae.W_skip ||
-    (Dout === undefined && config.subtractDecoderBias !== false)
-  )
+  if (!theta || config.inputNorm || sae.b_token || sae.W_skip)
     throw new Error(
-      `Gemma Scope has no place for ${describeSae(config)}${config.subtractDecoderBias !== false && Dout === undefined ? ' that reads x - b_dec' : ''}: it has JumpReLU SAEs that read x itself.`,
+      `Gemma Scope has no place for ${describeSae(config)}${config.inputNorm ? ' with normalised input' : ''}${sae.b_token ? ' with token bias' : ''}${sae.W_skip ? ' with a skip connection' : ''}: it has JumpReLU SAEs that read x itself.`,
     );
   for (const [name, data] of Object.entries({ W_enc, b_enc, W_dec, b_dec, theta })) checkFinite(name, data);
   await writeNpz(folder, NPZ, [

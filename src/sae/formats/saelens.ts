@@ -208,7 +208,8 @@ async function read(files: SaeFiles): Promise<Plan> {
       case 'matryoshka': {
         const K = cfg.number('k');
         const trained = await scalar(tensors.take('topk_threshold'), file.name);
-        const threshold = byDecoder ? trained / scale : trained;
+        // Trained in float64, and float32 in the end, as every threshold.
+        const threshold = Math.fround(byDecoder ? trained / scale : trained);
         const widths = json.matryoshka_widths as number[] | undefined;
         if (kind!.architecture === 'batchtopk' || !widths)
           return { ...shared, architecture: 'batchtopk', K, threshold };

@@ -8,8 +8,8 @@ import type { FolderWriter } from '../../store/types.ts';
 import { writeZip } from './npz.ts';
 import { bytesOf } from './write.ts';
 
-/** A float32 tensor, or a whole number as an int64 tensor without dimensions. */
-export type SavedTensor = { readonly shape: readonly number[]; readonly data: Float32Array | number };
+/** A float32 or int64 tensor; a number has no dimensions. */
+export type SavedTensor = { readonly shape: readonly number[]; readonly data: Float32Array | BigInt64Array };
 
 const bytes = (text: string): number[] => [...new TextEncoder().encode(text)];
 const u32 = (n: number): number[] => [n & 255, (n >> 8) & 255, (n >> 16) & 255, n >>> 24];
@@ -19,12 +19,10 @@ const global = (module: string, name: string): number[] => bytes(`c${module}\n${
 const tuple = (items: readonly number[][]): number[] => [0x28, ...items.flat(), 0x74];
 
 function pickled(key: string, { shape, data }: SavedTensor): number[] {
-  const whole = typeof data === 'number';
-  const count = whole ? 1 : data.length;
   const storage = tuple([
     string('storage'),
-    global('torch', whole ? 'LongStorage' : 'FloatStorage'),
-    ...[string(key), string('cpu'), int(count)],
+    global('torch', data instanceof BigInt64Array ? 'LongStorage' : 'FloatStorage'),
+    ...[string(key), string('cpu'), int(data.length)],
   ]);
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, n) => product * n, 1));
   const hooks = [...global('collections', 'OrderedDict'), 0x29, 0x52];
@@ -43,12 +41,10 @@ export async function writeTorch(
     ...tensors.flatMap(([name, tensor], key) => [...string(name), ...pickled(String(key), tensor)]),
     ...[0x75, 0x2e],
   ]);
-  const raw = (data: Float32Array | number): Uint8Array =>
-    typeof data === 'number' ? new Uint8Array(BigInt64Array.of(BigInt(data)).buffer) : bytesOf(data);
   await writeZip(folder, file, [
     { name: 'state/data.pkl', pieces: [pickle] },
     { name: 'state/byteorder', pieces: [new TextEncoder().encode('little')] },
-    ...tensors.map(([, { data }], key) => ({ name: `state/data/${key}`, pieces: [raw(data)] })),
+    ...tensors.map(([, { data }], key) => ({ name: `state/data/${key}`, pieces: [bytesOf(data)] })),
     { name: 'state/version', pieces: [new TextEncoder().encode('3\n')] },
   ]);
 }

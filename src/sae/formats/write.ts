@@ -3,7 +3,7 @@
 /** Numbers in one transposed block: 8 MB. */
 const BLOCK = 2 ** 21;
 
-export const bytesOf = (array: Float32Array): Uint8Array =>
+export const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 export const jsonBytes = (value: unknown): Uint8Array =>

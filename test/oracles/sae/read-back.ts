@@ -1,13 +1,17 @@
 /** Writes SAEs of test/golden/sae/formats in every format that is written, for read_back.py: npx tsx test/oracles/sae/read-back.ts FOLDER */
 import '../../../src/platform/node.ts';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FormatName, loadSae, saveSae } from '../../../src/sae/index.ts';
 import { folderWriter } from '../../../src/store/index.ts';
 
 const [root = ''] = process.argv.slice(2);
 const golden = 'test/golden/sae/formats';
-const write = async (name: string, from: string, format: FormatName): Promise<void> =>
+const cases: Record<string, { from: string; format: FormatName }> = {};
+async function write(name: string, from: string, format: FormatName): Promise<void> {
   await saveSae(folderWriter(join(root, name)), await loadSae(join(golden, from)), { format });
+  cases[name] = { from, format };
+}
 
 for (const name of [
   'AutoEncoder',
@@ -16,9 +20,13 @@ for (const name of [
   'JumpReluAutoEncoder',
   'AutoEncoderTopK',
   'BatchTopKSAE',
+  'MatryoshkaBatchTopKSAE',
 ])
   await write(`dl-${name}`, `dictionary-learning-${name}/ae.pt`, 'dictionary-learning');
 await write('gs', 'gemma-scope-2/resid_post/layer_1_width_16_l0_small', 'gemma-scope');
+// Of x - b_dec, written as of x.
+await write('folded-dl', 'saelens-jumprelu', 'dictionary-learning');
+await write('folded-gs', 'saelens-jumprelu', 'gemma-scope');
 for (const name of [
   'standard',
   'gated',
@@ -45,3 +53,4 @@ for (const [name, from] of [
   ['sparsify-skip-transcoder', 'sparsify-skip-transcoder/layers.1'],
 ] as [string, string][])
   await write(`onnx-${name}`, from, 'onnx');
+writeFileSync(join(root, 'cases.json'), JSON.stringify(cases));

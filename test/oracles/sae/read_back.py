@@ -1,10 +1,12 @@
 """Reads files that saekit wrote, with the libraries whose formats they are in; the numbers must be those of numbers.json.
 
-    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, sl-<architecture>, onnx-<case>, as read-back.ts writes them
+    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, folded-*, sl-<architecture>, onnx-<case>, as read-back.ts writes them
 
-ONNX files are checked by onnx.checker and run by onnxruntime.
+ONNX files are checked by onnx.checker and run by onnxruntime. test/golden/sae/read-back.json gets a checksum of each of the other files: what
+saekit writes later is what was read here.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -39,16 +41,27 @@ def main(root):
 
     import formats
 
-    worst = 0.0
+    worst, read = 0.0, {}
+    with open(os.path.join(root, "cases.json")) as f:
+        cases = json.load(f)
     for name in sorted(os.listdir(root)):
         path = os.path.join(root, name)
-        if name.startswith("dl-"):
-            case = f"dictionary-learning-{name[3:]}"
-            state = torch.load(os.path.join(path, "ae.pt"), weights_only=True)
-            sae = formats.dictionary_classes()[name[3:]]()
+        file = "sae_weights.safetensors"
+        if name.startswith("dl-") or name == "folded-dl":
+            cls = "JumpReluAutoEncoder" if name == "folded-dl" else name[3:]
+            case = "saelens-jumprelu" if name == "folded-dl" else f"dictionary-learning-{cls}"
+            file = "ae.pt"
+            state = torch.load(os.path.join(path, file), weights_only=True)
+            sae = formats.dictionary_classes()[cls]()
             sae.load_state_dict(state)
-        elif name == "gs":
-            case = "gemma-scope-2"
+            if "TopK" in cls:
+                # As its users load it: k and group sizes are the file's.
+                with open(os.path.join(path, "config.json")) as f:
+                    k = json.load(f)["trainer"]["k"]
+                sae = type(sae).from_pretrained(os.path.join(path, file), k=k)
+        elif name in ("gs", "folded-gs"):
+            case = "gemma-scope-2" if name == "gs" else "saelens-jumprelu"
+            file = "params.npz"
             state = {k: torch.from_numpy(v) for k, v in np.load(os.path.join(path, "params.npz")).items()}
             sae = formats.dictionary_classes()["JumpReluAutoEncoder"]()
             sae.load_state_dict(state)
@@ -76,6 +89,11 @@ def main(root):
         worst = max(worst, error)
         print(name, f"{error:.2e}")
         assert error < 2e-5, name
+        with open(os.path.join(path, file), "rb") as f:
+            read[name] = {**cases[name], "file": file, "sha256": hashlib.sha256(f.read()).hexdigest()}
+    with open(os.path.join(GOLDEN, "..", "read-back.json"), "w") as f:
+        json.dump(read, f, indent=1)
+        f.write("\n")
     print("worst", f"{worst:.2e}")
 
 
