@@ -2,7 +2,11 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import '../../platform/node.ts';
+import { getPlatform } from '../../platform/index.ts';
 import { describeOnnx } from './describe.ts';
+import { openOnnxFile } from './file.ts';
+import { guessInputs } from './guesses.ts';
+import { probe } from './probe.ts';
 
 const images = async (name: string) => {
   const path = fileURLToPath(new URL(`../../../test/golden/onnx/images/${name}.onnx`, import.meta.url));
@@ -47,4 +51,16 @@ test('an input beyond reason is not made, and the reason is told', async () => {
   );
   expect(dims).toEqual({ positive: ['out/0', 'out/1'] });
   expect(process.memoryUsage.rss() - before).toBeLessThan(200e6);
+});
+
+test('a few values at a time are measured as all at once', async () => {
+  const path = fileURLToPath(new URL('../../../test/golden/onnx/bert/model.onnx', import.meta.url));
+  const folder = await getPlatform().openFolder(path);
+  const file = await openOnnxFile(folder, folder.file!);
+  const { graph, outputs } = file.model;
+  const { feed } = guessInputs(graph)[0]!;
+  const whole = await probe(graph, file.sources, outputs, feed);
+  expect(whole.size).toBeGreaterThan(100);
+  expect(await probe(graph, file.sources, outputs, feed, 30)).toEqual(whole);
+  await file.close();
 });

@@ -35,7 +35,7 @@ async function measure(file: OnnxFile): Promise<{ measured: ReadonlyMap<Value, M
       continue;
     }
     try {
-      return { measured: await probe(graph, file.sources, outputs, guess.feed) };
+      return { measured: await probe(graph, file.sources, outputs, guess.feed, guess.atOnce) };
     } catch (error) {
       failed = `${(error as Error).message.trimEnd()} (tried ${guess.shown})`;
     }

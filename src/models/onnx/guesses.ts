@@ -50,11 +50,15 @@ const image =
 
 const GUESSES: readonly Guess[] = [text(), sound, image(({ T }) => 32 * T), image(() => 224)];
 
+/** Values held at a time where inputs are large: all of a model on images take gigabytes. */
+const AT_ONCE = 200;
+
 /** What `probe` feeds, and a description of it for people. */
 export type GuessedFeeds = {
   readonly shown: string;
   /** Why it is not tried. */
   readonly tooLarge?: string;
+  readonly atOnce: number;
   readonly feed: (size: Size) => Readonly<Record<Value, () => OrtTensor>>;
 };
 
@@ -70,6 +74,7 @@ export function guessInputs(graph: Graph): GuessedFeeds[] {
       all.map((dims, i) => `${named[i]![0]} [${dims.join(', ')}]`).join('; ');
     const largest = sizes(PROBES[1]);
     const elements = largest.reduce((sum, dims) => sum + product(dims), 0);
+    const atOnce = guess === GUESSES[0] ? Number.POSITIVE_INFINITY : AT_ONCE;
     const feed = (size: Size) => {
       const shapes = sizes(size);
       return Object.fromEntries(
@@ -85,6 +90,6 @@ export function guessInputs(graph: Graph): GuessedFeeds[] {
       );
     };
     const tooLarge = `its inputs ask for ${elements} numbers (${show(largest)}); shapes are measured with up to ${MAX_ELEMENTS}`;
-    return [{ shown: show(largest), ...(elements > MAX_ELEMENTS ? { tooLarge } : {}), feed }];
+    return [{ shown: show(largest), ...(elements > MAX_ELEMENTS ? { tooLarge } : {}), atOnce, feed }];
   });
 }

@@ -6,7 +6,7 @@
  *
  * The session is opened without optimization and with its weights mapped, so that this costs neither memory nor much time.
  */
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import type { Tensor as OrtTensor } from 'onnxruntime-common';
 import { createSession, cutGraph, type Graph, type Value } from '../../graph/index.ts';
 import type { ByteSource } from '../../platform/index.ts';
 import { fedValues } from './values.ts';
@@ -30,25 +30,18 @@ const letter = (first: number, second: number): string => {
   return first === second ? String(first) : '?';
 };
 
-/**
- * Runs the graph at both sizes.
- *
- * @param feed the inputs for B sequences of T positions
- * @param needed every value that these depend on is measured, and nothing behind them
- * @throws the engine's error when the graph does not run
- */
-export async function probe(
-  graph: Graph,
-  weightFiles: readonly ByteSource[],
-  needed: readonly Value[],
-  feed: (size: { readonly B: number; readonly T: number }) => Readonly<Record<string, () => OrtTensor>>,
-): Promise<ReadonlyMap<Value, Measured>> {
-  const cut = cutGraph(graph, needed);
-  const fed = fedValues(cut);
-  const values = cut.nodes
-    .filter(({ op }) => !NO_TENSOR.test(op))
-    .flatMap(({ outputs }) => outputs)
-    .filter((value) => fed.has(value));
+/** The shape alone; the numbers are let go. */
+function shapeOf(tensor: OrtTensor): Pick<OrtTensor, 'type' | 'dims'> {
+  const { type, dims } = tensor;
+  tensor.dispose();
+  return { type, dims };
+}
+
+type Feed = (size: { readonly B: number; readonly T: number }) => Readonly<Record<string, () => OrtTensor>>;
+
+/** Shapes of some values at both sizes. */
+async function run(graph: Graph, weightFiles: readonly ByteSource[], values: readonly Value[], feed: Feed) {
+  const cut = cutGraph(graph, values);
   const session = await createSession(cut, values, {
     weightFiles,
     mapped: true,
@@ -56,7 +49,8 @@ export async function probe(
     threads: 1,
   });
   try {
-    const results: InferenceSession.OnnxValueMapType[] = [];
+    const found: [Value, Measured][] = [];
+    const before = new Map<Value, readonly number[]>();
     for (const size of PROBES) {
       const feeds = feed(size);
       const made = [...cut.inputs.keys()].map((name) => {
@@ -64,18 +58,47 @@ export async function probe(
         if (!one) throw new Error(`The graph needs an input ${name}`);
         return [name, one()] as const;
       });
-      results.push(await session.run(Object.fromEntries(made), values));
+      const results = await session.run(Object.fromEntries(made), values);
+      for (const value of values) {
+        const { type, dims } = shapeOf(results[value] as OrtTensor);
+        const first = before.get(value);
+        if (!first) before.set(value, dims);
+        else if (first.length === dims.length)
+          found.push([value, { type, dims: first.map((n, i) => letter(n, dims[i]!)) }]);
+      }
     }
-    const [first, second] = results as [InferenceSession.OnnxValueMapType, InferenceSession.OnnxValueMapType];
-    return new Map(
-      values.flatMap((value) => {
-        const a = first[value] as OrtTensor;
-        const b = second[value] as OrtTensor;
-        if (a.dims.length !== b.dims.length) return [];
-        return [[value, { type: a.type, dims: a.dims.map((n, i) => letter(n, b.dims[i]!)) }] as const];
-      }),
-    );
+    return found;
   } finally {
     await session.release();
   }
+}
+
+/**
+ * Runs the graph at both sizes.
+ *
+ * @param feed the inputs for B sequences of T positions
+ * @param needed every value that these depend on is measured, and nothing behind them
+ * @param atOnce so many values are held at a time, where they are large; the graph runs again for the next
+ * @throws the engine's error when the graph does not run
+ */
+export async function probe(
+  graph: Graph,
+  weightFiles: readonly ByteSource[],
+  needed: readonly Value[],
+  feed: Feed,
+  atOnce = Number.POSITIVE_INFINITY,
+): Promise<ReadonlyMap<Value, Measured>> {
+  const cut = cutGraph(graph, needed);
+  const fed = fedValues(cut);
+  const values = cut.nodes
+    .filter(({ op }) => !NO_TENSOR.test(op))
+    .flatMap(({ outputs }) => outputs)
+    .filter((value) => fed.has(value));
+  const measured = new Map<Value, Measured>();
+  // Those in front first: what does not run at all mostly fails there, before much was computed.
+  const step = Math.max(1, Math.min(atOnce, values.length));
+  for (let at = 0; at < values.length; at += step)
+    for (const [value, shape] of await run(cut, weightFiles, values.slice(at, at + step), feed))
+      measured.set(value, shape);
+  return measured;
 }
