@@ -178,7 +178,7 @@ function full(
   const centred = g.sub(x, mean);
   const std = g.op('Sqrt', [g.matMul(g.mul(centred, centred), one(1 / (D - 1)))]);
   const rms = g.op('Sqrt', [g.matMul(g.mul(x, x), one(1 / D))]);
-  const shift = g.mul(n.layer, mean);
+  const shift = g.mul(g.add(n.layer, n.centre), mean);
   const normed = g.mul(n.norm, rms);
   const divisor = g.add(g.add(n.plain, g.mul(n.layer, g.add(std, g.scalar(EPSILON)))), normed);
   const factor = g.add(g.add(n.plain, g.mul(n.layer, std)), normed);

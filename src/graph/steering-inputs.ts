@@ -33,8 +33,8 @@ export const PLAIN_NUMBERS = [
   ...(['gate', 'offset'] as const),
 ] as const;
 export const FULL_NUMBERS = [
-  /** [1]: 1 of the normalisation that the SAE has; K */
-  ...(['plain', 'layer', 'norm', 'K'] as const),
+  /** [1]: 1 of the normalisation that the SAE has (a centred row is plain besides); K */
+  ...(['plain', 'layer', 'norm', 'centre', 'K'] as const),
   /** of each row of enc [R], and of dirs [W] */
   ...(['scale', 'shift', 'threshold', 'sign'] as const),
   /** [D], and of all latents [F] */

@@ -41,6 +41,14 @@ scaled:
   - id: one
     path: one
     norm_scaling_factor: 1.5
+changed:
+  conversion_func: sparsify
+  repo_id: a/d
+  saes:
+  - id: one
+    path: one
+  config_overrides:
+    normalize_activations: layer_norm
 `;
 let folder = '';
 beforeAll(() => {
@@ -82,19 +90,29 @@ test('releases, their repositories and their SAEs are read, and nothing of the l
     ],
     ['somebody-qwen', 'layer0', 'a/b', 'layer0.sae.pt', '', undefined, undefined],
     ['scaled', 'one', 'a/c', 'one', '', undefined, undefined],
+    ['changed', 'one', 'a/d', 'one', '', undefined, undefined],
   ]);
 });
 
 test('names are resolved, or refused with the nearest or with the reason', async () => {
-  expect(await resolveSaeName('saelens:gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71')).toBe(
-    'google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71',
+  const location = 'google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71';
+  expect(await resolveSaeName('saelens:gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71')).toEqual({
+    location,
+  });
+  // Of the 13,860 of sae-lens 6.54 every one has the config_overrides that PyYAML finds.
+  expect(await resolveSaeName('neuronpedia:gpt2-small/8-res-jb')).toEqual({
+    location: 'jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre',
+    overrides: {
+      dataset_path: 'somebody/text',
+      model_from_pretrained_kwargs: { center_writing_weights: true },
+    },
+  });
+  expect(await resolveSaeName('org/name')).toEqual({ location: 'org/name' });
+  await expect(resolveSaeName('saelens:changed/one')).rejects.toThrow(
+    /the registry changes its normalize_activations, which is known for SAELens's own format only/,
   );
-  expect(await resolveSaeName('neuronpedia:gpt2-small/8-res-jb')).toBe(
-    'jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre',
-  );
-  expect(await resolveSaeName('org/name')).toBe('org/name');
   await expect(resolveSaeName('neuronpedia:gpt2-small/8-res-jp')).rejects.toThrow(
-    /not in the registry of 4 SAEs\. Nearest: gpt2-small\/8-res-jb/,
+    /not in the registry of 5 SAEs\. Nearest: gpt2-small\/8-res-jb/,
   );
   await expect(resolveSaeName('saelens:somebody-qwen/layer0')).rejects.toThrow(
     /qwen_scope, a form that is not read here/,

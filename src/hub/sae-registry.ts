@@ -30,17 +30,29 @@ export type RegisteredSae = {
   readonly neuronpedia?: string;
   /** A scale of the input that stands in no file. */
   readonly scale?: number;
+  /** Settings that take the place of those in cfg.json, for a whole release: how the model was loaded, how rows are normalised. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
 };
 
 /** Conversions of SAELens whose files are read here. */
 const READ = ['null', 'gemma_2', 'gemma_3', 'llama_scope', 'dictionary_learning_1', 'sparsify'];
 
-/** The subset of YAML that the registry is written in: names, two levels of `key: value`, and a list of such. */
+const scalarOf = (text: string): unknown =>
+  text === 'true' || text === 'false'
+    ? text === 'true'
+    : text !== '' && Number.isFinite(Number(text))
+      ? Number(text)
+      : text;
+
+/** The subset of YAML that the registry is written in: names, two levels of `key: value`, a list of such, and under config_overrides a third. */
 export function parseRegistry(text: string): RegisteredSae[] {
   const saes: RegisteredSae[] = [];
   let release = '';
   let head: Record<string, string> = {};
   let items: Record<string, string>[] = [];
+  let overrides: Record<string, unknown> = {};
+  /** The key of the release that the lines below it belong to, and of its overrides. */
+  let [part, inner] = ['', ''];
   const unquoted = (value: string): string => value.trim().replace(/^(['"])(.*)\1$/, '$2');
   const finish = (): void => {
     for (const { id = '', path = '', l0, neuronpedia, norm_scaling_factor: scale } of items)
@@ -56,8 +68,9 @@ export function parseRegistry(text: string): RegisteredSae[] {
         ...(l0 === undefined || Number.isNaN(Number(l0)) ? {} : { l0: Number(l0) }),
         ...(neuronpedia === undefined || neuronpedia === 'null' ? {} : { neuronpedia }),
         ...(scale === undefined || scale === 'null' ? {} : { scale: Number(scale) }),
+        ...(Object.keys(overrides).length === 0 ? {} : { overrides }),
       });
-    [head, items] = [{}, []];
+    [head, items, overrides, part] = [{}, [], {}, ''];
   };
   for (const line of text.split('\n')) {
     const [, spaces = '', dash, key, value = ''] =
@@ -66,9 +79,16 @@ export function parseRegistry(text: string): RegisteredSae[] {
     if (spaces === '' && !dash) {
       finish();
       release = key;
-    } else if (spaces.length === 2 && !dash) head[key] = unquoted(value);
-    else if (dash && spaces.length <= 4) items.push({ [key]: unquoted(value) });
-    else if (spaces.length === 4 && items.length > 0) items.at(-1)![key] = unquoted(value);
+    } else if (spaces.length === 2 && !dash) {
+      head[key] = unquoted(value);
+      part = key;
+    } else if (part === 'config_overrides' && !dash) {
+      if (spaces.length === 4) inner = key;
+      if (spaces.length === 4 && value.trim() !== '') overrides[key] = scalarOf(unquoted(value));
+      else if (spaces.length === 6)
+        overrides[inner] = { ...(overrides[inner] as object | undefined), [key]: scalarOf(unquoted(value)) };
+    } else if (part === 'saes' && dash && spaces.length <= 4) items.push({ [key]: unquoted(value) });
+    else if (part === 'saes' && spaces.length === 4 && items.length > 0) items.at(-1)![key] = unquoted(value);
   }
   finish();
   return saes.filter(({ id, repo }) => id !== '' && repo !== '');
@@ -117,10 +137,13 @@ export function searchRegistry(saes: readonly RegisteredSae[], words: readonly s
 }
 
 /** Why a registered SAE is not read here; undefined when it is. */
-export function unreadable({ conversion, scale }: RegisteredSae): string | undefined {
+export function unreadable({ conversion, scale, overrides = {} }: RegisteredSae): string | undefined {
   if (!READ.includes(conversion)) return `SAELens reads it with ${conversion}, a form that is not read here`;
   if (scale !== undefined && conversion !== 'llama_scope')
     return `its input scale ${scale} stands in the registry only, and is not folded here`;
+  const settings = Object.keys(overrides).filter((key) => key !== 'dataset_path');
+  if (settings.length > 0 && conversion !== 'null')
+    return `the registry changes its ${settings.join(', ')}, which is known for SAELens's own format only`;
   return undefined;
 }
 
@@ -147,11 +170,17 @@ export async function registeredSae(
   return found;
 }
 
+/** Where an SAE lies, and what the registry says beside its files. */
+export type ResolvedSae = Pick<RegisteredSae, 'overrides'> & { readonly location: string };
+
 /** `saelens:…` and `neuronpedia:…` as org/name/path of the hub; anything else as it is. @throws as `registeredSae`, and for one that is not read here */
-export async function resolveSaeName(location: string, access?: HubAccess): Promise<string> {
+export async function resolveSaeName(location: string, access?: HubAccess): Promise<ResolvedSae> {
   const found = await registeredSae(location, access);
-  if (!found) return location;
+  if (!found) return { location };
   const why = unreadable(found);
   if (why) throw new HubError(`${location}: ${why}.`);
-  return found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`;
+  return {
+    location: found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`,
+    ...(found.overrides ? { overrides: found.overrides } : {}),
+  };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,29 @@ beforeAll(async () => {
       'openai/resid_post_mlp/1.pt': golden('openai-topk/1.pt'),
     },
   };
-  hub = await startHub({ 'models/google/scope': scope });
+  const old = Object.fromEntries(
+    ['cfg.json', 'sae_weights.safetensors'].map((file) => [
+      `blocks.1/${file}`,
+      golden(`saelens-v3-relu/${file}`),
+    ]),
+  );
+  hub = await startHub({ 'models/google/scope': scope, 'models/lab/gpt2': { files: old } });
+  const registry = join(home, 'saes.yaml');
+  writeFileSync(
+    registry,
+    `gpt2-res:
+  config_overrides:
+    model_from_pretrained_kwargs:
+      center_writing_weights: true
+  conversion_func: null
+  model: gpt2-small
+  repo_id: lab/gpt2
+  saes:
+  - id: one
+    path: blocks.1
+`,
+  );
+  vi.stubEnv('SAEKIT_SAE_REGISTRY', registry);
   vi.stubEnv('HF_ENDPOINT', hub.url);
   vi.stubEnv('HF_HOME', home);
   vi.stubEnv('HF_HUB_OFFLINE', '');
@@ -57,6 +79,14 @@ test('a folder or a file within a repository is an SAE; only its own files are f
     inputNorm: 'layer',
     metadata: { hook_name: 'blocks.1.hook_resid_post' },
   });
+});
+
+test('an SAE that is named in the registry is read with what the registry says of it', async () => {
+  expect((await loadSae('lab/gpt2/blocks.1')).config.inputNorm).toBeUndefined();
+  expect((await loadSae('saelens:gpt2-res/one')).config.inputNorm).toBe('centre');
+  const ranged = await openSae('saelens:gpt2-res/one', { byRange: true });
+  await ranged.close();
+  expect(ranged.plan.config.inputNorm).toBe('centre');
 });
 
 test('a path without an SAE is answered with where there are some', async () => {

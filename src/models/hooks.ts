@@ -1,6 +1,7 @@
 /**
  * Hook names, TransformerLens's own (SAELens files carry them). Hook values are those of the unprocessed model: no folded
- * LayerNorm, no centred weights (TransformerLens `from_pretrained_no_processing`).
+ * LayerNorm, no centred weights (TransformerLens `from_pretrained_no_processing`); an SAE that was trained on centred ones takes the
+ * mean off itself (sae/formats/model-kwargs.ts).
  *
  *     hook_embed [B,T,D]                      hook_pos_embed [B,T,D], learned positions only
  *     blocks.L.hook_resid_pre/mid/post [B,T,D]  mid only where attention and MLP are not parallel

@@ -85,8 +85,9 @@ export async function openFolder(
     if (found.kind !== 'hub') throw new Error(`${path}: a GGUF file has no files of its own`);
     id = found.id;
   } else {
-    const resolved = await resolveSaeName(path, access);
-    if (resolved !== path) return await openFolder(resolved, access, kind);
+    const { location, overrides } = await resolveSaeName(path, access);
+    if (location !== path)
+      return { ...(await openFolder(location, access, kind)), ...(overrides ? { overrides } : {}) };
     const info = await stat(path).catch(() => undefined);
     if (info?.isDirectory()) return folderAt(path, path);
     if (info) return { ...folderAt(dirname(path), dirname(path)), file: basename(path) };

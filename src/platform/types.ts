@@ -29,6 +29,8 @@ export type ByteFolder = {
   readonly origin?: HubOrigin;
   /** When one file was named, not the folder: the model is that file, and the folder has what belongs to it. */
   readonly file?: string;
+  /** Of an SAE named in a registry: settings that take the place of those in its files. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
   has(file: string): Promise<boolean>;
   /** Throws when the file is missing; the message names the folder and the file. */
   open(file: string): Promise<ByteSource>;

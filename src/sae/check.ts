@@ -93,5 +93,6 @@ export function describeSae(config: SaeConfig): string {
   const K = 'K' in config ? [`K ${config.K}`] : [];
   const kind = variantOf(config.architecture).title + (config.Dout === undefined ? '' : ' transcoder');
   const width = config.Dout === undefined ? [`D ${config.D}`] : [`D ${config.D} to ${config.Dout}`];
-  return [kind, ...width, `F ${config.F}`, ...K].join(', ');
+  const rows = config.inputNorm === 'centre' ? ['reads rows without their mean'] : [];
+  return [kind, ...width, `F ${config.F}`, ...K, ...rows].join(', ');
 }

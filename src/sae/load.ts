@@ -45,6 +45,7 @@ export async function openSae(
     folder,
     file: folder.file,
     path: folder.name,
+    overrides: folder.overrides ?? {},
     json: (file) => readJson(folder, file),
     tensors(file) {
       let found = read.get(file);

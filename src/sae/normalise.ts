@@ -2,6 +2,7 @@
  * Normalisation of the input, one row at a time, undone on the output.
  *
  *     layer   x' = (x - mean) / (std + 1e-5)     xhat = xhat' std + mean       std over D - 1 (SAELens's layer_norm; OpenAI's, by its +1e-5 too)
+ *     centre  x' = x - mean                      xhat = xhat' + mean           TransformerLens's center_writing_weights, in models with LayerNorm
  *     norm    x' = x sqrt(D) / |x|               xhat = xhat' |x| / sqrt(D)    SAELens's constant_norm_rescale
  */
 import type { InputNorm } from './types.ts';
@@ -19,6 +20,7 @@ function rowNorm(kind: InputNorm | undefined, row: Float32Array): RowNorm {
     return { shift: 0, divisor: scale, factor: scale };
   }
   const mean = row.reduce((sum, value) => sum + value, 0) / D;
+  if (kind === 'centre') return { shift: mean, divisor: 1, factor: 1 };
   const std = Math.sqrt(row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (D - 1));
   return { shift: mean, divisor: std + epsilon, factor: std };
 }

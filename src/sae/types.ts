@@ -22,7 +22,7 @@ export type SharedConfig = {
   readonly metadata: Readonly<Record<string, unknown>>;
 };
 
-export type InputNorm = 'layer' | 'norm';
+export type InputNorm = 'layer' | 'norm' | 'centre';
 
 /** Of all variants, or of one: SaeConfig<'topk'> has K. */
 export type SaeConfig<A extends Architecture = Architecture> = SharedConfig & VariantSettings<A>;

@@ -45,7 +45,9 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
         ? row.map((v) => (v - mean) / (std + 1e-5))
         : config.inputNorm === 'norm'
           ? row.map((v) => (v * Math.sqrt(D)) / length)
-          : row;
+          : config.inputNorm === 'centre'
+            ? row.map((v) => v - mean)
+            : row;
     const c = Array.from({ length: F }, (_, f) =>
       input.reduce((sum, v, d) => sum + (v - (subtracted ? b_dec[d]! : 0)) * W_enc[f * D + d]!, 0),
     );
@@ -76,6 +78,7 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
       if (sae.W_skip) sum += row.reduce((total, v, d) => total + v * sae.W_skip![o * D + d]!, 0);
       if (sae.b_token) sum += sae.b_token[ids[b]! * Dout + o]!;
       if (config.inputNorm === 'layer') sum = sum * std + mean;
+      if (config.inputNorm === 'centre') sum += mean;
       if (config.inputNorm === 'norm') sum = (sum * length) / Math.sqrt(D);
       xhat.push(sum);
     }
@@ -90,6 +93,7 @@ const cases: Record<string, Sae> = {
   'relu that reads x itself': randomSae({ architecture: 'relu' }, { subtractDecoderBias: false }),
   'relu of normalised rows': randomSae({ architecture: 'relu' }, { inputNorm: 'layer' }),
   'relu of rows of one length': randomSae({ architecture: 'relu' }, { inputNorm: 'norm' }),
+  'relu of centred rows': randomSae({ architecture: 'relu' }, { inputNorm: 'centre' }),
   'relu transcoder': randomSae({ architecture: 'relu' }, { Dout: 9 }),
   'relu skip transcoder': randomSae({ architecture: 'relu' }, { Dout: 9 }, { W_skip: fill(9 * 6) }),
   'relu with token bias': randomSae({ architecture: 'relu' }, {}, { b_token: fill(11 * 6) }),

@@ -212,7 +212,8 @@ export async function findTarget(
   access: HubAccess = {},
 ): Promise<EvalTarget> {
   const folder = await saeFolder(config.sae, access);
-  const sae = await loadSae(folder, access);
+  // By its name: a registry may say more of it than its files.
+  const sae = await loadSae(config.sae, access);
   const earlier = existsSync(join(folder, 'run.json')) ? await readRun(folder) : undefined;
   const run = earlier && pinned(earlier.config, earlier.provenance);
   const { hook_name, hook_name_out, context_size } = sae.config.metadata;

@@ -23,7 +23,7 @@ export const modelOptions = (
 
 /** The folder or file of an SAE: a path, or the place in the cache of `org/name[@revision][/path]`. What is neither is given back: loading says so. */
 export async function saeFolder(given: string, access?: HubAccess): Promise<string> {
-  const location = await resolveSaeName(given, access);
+  const { location } = await resolveSaeName(given, access);
   const id = parseSaeId(location);
   // A name in a folder that is there is a mistyped path.
   if (!id || existsSync(location) || existsSync(dirname(location))) return location;

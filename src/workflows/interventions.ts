@@ -33,7 +33,7 @@ export async function openInterventions(
     if (found) return found;
     const folder = await saeFolder(name, access);
     const test = await recordedTest(name);
-    const opened = { name, folder, sae: await loadSae(folder, access), test };
+    const opened = { name, folder, sae: await loadSae(name, access), test };
     known.set(name, opened);
     return opened;
   };

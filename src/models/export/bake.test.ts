@@ -70,6 +70,7 @@ const gated = randomSae(
   { r_mag: fill(F, 0.3), b_mag: fill(F, 0.3) },
 );
 const signed = randomSae({ architecture: 'topk', K: 6, signed: true, inputNorm: 'norm' });
+const centred = randomSae({ architecture: 'topk', K: 8, inputNorm: 'centre' });
 const tokenBias = randomSae({ architecture: 'relu' }, { b_token: fill(96 * D, 0.2) });
 const transcoder = randomSae(
   { architecture: 'jumprelu', Dout: D, metadata: { hook_name: 'blocks.1.hook_resid_mid' } },
@@ -133,6 +134,10 @@ const cases: Record<string, () => InterventionSpec[]> = {
   'signed, normalised by length': () => [
     { sae: signed, latent: 5, mode: 'scale', value: 9 },
     { sae: signed, mode: 'splice' },
+  ],
+  'centred rows': () => [
+    { sae: centred, latent: 5, mode: 'scale', value: 9 },
+    { sae: centred, mode: 'splice' },
   ],
   'token bias': () => [{ sae: tokenBias, mode: 'splice' }],
   'skip transcoder': () => [

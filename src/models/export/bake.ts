@@ -102,7 +102,7 @@ export function bakeInterventions(
     const parts = () => (made ??= rowNorm(g, norm, x, D));
     const divisor = memo(one, 'divisor', () => parts().divisor);
     const factor = memo(one, 'factor', () => parts().factor);
-    const shift = norm === 'layer' ? memo(one, 'shift', () => parts().shift!) : undefined;
+    const shift = norm !== 'norm' ? memo(one, 'shift', () => parts().shift!) : undefined;
     const read = memo(one, 'read', () => g.div(shift ? g.sub(x, shift) : x, divisor));
     return { read, factor, ...(shift ? { shift } : {}) };
   }

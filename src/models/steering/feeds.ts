@@ -160,9 +160,10 @@ function fixed(planned: PlannedSite): SiteValues {
     },
     numbers: {
       ...{
-        plain: flag(norm === undefined),
+        plain: flag(norm === undefined || norm === 'centre'),
         layer: flag(norm === 'layer'),
         norm: flag(norm === 'norm'),
+        centre: flag(norm === 'centre'),
         K: Float32Array.of(rank?.K ?? 0),
       },
       ...{ enc, b, bound, scale, shift, floor, dirs },

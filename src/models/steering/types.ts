@@ -7,7 +7,7 @@ export type LatentCode = {
   readonly D: number;
   readonly Dout: number;
   readonly F: number;
-  readonly norm: 'layer' | 'norm' | undefined;
+  readonly norm: 'layer' | 'norm' | 'centre' | undefined;
   /** [F,D] */
   readonly W_enc: Float32Array;
   /** [D], subtracted in front of the encoder */

@@ -41,6 +41,8 @@ export type SaeFiles = {
   readonly folder: ByteFolder;
   /** The file that was named, when it was a file. */
   readonly file: string | undefined;
+  /** Settings that take the place of those in the files, of a registry. */
+  readonly overrides: Readonly<Record<string, unknown>>;
   json(file: string): Promise<Record<string, unknown> | undefined>;
   /** Reads the header of a file of tensors; the tensors when they are asked for. */
   tensors(file: string): Promise<TensorFile>;

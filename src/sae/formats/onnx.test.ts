@@ -117,6 +117,10 @@ const more: Record<string, Sae> = {
     },
     ...base,
   },
+  'relu of centred rows': {
+    config: { architecture: 'relu', D, F, inputNorm: 'centre', metadata: {} },
+    ...base,
+  },
   'gated, layer norm, flattened': {
     config: { architecture: 'gated', D, F, inputNorm: 'layer', flattened: true, metadata: {} },
     ...base,

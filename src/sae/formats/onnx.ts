@@ -86,7 +86,7 @@ async function read({ folder, json, tensors: open }: SaeFiles): Promise<Plan> {
   const variant = variantOf(String(cfg.any('architecture')));
   const [D, F] = [cfg.count('D'), cfg.count('F')];
   const Dout = cfg.has('Dout') ? cfg.count('Dout') : undefined;
-  const inputNorm = cfg.has('inputNorm') ? cfg.oneOf('inputNorm', ['layer', 'norm']) : undefined;
+  const inputNorm = cfg.has('inputNorm') ? cfg.oneOf('inputNorm', ['layer', 'norm', 'centre']) : undefined;
   const subtractDecoderBias = cfg.has('subtractDecoderBias') ? cfg.flag('subtractDecoderBias') : undefined;
   const flattened = cfg.has('flattened') ? cfg.flag('flattened') : undefined;
   const metadata = cfg.any('metadata') as Record<string, unknown>;

@@ -39,6 +39,18 @@ const OLD_OTHERS = new Set(
     .split(/\s+/),
 );
 
+/** cfg.json with settings of a registry in place of its own; those of its metadata go there, where it has one. */
+export function overridden(
+  cfg: Record<string, unknown>,
+  overrides: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  if (cfg.metadata === undefined) return { ...cfg, ...overrides };
+  const names = Object.values(OLD_METADATA);
+  const pick = (inMetadata: boolean) =>
+    Object.fromEntries(Object.entries(overrides).filter(([key]) => names.includes(key) === inMetadata));
+  return { ...cfg, ...pick(false), metadata: { ...(cfg.metadata as object), ...pick(true) } };
+}
+
 /** The cfg.json of any version in the form of version 6. */
 export function modernised(cfg: Record<string, unknown>): Record<string, unknown> {
   const {

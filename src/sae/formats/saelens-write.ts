@@ -56,6 +56,15 @@ function cfgOf(sae: Sae): Record<string, unknown> {
           },
         }
       : {};
+  const kwargs =
+    config.inputNorm === 'centre'
+      ? {
+          model_from_pretrained_kwargs: {
+            ...(metadata.model_from_pretrained_kwargs as object | undefined),
+            center_writing_weights: true,
+          },
+        }
+      : {};
   return {
     architecture: name,
     d_in: D,
@@ -73,7 +82,13 @@ function cfgOf(sae: Sae): Record<string, unknown> {
           : 'none',
     reshape_activations: config.flattened ? 'hook_z' : 'none',
     ...(architecture === 'topk' ? { rescale_acts_by_decoder_norm: false } : {}),
-    metadata: { ...metadata, ...extra, sae_lens_version: FORMAT_VERSION, sae_lens_training_version: null },
+    metadata: {
+      ...metadata,
+      ...kwargs,
+      ...extra,
+      sae_lens_version: FORMAT_VERSION,
+      sae_lens_training_version: null,
+    },
   };
 }
 

@@ -24,7 +24,8 @@ import {
   settings,
   tensorsOf,
 } from './format.ts';
-import { modernised } from './saelens-old.ts';
+import { rowsRead } from './model-kwargs.ts';
+import { modernised, overridden } from './saelens-old.ts';
 import { CFG_FILE, type Saekit, WEIGHTS_FILE, write } from './saelens-write.ts';
 
 /** SAELens's name -> ours, and whether it reads one place and writes another. */
@@ -76,7 +77,7 @@ const OTHER_KEYS = [
 async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
   const where = `${folder.name}/${CFG_FILE}`;
-  const raw = (await files.json(CFG_FILE))!;
+  const raw = overridden((await files.json(CFG_FILE))!, files.overrides);
   const rawMetadata = (raw.metadata ?? {}) as Record<string, unknown>;
   const version = rawMetadata.sae_lens_version ?? raw.sae_lens_version;
   const major = typeof version === 'string' ? Number.parseInt(version, 10) : 0;
@@ -152,7 +153,13 @@ async function read(files: SaeFiles): Promise<Plan> {
         'The input scale (expected_average_only_in) is taken as folded into the weights, as SAELens does.',
       );
   }
-  const inputNorm = NORMS[norm];
+  const rows = rowsRead(
+    metadata,
+    { norm: NORMS[norm], transcoder: kind.transcoder === true, old: json !== raw },
+    where,
+  );
+  const inputNorm = rows.inputNorm;
+  notes.push(...rows.notes);
   const reshape = cfg.oneOf('reshape_activations', ['none', 'hook_z'], 'none');
 
   const byDecoder = cfg.flag('rescale_acts_by_decoder_norm', false);

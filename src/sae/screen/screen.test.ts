@@ -95,6 +95,7 @@ describe('int8 screening', () => {
     ['TopK of odd sizes, beyond one tile of latents', planted(topk, { D: 37, F: 2503 }), 20],
     ['a TopK transcoder', planted({ ...topk, Dout: 40 }), 20],
     ['TopK with a normalised input', planted({ ...topk, inputNorm: 'layer' }), 20],
+    ['TopK of centred rows', planted({ ...topk, inputNorm: 'centre' }), 20],
     ['BatchTopK', planted({ architecture: 'batchtopk', K: 8, threshold: 14.5 }), 40],
     ['JumpReLU', { ...planted({ architecture: 'jumprelu' }), threshold: per(600, 1, 15) }, 40],
     [

@@ -123,4 +123,15 @@ for name, (config_of, convert) in MODELS.items():
     assert errors[worst] < 1e-3, f"{name}: {worst} is off by {errors[worst]:.1e} of its size"
     resid = {h for h in cache if h.endswith(("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"))}
     assert resid <= set(names), f"{name}: TransformerLens also has {resid - set(names)}"
+    if kind == "gpt2":
+        # What test/centred-weights.test.ts takes for granted: center_writing_weights takes the mean off the stream, and off nothing else.
+        model.load_and_process_state_dict(convert(hf, config), fold_ln=False, center_writing_weights=True, center_unembed=False, fold_value_biases=False)
+        _, centred = model.run_with_cache(golden["plain/ids"].long())
+        for hook in names:
+            stream = hook.endswith(("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"))
+            wanted = golden[f"plain/{hook}"]
+            wanted = wanted - wanted.mean(-1, keepdim=True) if stream else wanted
+            error = ((centred[hook].expand_as(wanted) - wanted).abs().max() / wanted.pow(2).mean().sqrt()).item()
+            assert error < 1e-3, f"{name}, centred weights: {hook} is off by {error:.1e} of its size"
+        print(f"{name}: with centred weights the stream is without its mean")
     print(f"{name}: {len(errors)} values as in TransformerLens, the worst {worst}, within {errors[worst]:.1e}")
