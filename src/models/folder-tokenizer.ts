@@ -1,6 +1,7 @@
 /** The tokenizer of a model folder: tokenizer.json, tokenizer_config.json, chat_template.jinja. */
 import type { ByteFolder } from '../platform/index.ts';
-import { readBytes, readJson, sha256 } from './hf-folder.ts';
+import { readBytes, readJson } from './hf-folder.ts';
+import { sha256 } from './sha256.ts';
 import { createTokenizer } from './tokenizer.ts';
 
 async function openTokenizer(folder: ByteFolder, bosTokenId: number | undefined, encoder: boolean) {

@@ -14,8 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { goldenFolder, openGolden, worstError } from '../../test/golden/models/compare.ts';
+import { root } from '../../test/repository.ts';
 import { folderFromBytes } from '../platform/memory.ts';
 import '../platform/node.ts';
+import { sameModel } from '../shared/model-hash.ts';
+import { createRng } from '../shared/rng.ts';
 import { openModel } from './open.ts';
 
 const SHARDED = 'llama3-tied-shards';
@@ -111,12 +114,36 @@ describe('the hash names a model', () => {
       return model.info.hash;
     };
     const original = await hash(goldenFolder('llama-yarn'));
-    expect(original).toMatch(/^[0-9a-f]{64}$/);
+    expect(original).toMatch(/^[0-9a-f]{64}-[0-9a-f]{32}$/);
     expect(await hash(folder)).toBe(original);
     await editJson(join(folder, 'config.json'), (config) => {
       config.rms_norm_eps = 1e-6;
     });
     expect(await hash(folder)).not.toBe(original);
+  });
+
+  test('weights with other signs are another model, and what said nothing of weights fits both', async () => {
+    const demo = `${root}/demo/model`;
+    const folder = join(temporary, 'demo');
+    await cp(demo, folder, { recursive: true });
+    const path = join(folder, 'model.safetensors');
+    const bytes = await readFile(path);
+    const header = 8 + Number(bytes.readBigUInt64LE(0));
+    // float16, little-endian: the sign is in the second byte.
+    const rng = createRng('signs');
+    const weights = (bytes.length - header) / 2;
+    for (let i = 0; i < 1000; i++) bytes[header + 2 * Math.floor(rng.uniform() * weights) + 1]! ^= 0x80;
+    await writeFile(path, bytes);
+    const [original, changed] = await Promise.all(
+      [demo, folder].map(async (one) => {
+        const model = await openModel(one);
+        await model.close();
+        return model.info.hash;
+      }),
+    );
+    expect(sameModel(original, changed)).toBe(false);
+    const before = original!.slice(0, 64);
+    expect([sameModel(before, original), sameModel(before, changed)]).toEqual([true, true]);
   });
 });
 

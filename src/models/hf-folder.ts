@@ -5,6 +5,8 @@
 import { readSafetensors, type Safetensors, type TensorEntry } from '../formats/index.ts';
 import type { ByteFolder, ByteSource } from '../platform/index.ts';
 import { leastFar } from '../shared/nearest.ts';
+import { sha256 } from './sha256.ts';
+import { hashWeights } from './weights-hash.ts';
 
 /** A tensor and the file, by index, that holds it. */
 export type LocatedTensor = TensorEntry & { readonly file: number };
@@ -62,12 +64,6 @@ export async function readJson(
   } catch (error) {
     throw new Error(`${folder.name}/${file}: ${(error as Error).message}`);
   }
-}
-
-/** In hexadecimal. */
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Which files hold the weights: the shards that the index names, or model.safetensors. */
@@ -158,6 +154,7 @@ async function openWeights(
   };
 }
 
+/** See shared/model-hash.ts. */
 async function hashModel(
   config: Uint8Array,
   names: readonly string[],
@@ -167,7 +164,11 @@ async function hashModel(
   files.forEach((file, i) => {
     parts.push(new TextEncoder().encode(`\n${names[i]} ${file.source.byteLength}\n`), file.header);
   });
-  return await sha256(new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()));
+  const bytes = await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer();
+  const spans = files.flatMap(({ source, tensors }) =>
+    [...tensors.values()].map(({ start, end }) => ({ source, start, end })),
+  );
+  return `${await sha256(new Uint8Array(bytes))}-${await hashWeights(spans)}`;
 }
 
 /**

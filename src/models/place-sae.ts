@@ -1,5 +1,7 @@
 /** Which hook an SAE reads, and whether it belongs to a model. */
+
 import type { Sae } from '../sae/types.ts';
+import { sameModel, shortHash } from '../shared/model-hash.ts';
 import { findHook } from './hooks.ts';
 import { rowWidth } from './steering/plan.ts';
 import type { Model } from './types.ts';
@@ -42,9 +44,9 @@ export function placeSae(
     throw new Error(
       `The SAE reads activations of width ${D}, but ${name} of ${info.name} has width ${found}. Is it for another model or another hook?`,
     );
-  if (!otherModel && typeof model_hash === 'string' && model_hash !== info.hash)
+  if (!otherModel && typeof model_hash === 'string' && !sameModel(model_hash, info.hash))
     throw new Error(
-      `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${model_hash.slice(0, 12)}…; ${info.name} has ${info.hash.slice(0, 12)}…. Open that model, or pass otherModel: true to use the SAE all the same.`,
+      `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${shortHash(model_hash)}; ${info.name} has ${shortHash(info.hash)}. Open that model, or pass otherModel: true to use the SAE all the same.`,
     );
   return name;
 }

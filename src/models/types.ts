@@ -51,7 +51,7 @@ export type ModelInfo = {
   /** Generation stops at any of these. */
   readonly eosTokenIds: readonly number[];
   readonly parameters: number;
-  /** sha256 over config.json and the weight files' headers and sizes; identifies a model in run.json. */
+  /** Identifies a model in run.json: of config.json, the weight files' headers and sizes, and a piece of every tensor (shared/model-hash.ts). */
   readonly hash: string;
   /** How the weights were stored where that loses something: `Q4_1, dequantised to float32`. */
   readonly quantization?: string;

@@ -12,7 +12,11 @@ export const provenanceSchema = z.strictObject({
     .strictObject({
       name: z.string(),
       family: z.string(),
-      hash: z.string().describe('sha256 over config.json and the headers and sizes of the weight files.'),
+      hash: z
+        .string()
+        .describe(
+          'Of config.json, the headers and sizes of the weight files, and a piece of every tensor after a hyphen.',
+        ),
       parameters: z.int().nonnegative(),
       quantization: z
         .string()

@@ -91,5 +91,5 @@ export function provenanceSection({ provenance: from, started, finished }: Run):
   const seconds = finished ? (Date.parse(finished) - Date.parse(started)) / 1000 : undefined;
   return `## Provenance
 
-Made with saekit ${from.saekit} on Node ${from.node}, ${from.engine} (${from.machine}); started ${started.slice(0, 16).replace('T', ' ')} UTC${seconds === undefined ? '' : `, finished ${seconds < 120 ? `${count(seconds)} seconds` : `${count(seconds / 60)} minutes`} later`}. ${from.model ? `Hash of the model (config, headers and sizes of the weights): ${code(from.model.hash)}. ` : ''}The same settings on the same model and data give the same weights, bit for bit, for any number of threads of one machine.`;
+Made with saekit ${from.saekit} on Node ${from.node}, ${from.engine} (${from.machine}); started ${started.slice(0, 16).replace('T', ' ')} UTC${seconds === undefined ? '' : `, finished ${seconds < 120 ? `${count(seconds)} seconds` : `${count(seconds / 60)} minutes`} later`}. ${from.model ? `Hash of the model (config, headers and sizes of the weights, a piece of every tensor): ${code(from.model.hash)}. ` : ''}The same settings on the same model and data give the same weights, bit for bit, for any number of threads of one machine.`;
 }

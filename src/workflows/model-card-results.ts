@@ -2,6 +2,7 @@
 import { metricLines } from '../eval/index.ts';
 import type { EvalResult, Interval } from '../shared/eval.ts';
 import type { FeatureCard, FeatureCards } from '../shared/feature.ts';
+import { sameModel, shortHash } from '../shared/model-hash.ts';
 import type { Run } from '../shared/run.ts';
 import { code, count, markdownTable } from './markdown.ts';
 
@@ -32,8 +33,8 @@ export function metricsSection(evaluation: EvalResult | undefined, run: Run | un
   const { model: trainedOn, activations } = run?.provenance ?? {};
   const hash = trainedOn?.hash ?? activations?.modelHash;
   const otherModel =
-    hash !== undefined && hash !== evaluation.model.hash
-      ? `**Measured on another model than it was trained on:** ${code(evaluation.model.name)}, hash ${code(evaluation.model.hash.slice(0, 16))}.\n\n`
+    hash !== undefined && !sameModel(hash, evaluation.model.hash)
+      ? `**Measured on another model than it was trained on:** ${code(evaluation.model.name)}, hash ${code(shortHash(evaluation.model.hash))}.\n\n`
       : '';
   return `## Metrics
 

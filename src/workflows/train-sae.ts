@@ -10,6 +10,7 @@ import type { HubAccess } from '../hub/types.ts';
 import { type Sae, saveSae } from '../sae/index.ts';
 import { type TrainConfig, textConfig } from '../shared/config.ts';
 import { UsageError } from '../shared/errors.ts';
+import { sameModel } from '../shared/model-hash.ts';
 import {
   checkLogUrl,
   createRunFolder,
@@ -144,7 +145,7 @@ export function checkModel(
   { model }: TrainConfig,
   hash: string | undefined,
 ): void {
-  if (modelHash !== hash)
+  if (!sameModel(modelHash, hash))
     throw new Error(`${model} is not the model this run began with: its weights or config have changed.`);
 }
 

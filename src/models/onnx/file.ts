@@ -1,7 +1,8 @@
 /** An ONNX file and the weight files beside it, opened and checked. */
 import { decodeModel, type OnnxModel, readSkeleton } from '../../graph/index.ts';
 import type { ByteFolder, ByteSource } from '../../platform/index.ts';
-import { sha256 } from '../hf-folder.ts';
+import { sha256 } from '../sha256.ts';
+import { hashWeights } from '../weights-hash.ts';
 import { KNOWN_SWITCHES } from './tokens.ts';
 
 export type OnnxFile = {
@@ -58,7 +59,13 @@ export async function openOnnxFile(
     }
     const sizes = model.files.map((one, i) => `\n${one} ${sources[i]!.byteLength}`).join('');
     const bytes = await new Blob([skeleton as Uint8Array<ArrayBuffer>, sizes]).arrayBuffer();
-    return { name, model, sources, hash: await sha256(new Uint8Array(bytes)), close };
+    const spans = [...model.graph.initializers.values()].flatMap(({ data }) =>
+      data instanceof Uint8Array
+        ? []
+        : [{ source: sources[data.file]!, start: data.offset, end: data.offset + data.length }],
+    );
+    const hash = `${await sha256(new Uint8Array(bytes))}-${await hashWeights(spans)}`;
+    return { name, model, sources, hash, close };
   } catch (error) {
     await close();
     throw error;

@@ -16,6 +16,7 @@ import {
   type TensorEntry,
 } from '../../formats/index.ts';
 import type { ActivationsManifest, HarvestOrigin } from '../../shared/activations.ts';
+import { sameModel } from '../../shared/model-hash.ts';
 import { contentHash, HELDOUT_FOLDER, MANIFEST_FILE, REMEDY, readManifest, STORED_AS } from './manifest.ts';
 import { createFilePool, type FilePool } from './sources/files.ts';
 import { joinParts, type Part } from './sources/joined.ts';
@@ -104,9 +105,15 @@ async function heldoutOf(path: string, { origin }: ActivationsManifest): Promise
   const folder = join(path, HELDOUT_FOLDER);
   const other = await readManifest(folder);
   if (!other || other.rows === 0) return undefined;
-  const identity = ({ model, hook, split, data }: HarvestOrigin): string =>
-    JSON.stringify([model.hash, hook, split, data.map(({ sha256 }) => sha256)]);
-  if (other.origin.part === 'heldout' && identity(other.origin) === identity(origin)) return folder;
+  const identity = ({ hook, split, data }: HarvestOrigin): string =>
+    JSON.stringify([hook, split, data.map(({ sha256 }) => sha256)]);
+  const { model, part } = other.origin;
+  if (
+    part === 'heldout' &&
+    sameModel(model.hash, origin.model.hash) &&
+    identity(other.origin) === identity(origin)
+  )
+    return folder;
   throw new Error(
     `${folder} holds rows of another model, hook or data than ${path}, so some of them may be trained on. Remove ${folder}, or harvest again.`,
   );

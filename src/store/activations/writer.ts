@@ -23,6 +23,7 @@ import {
   activationsSchemaVersion,
   type HarvestOrigin,
 } from '../../shared/activations.ts';
+import { sameModel } from '../../shared/model-hash.ts';
 import { type Disk, disk, writeAtomic, writeJson } from '../atomic.ts';
 import {
   addToSums,
@@ -146,15 +147,15 @@ function createShard(rows: number, D: number, dtype: ActivationDtype) {
 
 /** Settings in which a folder and a new harvest differ. Where files lie and what the model folder is called does not matter. */
 function differences(a: HarvestOrigin, b: HarvestOrigin): string[] {
-  const comparable = ({ model, data, ...rest }: HarvestOrigin): Record<string, unknown> => ({
+  const comparable = ({ model: _, data, ...rest }: HarvestOrigin): Record<string, unknown> => ({
     ...rest,
-    model: model.hash,
     data: data.map(({ bytes, sha256 }) => [bytes, sha256]),
   });
   const [left, right] = [comparable(a), comparable(b)];
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])].filter(
+  const others = [...new Set([...Object.keys(left), ...Object.keys(right)])].filter(
     (name) => JSON.stringify(left[name]) !== JSON.stringify(right[name]),
   );
+  return sameModel(a.model.hash, b.model.hash) ? others : ['model', ...others];
 }
 
 /**
