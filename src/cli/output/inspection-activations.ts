@@ -1,4 +1,5 @@
 import { basename, relative } from 'node:path';
+import { shortHash } from '../../shared/model-hash.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { bytes, grouped, stored } from './numbers.ts';
@@ -30,7 +31,7 @@ export function harvestText(path: string, { folders, writer, verified }: Harvest
     ['activations', `${path}, by saekit ${saekit}`],
     ['state', state],
     ['hook', severalHooks ? '' : origin.hook],
-    ['model', `${origin.model.name}${stored(origin.model)}, hash ${origin.model.hash.slice(0, 16)}`],
+    ['model', `${origin.model.name}${stored(origin.model)}, hash ${shortHash(origin.model.hash)}`],
     ['text', origin.data.map((file) => file.path).join(', ')],
     ['split', origin.split],
     ['context', `${origin.contextLength}${left.length > 0 ? `, without ${left.join(', ')}` : ''}`],

@@ -1,6 +1,7 @@
 import { formatEvalTable } from '../../eval/index.ts';
 import { describeSae } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
+import { shortHash } from '../../shared/model-hash.ts';
 import type { Run } from '../../shared/run.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
@@ -155,7 +156,7 @@ function modelText(path: string, { info, hooks }: Inspection & { kind: 'model' }
       `${info.layers} layers, D ${info.D}, ${info.heads} heads${info.kvHeads === info.heads ? '' : ` (${info.kvHeads} for keys and values)`}, ${short(info.parameters)} parameters`,
     ],
     ['text', `${grouped(info.V)} tokens, context ${grouped(info.contextLength)}`],
-    ['hash', info.hash.slice(0, 16)],
+    ['hash', shortHash(info.hash)],
   ];
   const hookRows = hooks.map(({ name, dims, width }) => [
     name,

@@ -1,5 +1,7 @@
 /** What `saekit inspect file.onnx` prints. */
+
 import type { OnnxTensor } from '../../models/index.ts';
+import { shortHash } from '../../shared/model-hash.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { grouped } from './numbers.ts';
 import type { Style } from './style.ts';
@@ -50,7 +52,7 @@ export function onnxText(found: Inspection & { kind: 'onnx' }, style: Style, all
             'reads',
             `text: ${info.layers} layers, D ${info.D}, ${grouped(info.V)} tokens${info.encoder ? ', no next token' : ''}`,
           ],
-          ['hash', info.hash.slice(0, 16)],
+          ['hash', shortHash(info.hash)],
         ] as [string, string][])
       : []),
     ...(found.notText === undefined ? [] : ([['no text', found.notText]] as [string, string][])),
