@@ -1,5 +1,5 @@
 // The demo's TopK SAE as every other kind, and files of each in every format that is read: for the self-test, which is to know right from wrong.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createMoments, fitPca } from '../../src/eval/index.ts';
 import { joinChunks, writeSafetensors } from '../../src/formats/index.ts';
@@ -44,7 +44,11 @@ async function thresholdOf(sae: Sae<'topk'>, x: Float32Array): Promise<number> {
 }
 
 /** A TopK SAE of rows that are normalised one by one, trained here. */
-async function trained(inputNorm: 'layer' | 'norm', x: Float32Array, D: number): Promise<Sae> {
+async function trained(
+  inputNorm: 'layer' | 'norm',
+  x: Float32Array,
+  { D, metadata }: Pick<Sae['config'], 'D' | 'metadata'>,
+): Promise<Sae> {
   const rows = new Float32Array(x.length);
   normaliseRows(inputNorm, x, D, undefined, rows);
   const [B, totalSteps] = [500, 300];
@@ -59,7 +63,7 @@ async function trained(inputNorm: 'layer' | 'norm', x: Float32Array, D: number):
     await trainer.initialize(block(0));
     for (let step = 0; step < totalSteps; step++) await trainer.train(block(step));
     const sae = await trainer.exportSae();
-    return { ...sae, config: { ...sae.config, inputNorm } };
+    return { ...sae, config: { ...sae.config, inputNorm, metadata } };
   } finally {
     await trainer.close();
   }
@@ -137,8 +141,8 @@ export async function kindsOf(
       config: { ...shared, architecture: 'matryoshka', K, threshold: theta, prefixes: [F / 4, F] },
       ...arrays,
     },
-    'layer norm': await trained('layer', more, D),
-    'norm rescale': await trained('norm', more, D),
+    'layer norm': await trained('layer', more, shared),
+    'norm rescale': await trained('norm', more, shared),
     transcoder: {
       config: { ...transcoder, architecture: 'relu' },
       ...{ ...elsewhere, b_enc: lowered(folded) },
@@ -215,6 +219,7 @@ async function openai(folder: string, sae: Sae): Promise<string> {
     }),
   );
   await source.close?.();
+  rmSync(join(folder, 'plain.pt'));
   const place = join(folder, 'resid_post_mlp_v5', 'autoencoders');
   const file = `${layerOf(sae)}.pt`;
   await writeZip(folderWriter(place), file, entries);
@@ -307,7 +312,13 @@ async function dictionaryLearning(
         }),
   });
   json(join(folder, 'config.json'), {
-    trainer: { dict_class, activation_dim: D, dict_size: F, layer: layerOf(sae) },
+    trainer: {
+      dict_class,
+      activation_dim: D,
+      dict_size: F,
+      layer: layerOf(sae),
+      submodule_name: `resid_post_layer_${layerOf(sae)}`,
+    },
   });
   return join(folder, file);
 }
