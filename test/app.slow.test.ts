@@ -226,6 +226,7 @@ describe.runIf(chromium)('the feature page', () => {
 
   it('sorts passages, opens one in place, and shows those that are asked for', async () => {
     const page = await app.open(FEATURE);
+    await page.waitForSelector('.row .v');
     const strengths = async () =>
       (await page.locator('.row .v').allTextContents()).map(Number).filter((value) => value > 0);
     // One token of every tenth of the range; deciles are of the passages.
