@@ -24,7 +24,9 @@ beforeAll(async () => {
   const sae = await loadSae(run);
   sae.b_enc[DEAD] = -1e6;
   await saveSae(folderWriter(run), sae);
-  await indexSae(indexConfigSchema.parse({ sae: run, latents: [DEAD, OTHER, DNA], maxTokens: 6000 }));
+  // Named: these tables take the place of those of all latents.
+  const out = join(run, 'features');
+  await indexSae(indexConfigSchema.parse({ sae: run, out, latents: [DEAD, OTHER, DNA], maxTokens: 6000 }));
   server = await fixture.start();
 }, 120_000);
 afterAll(async () => {
