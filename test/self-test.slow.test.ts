@@ -30,8 +30,6 @@ const hooks = {
 /** Rows of one sample. */
 const ROWS = 1000;
 const SAMPLES = 7;
-/** Of them, those on which the right SAEs are tested. */
-const CHECKED = 3;
 
 let written: Written[];
 /** Samples of rows at each hook; the first is the one that numbers are recorded on. */
@@ -59,7 +57,7 @@ beforeAll(async () => {
   const some = new Float32Array(SAMPLES * ROWS * D);
   for (const [s, sample] of rows.right!.entries()) some.set(sample, s * ROWS * D);
   written = filesOf(await kindsOf(demo, rows.right![0]!, some));
-}, 480_000);
+}, 240_000);
 
 /** Which rows an SAE is for, by the hook that its files name; where a format says the place by the layer alone, by that. */
 function rowsFor({ config }: Sae): keyof typeof hooks {
@@ -105,7 +103,7 @@ test('of the planted mistakes nine in ten and more are caught, and nothing that 
         fvu: first.fvu!,
         ...(sae.config.architecture === 'topk' ? {} : { l0: first.l0! }),
       };
-      for (const x of rows.right!.slice(0, CHECKED)) {
+      for (const x of rows.right!) {
         count.good++;
         if ((await selfTest(sae, { ...pair(x), recorded })).state !== 'verified') {
           count.alarms++;
@@ -178,4 +176,4 @@ test('of the planted mistakes nine in ten and more are caught, and nothing that 
   expect(caught / planted).toBeGreaterThanOrEqual(0.9);
   expect(inFiles / planted).toBeGreaterThan(0.7);
   expect([alarms, good >= 30]).toEqual([0, true]);
-}, 1_200_000);
+}, 600_000);

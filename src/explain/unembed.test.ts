@@ -12,9 +12,6 @@ import { createUnembed } from './unembed.ts';
 const folder = mkdtempSync(join(tmpdir(), 'saekit-unembed-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Tensors of one file. */
-const fileOf = (path: string) => (name: string) => tensor(path, name);
-
 /** One F32 tensor read straight from a safetensors file: length, JSON, bytes. */
 function tensor(path: string, name: string): Float32Array {
   const bytes = readFileSync(path);
@@ -69,11 +66,11 @@ it('gives E ((1 + w) ⊙ d), not ended by the cap on logits, of Gemma 2', async 
 it.each(['gpt2-new', 'neox-parallel', 'llama-untied', 'gemma2'])(
   'equals PyTorch on %s, whatever the mean of a direction',
   async (name) => {
-    const golden = fileOf(`${goldenFolder(name)}/effects.safetensors`);
+    const golden = join(goldenFolder(name), 'effects.safetensors');
     const model = await openModel(goldenFolder(name));
-    const effects = await createUnembed(model)(golden('directions'), 3);
+    const effects = await createUnembed(model)(tensor(golden, 'directions'), 3);
     await model.close();
-    const expected = golden('effects');
+    const expected = tensor(golden, 'effects');
     const { V } = model.info;
     for (let j = 0; j < 3; j++) {
       const row = expected.subarray(j * V, (j + 1) * V);

@@ -7,9 +7,9 @@
  * everything that later layers would do with the direction. Obtained from the graph itself, with no access to weights: the model is
  * continued from the last residual with c·d in place of the residual; the norm divides by c·rms(d), LayerNorm by c·std(d), so
  *     effect = (logits(c·d) − logits(0)) · rms(d)          or · std(d)
- * Which of both it is, a direction with the same number in every place tells beside one of alternating signs: LayerNorm leaves nothing of it. c = 100 keeps the norm's
- * epsilon from mattering. Where logits are capped (Gemma 2), those before the cap are meant: the cap is no part of the direction's effect,
- * and would end it.
+ * Which of both it is, a direction with the same number in every place tells beside one of alternating signs: LayerNorm leaves nothing of
+ * it. c = 100 keeps the norm's epsilon from mattering. Where logits are capped (Gemma 2), those before the cap are meant: the cap is no
+ * part of the direction's effect, and would end it.
  */
 import type { Model } from '../models/types.ts';
 import type { Unembed } from './types.ts';

@@ -85,12 +85,15 @@ describe.each(MODELS)('%s', (name) => {
   test('given a hook its own value the model goes on as before, given another it does not', async () => {
     const model = await modelOf(name);
     const batch = padBatch([Array.from({ length: 12 }, (_, t) => 3 + ((t * 17) % 58))]);
-    const values = await everything(model, batch);
-    const end = model.info.encoder ? values.get(lastHook(model))! : values.get('logits')!;
+    const last = lastHook(model);
     for (const hook of perToken(model)) {
-      const own = values.get(hook)!;
-      // The engine does not fuse the norms that are asked for with the other hooks, which moves the last bits.
-      expect(relativeError(await continued(model, hook, own, batch), end), hook).toBeLessThan(3e-6);
+      // Each asked for by itself: a norm whose inside is asked for is not fused, which moves the last bits behind it.
+      const { cache, logits } = model.info.encoder
+        ? await model.run(batch, { hooks: [...new Set([hook, last])] })
+        : await model.run(batch, { hooks: [hook], logits: true });
+      const own = cache[hook]!;
+      const end = model.info.encoder ? cache[last]! : logits!;
+      expect(relativeError(await continued(model, hook, own, batch), end), hook).toBeLessThan(1e-6);
       const other = { data: own.data.map((x) => -x), dims: own.dims };
       expect(relativeError(await continued(model, hook, other, batch), end), hook).toBeGreaterThan(0.01);
     }
