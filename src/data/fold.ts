@@ -47,8 +47,11 @@ export const mark = /^[\p{M}\u200d]/u;
  * @returns undefined when it does not stand there, or has part of a character
  */
 export function foldedMatch(text: string, at: number, piece: string, before?: Folded): Folded | undefined {
-  const want = foldAll(piece);
-  if (piece.includes('\ufffd')) return undefined;
+  return piece.includes('\ufffd') ? undefined : matchOf(text, at, foldAll(piece), before);
+}
+
+/** @param want the token, folded */
+function matchOf(text: string, at: number, want: string, before?: Folded): Folded | undefined {
   if (want === '') return before;
   let got = before?.rest ?? '';
   let [start, end] = [before && got !== '' ? before.start : at, at];
@@ -70,8 +73,10 @@ export function foldedMatch(text: string, at: number, piece: string, before?: Fo
 
 /** First place from `at` on, at most `most` characters further, where the token stands; -1 when there is none. */
 export function foldedPlace(text: string, at: number, piece: string, most: number): number {
+  if (piece.includes('\ufffd')) return -1;
+  const want = foldAll(piece);
   for (let place = at; place < text.length && place - at <= most; place++) {
-    const found = foldedMatch(text, place, piece);
+    const found = matchOf(text, place, want);
     if (found) return found.start;
   }
   return -1;
