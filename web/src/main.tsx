@@ -13,7 +13,7 @@ import { Bar, Help } from './parts/bar.tsx';
 import { Nothing, Status } from './parts/states.tsx';
 import './style.css';
 import { go, setParams, useAnswer, usePlace } from './use.ts';
-import { decoded } from './words.ts';
+import { decoded, mostToShow } from './words.ts';
 
 /** Runs are looked up anew when a page is opened: one that has just ended is there. */
 function App() {
@@ -42,10 +42,7 @@ function App() {
     (page === 'feature' || page === 'search' ? first : undefined) ??
     place.searchParams.get('run') ??
     localStorage.getItem('saekit-run');
-  // The largest first: it has the most to show.
-  const run =
-    usable.find((one) => one.run === wanted) ??
-    usable.toSorted((a, b) => (b.latents ?? 0) - (a.latents ?? 0))[0];
+  const run = usable.find((one) => one.run === wanted) ?? mostToShow(usable);
   const choose = (name: string) => {
     localStorage.setItem('saekit-run', name);
     if (page === 'search') go(`/search/${encodeURIComponent(name)}${place.search}`);

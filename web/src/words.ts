@@ -1,5 +1,5 @@
 /** Numbers and names as people read them. */
-import type { FeatureName, IndexedOn } from './api.ts';
+import type { FeatureName, IndexedOn, RunSummary } from './api.ts';
 
 export const grouped = (n: number): string => n.toLocaleString('en');
 
@@ -45,6 +45,14 @@ export function decoded(text: string): string {
     return text;
   }
 }
+
+/** The run that a newcomer meets: one whose latents are all indexed before one with some cards, then the largest. */
+export const mostToShow = (runs: readonly RunSummary[]): RunSummary | undefined =>
+  runs.toSorted(
+    (a, b) =>
+      Number(b.indexedOn !== undefined) - Number(a.indexedOn !== undefined) ||
+      (b.latents ?? 0) - (a.latents ?? 0),
+  )[0];
 
 export const runPath = (run: string): string => `/runs/${encodeURIComponent(run)}`;
 
