@@ -23,7 +23,8 @@ import { createTrainer, type TrainerConfig } from '../src/train/index.ts';
 import { LATE as HOOK } from '../test/support/demo.ts';
 import { type DemoRows, openDemoRows } from './lib/demo-rows.ts';
 import { type KeptCells, keepCells } from './lib/kept-cells.ts';
-import { type CurveCell, curveFigure, curveTable } from './lib/variant-curves.ts';
+import { type CurveCell, curveTable } from './lib/variant-curves.ts';
+import { curveFigure } from './lib/variant-figure.ts';
 
 const { values: flags } = parseArgs({
   options: {
