@@ -176,4 +176,4 @@ test('of the planted mistakes nine in ten and more are caught, and nothing that 
   expect(caught / planted).toBeGreaterThanOrEqual(0.9);
   expect(inFiles / planted).toBeGreaterThan(0.7);
   expect([alarms, good >= 30]).toEqual([0, true]);
-}, 600_000);
+}, 900_000);

@@ -28,12 +28,18 @@ gpt2-small-res-jb:
     neuronpedia: gpt2-small/8-res-jb
     path: 'blocks.8.hook_resid_pre'
     variance_explained: 0.9
-somebody-qwen:
-  conversion_func: qwen_scope
+somebody-temporal:
+  conversion_func: temporal
   repo_id: a/b
   saes:
   - id: layer0
-    path: layer0.sae.pt
+    path: layer_0/temporal
+clt:
+  conversion_func: mntss_clt_layer_transcoder
+  repo_id: a/e
+  saes:
+  - id: layer_0
+    path: 0
 scaled:
   conversion_func: null
   repo_id: a/c
@@ -88,7 +94,8 @@ test('releases, their repositories and their SAEs are read, and nothing of the l
       undefined,
       'gpt2-small/8-res-jb',
     ],
-    ['somebody-qwen', 'layer0', 'a/b', 'layer0.sae.pt', '', undefined, undefined],
+    ['somebody-temporal', 'layer0', 'a/b', 'layer_0/temporal', '', undefined, undefined],
+    ['clt', 'layer_0', 'a/e', '0', '', undefined, undefined],
     ['scaled', 'one', 'a/c', 'one', '', undefined, undefined],
     ['changed', 'one', 'a/d', 'one', '', undefined, undefined],
   ]);
@@ -112,14 +119,16 @@ test('names are resolved, or refused with the nearest or with the reason', async
     /the registry changes its normalize_activations, which is known for SAELens's own format only/,
   );
   await expect(resolveSaeName('neuronpedia:gpt2-small/8-res-jp')).rejects.toThrow(
-    /not in the registry of 5 SAEs\. Nearest: gpt2-small\/8-res-jb/,
+    /not in the registry of 6 SAEs\. Nearest: gpt2-small\/8-res-jb/,
   );
-  await expect(resolveSaeName('saelens:somebody-qwen/layer0')).rejects.toThrow(
-    /qwen_scope, a form that is not read here/,
+  await expect(resolveSaeName('saelens:somebody-temporal/layer0')).rejects.toThrow(
+    /a temporal SAE predicts each row from the rows before it/,
   );
-  await expect(resolveSaeName('saelens:scaled/one')).rejects.toThrow(
-    /input scale 1\.5 stands in the registry only/,
-  );
+  await expect(resolveSaeName('saelens:clt/layer_0')).rejects.toThrow(/writes to every layer behind it/);
+  expect(await resolveSaeName('saelens:scaled/one')).toEqual({
+    location: 'a/c/one',
+    overrides: { norm_scaling_factor: 1.5 },
+  });
 });
 
 test('a search finds what has every word', async () => {

@@ -35,7 +35,33 @@ export type RegisteredSae = {
 };
 
 /** Conversions of SAELens whose files are read here. */
-const READ = ['null', 'gemma_2', 'gemma_3', 'llama_scope', 'dictionary_learning_1', 'sparsify'];
+const READ = [
+  ...[
+    'null',
+    'gemma_2',
+    'gemma_2_transcoder',
+    'gemma_3',
+    'llama_scope',
+    'llama_scope_r1_distill',
+    'sparsify',
+  ],
+  ...[
+    'dictionary_learning_1',
+    'qwen_scope',
+    'goodfire',
+    'deepseek_r1',
+    'connor_rob_hook_z',
+    'mwhanna_transcoder',
+  ],
+];
+/** Of these the scale of the input is taken from the registry; in files of llama_scope it stands itself. */
+const SCALED = ['null', 'llama_scope_r1_distill'];
+/** Why others are not. */
+const REASONS: Readonly<Record<string, string>> = {
+  temporal: 'a temporal SAE predicts each row from the rows before it, and rows are encoded one by one here',
+  mntss_clt_layer_transcoder:
+    'a layer of a cross-layer transcoder writes to every layer behind it, and what is read here to one place',
+};
 
 const scalarOf = (text: string): unknown =>
   text === 'true' || text === 'false'
@@ -138,8 +164,9 @@ export function searchRegistry(saes: readonly RegisteredSae[], words: readonly s
 
 /** Why a registered SAE is not read here; undefined when it is. */
 export function unreadable({ conversion, scale, overrides = {} }: RegisteredSae): string | undefined {
-  if (!READ.includes(conversion)) return `SAELens reads it with ${conversion}, a form that is not read here`;
-  if (scale !== undefined && conversion !== 'llama_scope')
+  if (!READ.includes(conversion))
+    return REASONS[conversion] ?? `SAELens reads it with ${conversion}, a form that is not read here`;
+  if (scale !== undefined && conversion !== 'llama_scope' && !SCALED.includes(conversion))
     return `its input scale ${scale} stands in the registry only, and is not folded here`;
   const settings = Object.keys(overrides).filter((key) => key !== 'dataset_path');
   if (settings.length > 0 && conversion !== 'null')
@@ -179,8 +206,10 @@ export async function resolveSaeName(location: string, access?: HubAccess): Prom
   if (!found) return { location };
   const why = unreadable(found);
   if (why) throw new HubError(`${location}: ${why}.`);
+  const scaled = found.scale !== undefined && SCALED.includes(found.conversion);
+  const overrides = { ...found.overrides, ...(scaled ? { norm_scaling_factor: found.scale } : {}) };
   return {
     location: found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`,
-    ...(found.overrides ? { overrides: found.overrides } : {}),
+    ...(Object.keys(overrides).length > 0 ? { overrides } : {}),
   };
 }

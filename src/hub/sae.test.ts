@@ -1,11 +1,17 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startHub, type TestHub } from '../../test/fixtures/hub.ts';
+import { goldenNumbers, golden as goldenPath } from '../../test/support/golden-saes.ts';
+import { joinChunks, readSafetensors, writeSafetensors } from '../formats/index.ts';
+import { fromBytes } from '../platform/memory.ts';
 import '../platform/node.ts';
 import {
+  decode,
+  dense,
+  encode,
   type FormatName,
   type LatentRows,
   loadSae,
@@ -42,6 +48,11 @@ beforeAll(async () => {
       golden(`saelens-v3-relu/${file}`),
     ]),
   );
+  const cfg = JSON.parse(new TextDecoder().decode(old['blocks.1/cfg.json'])) as object;
+  const normed = JSON.stringify({ ...cfg, normalize_activations: 'expected_average_only_in' });
+  // A name with a colon, as wandb writes them.
+  old['scaled:v1/cfg.json'] = new TextEncoder().encode(normed);
+  old['scaled:v1/sae_weights.safetensors'] = old['blocks.1/sae_weights.safetensors']!;
   hub = await startHub({ 'models/google/scope': scope, 'models/lab/gpt2': { files: old } });
   const registry = join(home, 'saes.yaml');
   writeFileSync(
@@ -55,6 +66,16 @@ beforeAll(async () => {
   repo_id: lab/gpt2
   saes:
   - id: one
+    path: blocks.1
+mlp-tm:
+  conversion_func: null
+  repo_id: lab/gpt2
+  saes:
+  - id: scaled
+    norm_scaling_factor: 1.5
+    path: scaled:v1
+  - id: not
+    norm_scaling_factor: 1.5
     path: blocks.1
 `,
   );
@@ -89,12 +110,120 @@ test('an SAE that is named in the registry is read with what the registry says o
   expect(ranged.plan.config.inputNorm).toBe('centre');
 });
 
+describe('published in a form of its own, read by its name in the registry', () => {
+  /** The files that lie beside what is opened, under a folder of the repository. */
+  const filesOf = (name: string, under = ''): Record<string, Uint8Array> => {
+    const from = /\.\w+$/.test(goldenPath(name)) ? dirname(goldenPath(name)) : goldenPath(name);
+    return Object.fromEntries(
+      readdirSync(from)
+        .filter((file) => file !== 'numbers.json')
+        .map((file) => [under + file, new Uint8Array(readFileSync(join(from, file)))]),
+    );
+  };
+  const qresearch = 'DeepSeek-R1-Distill-Llama-8B-SAE-l19';
+  const llama = 'Llama-3.1-8B-Instruct-SAE-l19';
+  const cases: [golden: string, conversion: string, repo: string, path: string, metadata: object][] = [
+    [
+      ...(['qwen-scope', 'qwen_scope', 'Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_3', 'layer1.sae.pt'] as const),
+      { model_name: 'Qwen/Qwen3-1.7B-Base', hook_name: 'blocks.1.hook_resid_post' },
+    ],
+    [
+      ...(['goodfire', 'goodfire', `Goodfire/${llama}`, `${llama}.pth`] as const),
+      { model_name: 'meta-llama/Llama-3.1-8B-Instruct', hook_name: 'blocks.19.hook_resid_post' },
+    ],
+    [
+      ...(['goodfire-qresearch', 'deepseek_r1', `qresearch/${qresearch}`, `${qresearch}.pt`] as const),
+      { model_name: 'deepseek-ai/DeepSeek-R1-Distill-Llama-8B', hook_name: 'blocks.19.hook_resid_post' },
+    ],
+    [
+      ...([
+        'attention-out',
+        'connor_rob_hook_z',
+        'ckkissane/attn-saes',
+        'gpt2-small_L1_Hcat_z_v9.pt',
+      ] as const),
+      { model_name: 'gpt2-small', hook_name: 'blocks.1.attn.hook_z' },
+    ],
+    [
+      ...(['circuit-tracer-relu', 'mwhanna_transcoder', 'mwhanna/qwen3-14b-transcoders-lowl0'] as const),
+      ...([
+        'layer_1.safetensors',
+        { model_name: 'Qwen/Qwen3-14B', hook_name_out: 'blocks.1.hook_mlp_out' },
+      ] as const),
+    ],
+    [
+      ...(['llamascopium-2025', 'llama_scope_r1_distill', 'fnlp/Llama-Scope-R1-Distill', 'a/L1R'] as const),
+      { hook_name: 'blocks.1.hook_resid_post' },
+    ],
+  ];
+  test.each(cases)('%s', async (name, conversion, repo, path, metadata) => {
+    const under = path.includes('/') ? `${path}/` : '';
+    const files = filesOf(name, under);
+    // As published: these two say less than they may.
+    delete files['config.yaml'];
+    for (const file of Object.keys(files).filter(
+      (one) => name === 'llamascopium-2025' && /safetensors$/.test(one),
+    ))
+      files[file] = await withoutTensor(
+        files[file]!,
+        'dataset_average_activation_norm.blocks.1.hook_resid_post',
+      );
+    const own = await startHub({ [`models/${repo}`]: { files } });
+    const registry = join(home, `${conversion}.yaml`);
+    writeFileSync(
+      registry,
+      `release:\n  conversion_func: ${conversion}\n  repo_id: ${repo}\n  saes:\n  - id: one\n    path: ${path}\n    norm_scaling_factor: ${name === 'llamascopium-2025' ? 1.7 : 'null'}\n`,
+    );
+    vi.stubEnv('HF_ENDPOINT', own.url);
+    vi.stubEnv('SAEKIT_SAE_REGISTRY', registry);
+    try {
+      const sae = await loadSae('saelens:release/one');
+      expect(sae.config.metadata).toMatchObject(metadata);
+      const { x, z, xhat } = goldenNumbers(name);
+      const rows = Float32Array.from(x);
+      const code = await encode(sae, rows);
+      const far = (a: ArrayLike<number>, b: readonly number[]) =>
+        b.reduce((most, value, i) => Math.max(most, Math.abs(a[i]! - value)), 0);
+      expect(far(dense(code, sae.config.F), z)).toBeLessThan(2e-5);
+      expect(far(decode(sae, code, { x: rows }), xhat)).toBeLessThan(2e-5);
+    } finally {
+      await own.close();
+      vi.stubEnv('HF_ENDPOINT', hub.url);
+      vi.stubEnv('SAEKIT_SAE_REGISTRY', join(home, 'saes.yaml'));
+    }
+  });
+});
+
+test("an input scale of the registry is folded into SAELens's own files where cfg.json asks for one", async () => {
+  const plain = await loadSae('lab/gpt2/blocks.1');
+  const scaled = await loadSae('saelens:mlp-tm/scaled');
+  expect(scaled.W_enc).toEqual(plain.W_enc.map((w) => w * 1.5));
+  expect(scaled.W_dec).toEqual(plain.W_dec.map((w) => w / 1.5));
+  expect(scaled.b_dec).toEqual(plain.b_dec.map((b) => b / 1.5));
+  expect(scaled.b_enc).toEqual(plain.b_enc);
+  // SAELens leaves it out, too, where cfg.json says that nothing is scaled.
+  expect((await loadSae('saelens:mlp-tm/not')).W_enc).toEqual(plain.W_enc);
+});
+
 test('a path without an SAE is answered with where there are some', async () => {
   await expect(loadSae('google/scope')).rejects.toThrow(
     /no SAE at its top that can be read here\. There are 3, at layer_1\/width_16\/average_l0_3, .*write the path behind the name/,
   );
   await expect(loadSae('google/scope/layer_1')).rejects.toThrow(/no SAE at layer_1 .*at layer_1\/width_16/);
 });
+
+async function withoutTensor(bytes: Uint8Array, name: string): Promise<Uint8Array> {
+  const file = await readSafetensors(fromBytes(bytes), 'file');
+  expect([...file.tensors.keys()]).toContain(name);
+  const kept = [...file.tensors].filter(([key]) => key !== name);
+  const tensors = await Promise.all(
+    kept.map(async ([key, { shape }]) => {
+      const data = (await file.read(key)) as Float32Array;
+      return [key, { dtype: 'F32' as const, shape, data }] as const;
+    }),
+  );
+  return joinChunks(writeSafetensors(Object.fromEntries(tensors)));
+}
 
 type Side = keyof LatentRows;
 const [D, F] = [128, 4096];

@@ -16,14 +16,14 @@ export const WEIGHTS = [
 ];
 export const BESIDE = [
   ...['cfg.json', 'config.json', 'hyperparams.json', 'activation_scaler.json', 'saekit.json', 'run.json'],
-  'sae.json',
+  ...['sae.json', 'config.yaml'],
 ];
 const WEIGHT_FILE = /\.(safetensors|npz|pt|pth|bin)$/;
 
 /** An SAE of a repository: the whole of it, or what lies at a path. */
 export type HubSaeId = HubId & { readonly path?: string };
 
-const LOCATION = /^([a-z0-9][\w.-]*\/[a-z0-9_][\w.-]*)(?:@([\w.-]+))?(?:\/([\w.@=+/-]+))?$/i;
+const LOCATION = /^([a-z0-9][\w.-]*\/[a-z0-9_][\w.-]*)(?:@([\w.-]+))?(?:\/([\w.@=+:/-]+))?$/i;
 
 /** `org/name`, `org/name@revision`, `org/name/path/in/it`; undefined for what cannot be one. */
 export function parseSaeId(text: string): HubSaeId | undefined {
@@ -37,7 +37,10 @@ const join = (folder: string, file: string): string => (folder === '' ? file : `
 
 function wanted(path: string): { required: readonly string[]; beside: readonly string[] } {
   if (WEIGHT_FILE.test(path))
-    return { required: [path], beside: BESIDE.map((file) => join(folderOf(path), file)) };
+    return {
+      required: [path],
+      beside: [...BESIDE.map((file) => join(folderOf(path), file)), path.replace(/\.\w+$/, '_cfg.json')],
+    };
   return {
     required: WEIGHTS.map((file) => join(path, file)),
     beside: BESIDE.map((file) => join(path, file)),
@@ -71,7 +74,7 @@ function hint(files: readonly HubFile[], path: string): string {
   const places = files.flatMap((file) => {
     const at = WEIGHTS.find((weights) => file.path === weights || file.path.endsWith(`/${weights}`));
     if (at !== undefined) return [file.path.slice(0, -at.length).replace(/\/$/, '')];
-    return /\.(pt|pth|npz)$/.test(file.path) ? [file.path] : [];
+    return /\.(pt|pth|npz)$|(?:^|\/)layer_\d+\.safetensors$/.test(file.path) ? [file.path] : [];
   });
   const near = places.filter((place) => place.startsWith(path));
   const shown = (near.length > 0 ? near : places).slice(0, 4);

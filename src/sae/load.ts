@@ -9,8 +9,8 @@ import { type FormatName, formatOf, formats } from './formats/registry.ts';
 import { refuseWrong, selfTest } from './self-test.ts';
 import type { Sae, SaeConfig } from './types.ts';
 
-/** No cfg.json comes near this. */
-const MAX_JSON_BYTES = 2 ** 22;
+/** No config comes near this. */
+const MAX_TEXT_BYTES = 2 ** 22;
 
 export type OpenedSae = {
   readonly format: FormatName;
@@ -47,6 +47,7 @@ export async function openSae(
     path: folder.name,
     overrides: folder.overrides ?? {},
     json: (file) => readJson(folder, file),
+    yaml: (file) => readYaml(folder, file),
     tensors(file) {
       let found = read.get(file);
       if (!found) {
@@ -71,26 +72,39 @@ export async function openSae(
   }
 }
 
-async function readJson(folder: ByteFolder, file: string): Promise<Record<string, unknown> | undefined> {
+/** A text file of the folder; undefined when it is not there. */
+async function readText(folder: ByteFolder, file: string): Promise<string | undefined> {
   if (!(await folder.has(file))) return undefined;
-  const where = `${folder.name}/${file}`;
   const source = await folder.open(file);
   try {
-    if (source.byteLength > MAX_JSON_BYTES)
-      throw new Error(`${where}: ${source.byteLength} bytes, at most ${MAX_JSON_BYTES}`);
-    const text = new TextDecoder().decode(await source.slice(0, source.byteLength));
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new Error(`${where}: not JSON (${(error as Error).message})`);
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      throw new Error(`${where}: expected a JSON object`);
-    return value as Record<string, unknown>;
+    if (source.byteLength > MAX_TEXT_BYTES)
+      throw new Error(`${folder.name}/${file}: ${source.byteLength} bytes, at most ${MAX_TEXT_BYTES}`);
+    return new TextDecoder().decode(await source.slice(0, source.byteLength));
   } finally {
     await source.close?.();
   }
+}
+
+async function readJson(folder: ByteFolder, file: string): Promise<Record<string, unknown> | undefined> {
+  const where = `${folder.name}/${file}`;
+  const text = await readText(folder, file);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${where}: not JSON (${(error as Error).message})`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error(`${where}: expected a JSON object`);
+  return value as Record<string, unknown>;
+}
+
+async function readYaml(folder: ByteFolder, file: string): Promise<Record<string, string> | undefined> {
+  const text = await readText(folder, file);
+  if (text === undefined) return undefined;
+  const lines = text.matchAll(/^([\w-]+):[ \t]+(?:(["'])(.*)\2|([^\s#].*?))(?:[ \t]+#.*|[ \t]*)\r?$/gm);
+  return Object.fromEntries(Array.from(lines, ([, key, , quoted, plain]) => [key!, (quoted ?? plain)!]));
 }
 
 /** The config of an SAE, with the headers of its weights checked against it; the weights themselves are not read. Throws as `loadSae`. */

@@ -108,6 +108,19 @@ function elsewhere(copy: Copy, hook: string): Mistake | undefined {
       trainer.layer = Number(layer);
       trainer.submodule_name = `${name!.replace('hook_', '')}_layer_${layer}`;
     });
+  if (format === 'circuit-tracer' && name === 'hook_mlp_out') {
+    const path = join(dirname(place), 'config.yaml');
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/(?<=feature_input_hook: ).*/, name));
+    return { place };
+  }
+  // SAEs of one place, of which the file's name has the layer.
+  const named = { 'qwen-scope': /(?<=layer)\d+/, goodfire: /(?<=-l)\d+/, 'circuit-tracer': /(?<=layer_)\d+/ };
+  if (format in named) {
+    if (name === 'hook_mlp_out') return undefined;
+    const to = join(dirname(place), basename(place).replace(named[format as keyof typeof named], layer!));
+    renameSync(place, to);
+    return { place: to };
+  }
   const from = format === 'openai' ? dirname(dirname(place)) : dirname(place);
   // A transcoder of Gemma Scope reads where its kind does.
   if (name === 'hook_mlp_out' && basename(from) === 'transcoder') return undefined;

@@ -339,6 +339,81 @@ function saelens5(folder: string, sae: Sae<'topk'>): string {
   return folder;
 }
 
+/** Of 2025, as Llama Scope R1 Distill: other names, weights the other way round. */
+function llamascopium2025(folder: string, sae: Sae): string {
+  const { D, F } = sae.config;
+  const hook = hookOf(sae);
+  json(join(folder, 'config.json'), {
+    ...{ sae_type: 'sae', d_model: D, expansion_factor: F / D, act_fn: 'jumprelu', top_k: 32 },
+    ...{ norm_activation: 'dataset-wise', sparsity_include_decoder_norm: false, use_decoder_bias: true },
+    ...{ hook_point_in: hook, hook_point_out: hook, apply_decoder_bias_to_pre_encoder: false },
+  });
+  safetensors(join(folder, 'sae_weights.safetensors'), {
+    'encoder.weight': [[F, D], scaled(sae.W_enc, 1 / SCALE)],
+    'encoder.bias': [[F], sae.b_enc],
+    'decoder.weight': [[D, F], transpose(scaled(sae.W_dec, SCALE), F, D)],
+    'decoder.bias': [[D], scaled(sae.b_dec, SCALE)],
+    log_jumprelu_threshold: [[F], sae.threshold!.map(Math.log)],
+    [`dataset_average_activation_norm.${hook}`]: [[], Float32Array.of(Math.sqrt(D) / SCALE)],
+  });
+  return folder;
+}
+
+async function qwenScope(folder: string, sae: Sae): Promise<string> {
+  const { D, F, K } = (sae as Sae<'topk'>).config;
+  const place = join(folder, `SAE-Res-Qwen3-1.7B-Base-W32K-L0_${K}`);
+  await writeTorch(folderWriter(place), `layer${layerOf(sae)}.sae.pt`, {
+    W_enc: { shape: [F, D], data: sae.W_enc },
+    b_enc: { shape: [F], data: sae.b_enc },
+    W_dec: { shape: [D, F], data: transpose(sae.W_dec, F, D) },
+    b_dec: { shape: [D], data: sae.b_dec },
+  });
+  return join(place, `layer${layerOf(sae)}.sae.pt`);
+}
+
+async function goodfire(folder: string, sae: Sae): Promise<string> {
+  const { D, F } = sae.config;
+  const file = `Llama-3.1-8B-Instruct-SAE-l${layerOf(sae)}.pth`;
+  await writeTorch(folderWriter(folder), file, {
+    'encoder_linear.weight': { shape: [F, D], data: sae.W_enc },
+    'encoder_linear.bias': { shape: [F], data: sae.b_enc },
+    'decoder_linear.weight': { shape: [D, F], data: transpose(sae.W_dec, F, D) },
+    'decoder_linear.bias': { shape: [D], data: sae.b_dec },
+  });
+  return join(folder, file);
+}
+
+async function attentionOut(folder: string, sae: Sae): Promise<string> {
+  const { D, F } = sae.config;
+  json(join(folder, 'gpt2_v9_cfg.json'), { act_size: D, dict_size: F, act_name: hookOf(sae), lr: 1e-3 });
+  await writeTorch(folderWriter(folder), 'gpt2_v9.pt', {
+    W_enc: { shape: [D, F], data: transpose(sae.W_enc, F, D) },
+    b_enc: { shape: [F], data: sae.b_enc },
+    W_dec: { shape: [F, D], data: sae.W_dec },
+    b_dec: { shape: [D], data: sae.b_dec },
+  });
+  return join(folder, 'gpt2_v9.pt');
+}
+
+function circuitTracer(folder: string, sae: Sae): string {
+  const { D, F } = sae.config;
+  const file = join(folder, `layer_${layerOf(sae)}.safetensors`);
+  safetensors(file, {
+    W_enc: [[F, D], sae.W_enc],
+    b_enc: [[F], sae.b_enc],
+    W_dec: [[F, D], sae.W_dec],
+    b_dec: [[D], sae.b_dec],
+    ...(sae.threshold ? { 'activation_function.threshold': [[F], sae.threshold] as const } : {}),
+    ...(sae.W_skip ? { W_skip: [[D, D], sae.W_skip] as const } : {}),
+  } as Tensors);
+  const reads = hookOf(sae).replace(/^blocks\.\d+\./, '');
+  writeFileSync(
+    join(folder, 'config.yaml'),
+    `model_kind: transcoder_set\nfeature_input_hook: ${reads}\nfeature_output_hook: hook_mlp_out\n`,
+  );
+  return file;
+}
+
 /** Every format with every kind that it has. */
 export function filesOf(kinds: Record<string, Sae>): Written[] {
   const one = (
@@ -379,5 +454,12 @@ export function filesOf(kinds: Record<string, Sae>): Written[] {
     one('gemma-scope', 'jumprelu skip transcoder', gemmaScope2),
     one('llama-scope', 'one threshold', llamaScope),
     ...['relu of x', 'jumprelu of x', 'topk of x'].map((kind) => one('llamascopium', kind, llamascopium)),
+    one('llamascopium', 'jumprelu of x', llamascopium2025),
+    one('qwen-scope', 'topk of x', qwenScope),
+    one('goodfire', 'relu of x', goodfire),
+    one('attention-out', 'relu', attentionOut),
+    ...Object.keys(kinds)
+      .filter((kind) => / ?transcoder$/.test(kind) && !/topk/.test(kind))
+      .map((kind) => one('circuit-tracer', kind, circuitTracer)),
   ];
 }

@@ -18,6 +18,9 @@ import { shapesOf } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
 
+/** Among the overrides: the s of sx that activations were scaled by in training, which stands in no file. */
+export const REGISTERED_SCALE = 'norm_scaling_factor';
+
 export type ArrayName = keyof Arrays;
 
 /** Where an array lies. `transposed`: the file has the matrix the other way round. `change`: elementwise, after reading. */
@@ -44,6 +47,8 @@ export type SaeFiles = {
   /** Settings that take the place of those in the files, of a registry. */
   readonly overrides: Readonly<Record<string, unknown>>;
   json(file: string): Promise<Record<string, unknown> | undefined>;
+  /** The lines `key: value` of a YAML file at its outermost level; lists and what is nested are passed over. */
+  yaml(file: string): Promise<Record<string, string> | undefined>;
   /** Reads the header of a file of tensors; the tensors when they are asked for. */
   tensors(file: string): Promise<TensorFile>;
   /** Where the files come from, beyond the folder's own name: a layer or a width is often only there. */

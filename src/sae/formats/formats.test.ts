@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import {
+  formatOfGolden,
+  golden,
+  goldenNames,
+  goldenNumbers,
+  goldenSaes,
+} from '../../../test/support/golden-saes.ts';
 import '../../platform/node.ts';
 import { folderWriter } from '../../store/index.ts';
 import { subtractsBias } from '../check.ts';
@@ -15,31 +21,6 @@ import { saveSae } from '../save.ts';
 import type { Sae } from '../types.ts';
 import type { FormatName } from './registry.ts';
 
-const root = fileURLToPath(new URL('../../../test/golden/sae/formats', import.meta.url));
-
-/** Case -> what is opened, and the format that it must be taken for. */
-const places: Record<string, [path: string, format: FormatName]> = {
-  ...Object.fromEntries(
-    readdirSync(root).flatMap((name): [string, [string, FormatName]][] => {
-      if (name.startsWith('saelens-')) return [[name, ['', 'saelens']]];
-      if (name.startsWith('dictionary-learning-')) return [[name, ['', 'dictionary-learning']]];
-      if (name.startsWith('llamascopium-')) return [[name, ['', 'llamascopium']]];
-      if (name.startsWith('openai-')) return [[name, ['1.pt', 'openai']]];
-      return [];
-    }),
-  ),
-  'sparsify-topk': ['layers.1', 'sparsify'],
-  'sparsify-skip-transcoder': ['layers.1', 'sparsify'],
-  'gemma-scope': ['layer_1/width_16/average_l0_3', 'gemma-scope'],
-  'gemma-scope-2': ['resid_post/layer_1_width_16_l0_small', 'gemma-scope'],
-  'gemma-scope-2-transcoder': ['transcoder/layer_1_width_16_l0_small_affine', 'gemma-scope'],
-  'llama-scope': ['', 'llama-scope'],
-  'llama-scope-decoder-norm': ['', 'llama-scope'],
-};
-const pathOf = (name: string): string => join(root, name, places[name]![0]);
-const numbersOf = (name: string): { B: number; x: number[]; z: number[]; xhat: number[] } =>
-  JSON.parse(readFileSync(join(root, name, 'numbers.json'), 'utf8'));
-
 function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   expect(a.length).toBe(b.length);
   let largest = 0;
@@ -48,23 +29,19 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 async function expectNumbers(sae: Sae, name: string): Promise<void> {
-  const { x, z, xhat } = numbersOf(name);
+  const { x, z, xhat } = goldenNumbers(name);
   const rows = Float32Array.from(x);
   const code = await encode(sae, rows);
   expect(largestDifference(dense(code, sae.config.F), z)).toBeLessThan(2e-5);
   expect(largestDifference(decode(sae, code, { x: rows }), xhat)).toBeLessThan(2e-5);
 }
 
-test('every case of the generator is one here', () => {
-  expect(Object.keys(places).sort()).toEqual(readdirSync(root).sort());
-});
-
-test.each(Object.keys(places))('gives the numbers of the program that the format is of: %s', async (name) => {
-  const opened = await openSae(pathOf(name));
+test.each(goldenNames)('gives the numbers of the program that the format is of: %s', async (name) => {
+  const opened = await openSae(golden(name));
   await opened.close();
-  expect(opened.format).toBe(places[name]![1]);
-  const sae = await loadSae(pathOf(name));
-  expect(await readSaeConfig(pathOf(name))).toEqual(sae.config);
+  expect(opened.format).toBe(formatOfGolden(name));
+  const sae = await loadSae(golden(name));
+  expect(await readSaeConfig(golden(name))).toEqual(sae.config);
   await expectNumbers(sae, name);
 });
 
@@ -75,13 +52,13 @@ test('the threshold of Llama Scope takes the scale of the activations: L0 is top
     top_k,
     d_model,
     dataset_average_activation_norm: norm,
-  } = JSON.parse(readFileSync(join(pathOf(name), 'hyperparams.json'), 'utf8')) as {
+  } = JSON.parse(readFileSync(join(golden(name), 'hyperparams.json'), 'utf8')) as {
     top_k: number;
     d_model: number;
     dataset_average_activation_norm: { in: number };
   };
-  const { B, x } = numbersOf(name);
-  const sae = await loadSae(pathOf(name));
+  const { B, x } = goldenNumbers(name);
+  const sae = await loadSae(golden(name));
   const scale = Math.sqrt(d_model) / norm.in;
   const l0 = async (threshold: Float32Array): Promise<number> => {
     const { values } = await encode({ ...sae, threshold }, Float32Array.from(x));
@@ -98,8 +75,8 @@ test('a latent is read alone, without the rest', async () => {
     'dictionary-learning-AutoEncoder',
     'gemma-scope',
   ]) {
-    const sae = await loadSae(pathOf(name));
-    const opened = await openSae(pathOf(name));
+    const sae = await loadSae(golden(name));
+    const opened = await openSae(golden(name));
     const { D } = sae.config;
     const { W_enc, W_dec } = await readLatent(opened, 5);
     expect([...W_enc]).toEqual([...sae.W_enc.subarray(5 * D, 6 * D)]);
@@ -112,14 +89,14 @@ test('a latent is read alone, without the rest', async () => {
 describe('what is written is what was read', () => {
   const written: Partial<Record<FormatName, string[]>> = {
     // SAELens has no TopK transcoders.
-    saelens: Object.keys(places).filter((name) => name !== 'sparsify-skip-transcoder'),
+    saelens: goldenNames.filter((name) => name !== 'sparsify-skip-transcoder'),
     sparsify: [
       'sparsify-topk',
       'sparsify-skip-transcoder',
       'saelens-abstopk',
       'dictionary-learning-AutoEncoderTopK',
     ],
-    'dictionary-learning': Object.keys(places).filter((name) =>
+    'dictionary-learning': goldenNames.filter((name) =>
       /^dictionary.*TopK|AutoEnc|gemma-scope$|saelens-gated/.test(name),
     ),
     'gemma-scope': [
@@ -134,7 +111,7 @@ describe('what is written is what was read', () => {
     test.each(names)(`${format}: %s`, async (name) => {
       const folder = await mkdtemp(join(tmpdir(), 'saekit-formats-'));
       try {
-        const sae = await loadSae(pathOf(name));
+        const sae = await loadSae(golden(name));
         await saveSae(folderWriter(folder), sae, { format });
         const again = await loadSae(folder);
         // Bit for bit, and by the numbers of the program it came from.
@@ -158,7 +135,7 @@ describe('what is written is what was read', () => {
   ])('%s -> %s with the decoder bias folded', async (name, format) => {
     const folder = await mkdtemp(join(tmpdir(), 'saekit-formats-'));
     try {
-      const sae = await loadSae(pathOf(name));
+      const sae = await loadSae(golden(name));
       expect(subtractsBias(sae.config)).toBe(true);
       await saveSae(folderWriter(folder), sae, { format });
       const again = await loadSae(folder);
@@ -174,7 +151,7 @@ describe('what is written is what was read', () => {
   test('a K that is no whole number is rounded where a class wants one', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'saekit-formats-'));
     try {
-      const sae = await loadSae(pathOf('dictionary-learning-BatchTopKSAE'));
+      const sae = await loadSae(golden('dictionary-learning-BatchTopKSAE'));
       await saveSae(
         folderWriter(folder),
         { ...sae, config: { ...sae.config, K: 2.5 } as Sae['config'] },
@@ -193,7 +170,7 @@ describe('what is written is what was read', () => {
   });
 
   // test/oracles/sae/read_back.py: of each file that was read and gave the right numbers, what it was to the bit.
-  const readBack = JSON.parse(readFileSync(join(root, '../read-back.json'), 'utf8')) as Record<
+  const readBack = JSON.parse(readFileSync(join(goldenSaes, '../read-back.json'), 'utf8')) as Record<
     string,
     { from: string; format: FormatName; file: string; sha256: string }
   >;
@@ -202,7 +179,7 @@ describe('what is written is what was read', () => {
     async (_, { from, format, file, sha256 }) => {
       const folder = await mkdtemp(join(tmpdir(), 'saekit-formats-'));
       try {
-        await saveSae(folderWriter(folder), await loadSae(join(root, from)), { format });
+        await saveSae(folderWriter(folder), await loadSae(join(goldenSaes, from)), { format });
         const bytes = readFileSync(join(folder, file));
         expect(createHash('sha256').update(bytes).digest('hex')).toBe(sha256);
       } finally {
@@ -214,7 +191,7 @@ describe('what is written is what was read', () => {
   test('what a format has no place for is refused by name', async () => {
     const folder = folderWriter(join(tmpdir(), 'saekit-never'));
     const refuse = async (name: string, format: FormatName): Promise<string> =>
-      await saveSae(folder, await loadSae(pathOf(name)), { format }).then(
+      await saveSae(folder, await loadSae(golden(name)), { format }).then(
         () => 'written',
         (error: Error) => error.message,
       );

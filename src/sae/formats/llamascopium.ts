@@ -6,6 +6,9 @@
  *                       inference      the same was folded before the file was saved; the norm stands in it all the same, and means nothing
  *                       token-wise     x' = x sqrt(D) / |x|, undone on the output (inputNorm "norm")
  *     sparsity_include_decoder_norm: what is active is decided on pre |W_D row|, z is pre
+ *
+ * Its files of 2025 (lm_saes; Llama Scope R1 Distill) have encoder.weight [F,D], encoder.bias, decoder.weight [D,F], decoder.bias, and the norm
+ * of the data set only in SAELens's registry, as s.
  */
 import type { SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
@@ -14,6 +17,7 @@ import {
   type Format,
   hasPair,
   type Plan,
+  REGISTERED_SCALE,
   type SaeFiles,
   type Slot,
   scalar,
@@ -28,6 +32,8 @@ const WEIGHTS = 'sae_weights.safetensors';
 const OTHER_KEYS = [
   ...['top_k', 'dtype', 'device', 'expansion_factor', 'jumprelu_threshold_window', 'strict_loading'],
   ...['use_triton_kernel', 'sparsity_threshold_for_triton_spmm_kernel', 'sae_pretrained_name_or_path'],
+  // Of 2025: the threshold that a learned one took the place of, and what was done to the weights before they were saved.
+  ...['jump_relu_threshold', 'force_unit_decoder_norm'],
 ];
 
 async function read(files: SaeFiles): Promise<Plan> {
@@ -44,26 +50,38 @@ async function read(files: SaeFiles): Promise<Plan> {
   const hookIn = cfg.text('hook_point_in');
   const hookOut = cfg.has('hook_point_out') ? cfg.text('hook_point_out') : hookIn;
   const withBias = cfg.flag('use_decoder_bias', true);
-  if (cfg.flag('use_glu_encoder', false))
-    throw new Error(`${where}: use_glu_encoder is true: such encoders are not read.`);
+  for (const key of ['use_glu_encoder', 'apply_decoder_bias_to_pre_encoder'])
+    if (cfg.flag(key, false)) throw new Error(`${where}: ${key} is true: such encoders are not read.`);
   const K = act === 'topk' ? cfg.count('top_k') : undefined;
   cfg.ignore(...OTHER_KEYS);
   cfg.finish();
   const file = await files.tensors(WEIGHTS);
   const tensors = tensorsOf(file);
   const transcoder = hookIn !== hookOut;
-  const b_D = withBias ? { tensor: tensors.take('b_D') } : new Float32Array(D);
+  const old = !tensors.has('W_E');
+  const b_D = withBias ? { tensor: tensors.take('b_D', 'decoder.bias') } : new Float32Array(D);
+  const registered = files.overrides[REGISTERED_SCALE];
   const normOf = async (hook: string): Promise<number> => {
     const name = `dataset_average_activation_norm.${hook}`;
+    if (norm === 'dataset-wise' && !tensors.has(name) && typeof registered === 'number' && !transcoder)
+      return registered;
+    if (norm === 'dataset-wise' && old && !tensors.has(name))
+      throw new Error(
+        `${file.name}: no ${name}, which activations are scaled by. For the released files SAELens's registry has it: name the SAE as saelens:llama_scope_r1_distill/SAE_ID.`,
+      );
     if (norm === 'dataset-wise') return Math.sqrt(D) / (await scalar(tensors.take(name), file.name));
     tensors.ignore(name);
     return 1;
   };
   const [scale, back] = [await normOf(hookIn), await normOf(hookOut)];
   const arrays: Record<string, Slot | Float32Array> = {
-    W_enc: { tensor: tensors.take('W_E'), transposed: true },
-    b_enc: { tensor: tensors.take('b_E') },
-    W_dec: { tensor: tensors.take('W_D') },
+    W_enc: old
+      ? { tensor: tensors.take('encoder.weight') }
+      : { tensor: tensors.take('W_E'), transposed: true },
+    b_enc: { tensor: tensors.take('b_E', 'encoder.bias') },
+    W_dec: old
+      ? { tensor: tensors.take('decoder.weight'), transposed: true }
+      : { tensor: tensors.take('W_D') },
     b_dec: b_D,
     ...(act === 'jumprelu'
       ? {
@@ -109,7 +127,10 @@ function foldNormsIntoThreshold({ W_dec, threshold }: Arrays, F: number): void {
 export const llamascopium: Format = {
   title: 'Llamascopium',
   folders: [[WEIGHTS, CONFIG]],
-  matches: async (files) =>
-    (await hasPair(files, CONFIG, WEIGHTS)) && (await files.tensors(WEIGHTS)).tensors.has('W_E'),
+  async matches(files) {
+    if (!(await hasPair(files, CONFIG, WEIGHTS))) return false;
+    const { tensors } = await files.tensors(WEIGHTS);
+    return tensors.has('W_E') || tensors.has('encoder.weight');
+  },
   read,
 };

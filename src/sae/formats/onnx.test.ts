@@ -1,10 +1,9 @@
 /** The exported graphs in the engine, against the numbers of the program that each SAE comes from; and read again, bit for bit. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
+import { golden, goldenNames, goldenNumbers } from '../../../test/support/golden-saes.ts';
 import '../../platform/node.ts';
 import { getPlatform } from '../../platform/index.ts';
 import { createRng } from '../../shared/rng.ts';
@@ -14,18 +13,6 @@ import { encode } from '../encode.ts';
 import { loadSae, openSae } from '../load.ts';
 import { saveSae } from '../save.ts';
 import type { Sae } from '../types.ts';
-
-const root = fileURLToPath(new URL('../../../test/golden/sae/formats', import.meta.url));
-const inside: Readonly<Record<string, string>> = {
-  'gemma-scope': 'layer_1/width_16/average_l0_3',
-  'gemma-scope-2': 'resid_post/layer_1_width_16_l0_small',
-  'gemma-scope-2-transcoder': 'transcoder/layer_1_width_16_l0_small_affine',
-  'sparsify-topk': 'layers.1',
-  'sparsify-skip-transcoder': 'layers.1',
-};
-const cases = readdirSync(root);
-const placeOf = (name: string): string =>
-  join(root, name, inside[name] ?? (name.startsWith('openai-') ? '1.pt' : ''));
 
 async function exported(sae: Sae): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'saekit-onnx-'));
@@ -66,8 +53,8 @@ function expectClose(found: Float32Array, expected: ArrayLike<number>, tolerance
 
 test('every kind of SAE is among the cases', async () => {
   const kinds = new Set<string>();
-  for (const name of cases) {
-    const { config, W_skip } = await loadSae(placeOf(name));
+  for (const name of goldenNames) {
+    const { config, W_skip } = await loadSae(golden(name));
     kinds.add(config.Dout === undefined ? config.architecture : W_skip ? 'skip' : 'transcoder');
   }
   expect([...kinds].sort()).toEqual(
@@ -75,14 +62,9 @@ test('every kind of SAE is among the cases', async () => {
   );
 });
 
-test.each(cases)('%s: three graphs, and the same bits when read again', async (name) => {
-  const sae = await loadSae(placeOf(name));
-  const numbers = JSON.parse(readFileSync(join(root, name, 'numbers.json'), 'utf8')) as {
-    B: number;
-    x: number[];
-    z: number[];
-    xhat: number[];
-  };
+test.each(goldenNames)('%s: three graphs, and the same bits when read again', async (name) => {
+  const sae = await loadSae(golden(name));
+  const numbers = goldenNumbers(name);
   const { B } = numbers;
   const [x, z] = [Float32Array.from(numbers.x), Float32Array.from(numbers.z)];
   const folder = await exported(sae);

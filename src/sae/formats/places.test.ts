@@ -157,3 +157,51 @@ describe('sparsify', () => {
     expect(await read(path)).toMatchObject({ ...places, Dout: transcode ? 6 : undefined });
   });
 });
+
+describe('files that are named themselves', () => {
+  test('circuit-tracer: config.yaml says the hooks, and a published repository is known without one', async () => {
+    const from = 'circuit-tracer-relu';
+    const places = { hook_name: 'blocks.1.mlp.hook_in', hook_name_out: 'blocks.1.hook_mlp_out' };
+    expect(await read(join(golden, from, 'layer_1.safetensors'))).toMatchObject({
+      ...{ ...places, model_name: 'lab/tiny-model', Dout: 6, notes: [] },
+    });
+    const without = (to: string): string => {
+      const folder = copied(from, to);
+      rmSync(join(folder, 'config.yaml'));
+      return join(folder, 'layer_1.safetensors');
+    };
+    const known = await read(without('models--mwhanna--qwen3-0.6b-transcoders-lowl0/snapshots/0123'));
+    expect(known).toMatchObject({ ...places, model_name: 'Qwen/Qwen3-0.6B', notes: [] });
+    const other = await read(without('downloads/qwen3-0.6b'));
+    expect(other).toMatchObject({ hook_name: undefined, hook_name_out: undefined });
+    expect(other.notes.join()).toMatch(/Which hooks it reads and writes is not said/);
+    const path = join(copied(from, 'quoted'), 'config.yaml');
+    writeFileSync(
+      path,
+      "# hooks\r\nmodel_name:   'a #b'\r\nfeature_input_hook: hook_resid_mid # before the MLP\r\nlist:\r\n- feature_input_hook: no\r\n  feature_output_hook: no\r\n",
+    );
+    expect(await read(join(dirname(path), 'layer_1.safetensors'))).toMatchObject({
+      ...{ hook_name: 'blocks.1.hook_resid_mid', hook_name_out: undefined, model_name: 'a #b' },
+    });
+  });
+
+  test('Qwen Scope without the name of its repository is refused: K stands nowhere else', async () => {
+    const folder = copied('qwen-scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_3', 'qwen');
+    await expect(openSae(join(folder, 'layer1.sae.pt'))).rejects.toThrow(
+      /how many latents are active stands in the repository's name only/,
+    );
+  });
+
+  test('Llamascopium of 2025 without the norm of its data set is refused, not taken as unscaled', async () => {
+    const folder = copied('llamascopium-2025', 'r1');
+    const path = join(folder, 'sae_weights.safetensors');
+    const bytes = readFileSync(path);
+    // The same length under a name that nothing here has: only the norm is missed before it.
+    const at = bytes.indexOf('dataset_average_activation_norm');
+    bytes.write('somebodys_average_activation_no', at, 'latin1');
+    writeFileSync(path, bytes);
+    await expect(openSae(folder)).rejects.toThrow(
+      /no dataset_average_activation_norm\.blocks\.1\.hook_resid_post, which .* name the SAE as saelens:llama_scope_r1_distill/,
+    );
+  });
+});

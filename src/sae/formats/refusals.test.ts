@@ -2,8 +2,8 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { golden, goldenNames, goldenSaes } from '../../../test/support/golden-saes.ts';
 import { joinChunks, readSafetensors, readTensors, writeSafetensors } from '../../formats/index.ts';
 import { fromBytes } from '../../platform/memory.ts';
 import '../../platform/node.ts';
@@ -12,11 +12,12 @@ import { loadSae } from '../load.ts';
 import { writeNpz } from './npz.ts';
 import { writeTorch } from './torch-writer.ts';
 
-const golden = fileURLToPath(new URL('../../../test/golden/sae/formats', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'saekit-refusals-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const isWeights = (name: string): boolean => /\.(safetensors|npz|pt)$/.test(name);
+const isWeights = (name: string): boolean => /\.(safetensors|npz|pth?)$/.test(name);
+/** Formats whose file is named itself. */
+const isNamed = (name: string): boolean => /^(openai|qwen|goodfire|attention-out|circuit-tracer)/.test(name);
 const isConfig = (name: string): boolean => /^(cfg|config|hyperparams)\.json$/.test(name);
 const filesOf = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
@@ -28,28 +29,23 @@ let copies = 0;
 /** A copy of a case; `open` is what is loaded. */
 function copyOf(name: string): Copy {
   const folder = join(root, `${copies++}-${name}`);
-  cpSync(join(golden, name), folder, { recursive: true });
+  cpSync(join(goldenSaes, name), folder, { recursive: true });
   const files = filesOf(folder);
   const weights = join(folder, files.find(isWeights)!);
   const config = files.find((file) => isConfig(basename(file)));
-  const inside = dirname(weights);
-  return {
-    weights,
-    config: config && join(folder, config),
-    open: /openai/.test(name) ? weights : basename(inside) === 'checkpoints' ? folder : inside,
-  };
+  return { weights, config: config && join(folder, config), open: golden(name, folder) };
 }
-const names = readdirSync(golden);
+const names = goldenNames;
 const ofKind = (pattern: RegExp): string[] =>
-  names.filter((name) => filesOf(join(golden, name)).some((file) => pattern.test(file)));
+  names.filter((name) => filesOf(join(goldenSaes, name)).some((file) => pattern.test(file)));
 const tensorsIn = async (path: string) => await readTensors(fromBytes(readFileSync(path)), basename(path));
 
 test('a copy that nothing was done to is read', async () => {
   for (const name of names) await loadSae(copyOf(name).open);
 });
 
-// Gemma Scope 1 and OpenAI have no config, and dictionary_learning's has the settings of its trainers.
-test.each(names.filter((name) => !/^(gemma-scope$|openai|dictionary)/.test(name)))(
+// Gemma Scope 1 and the named files have no config, or one with settings of training as dictionary_learning's.
+test.each(names.filter((name) => !isNamed(name) && !/^(gemma-scope$|dictionary)/.test(name)))(
   'a setting that nobody knows: %s',
   async (name) => {
     const { config, open } = copyOf(name);
@@ -65,7 +61,7 @@ test('a setting of any version of SAELens before 6 is known', async () => {
   const { config, open } = copyOf('saelens-v3-relu');
   const json = JSON.parse(readFileSync(config!, 'utf8')) as Record<string, unknown>;
   // test/oracles/sae/saelens_old_keys.py, out of the packages themselves.
-  const keys = JSON.parse(readFileSync(join(golden, '../saelens-old-keys.json'), 'utf8')) as string[];
+  const keys = JSON.parse(readFileSync(join(goldenSaes, '../saelens-old-keys.json'), 'utf8')) as string[];
   const others = keys.filter((key) => !(key in json) && !/^(activation_fn|architecture)/.test(key));
   expect(others.length).toBeGreaterThan(60);
   writeFileSync(config!, JSON.stringify({ ...Object.fromEntries(others.map((key) => [key, 1])), ...json }));
@@ -167,6 +163,18 @@ describe('a square SAE whose shapes do not tell how it lies', () => {
       Object.entries(parts).map(([name, part]) => ({ name, ...part })),
     );
     await expect(loadSae(folder)).rejects.toThrow(/width and latents are both 4, .*W_enc is \[D,F\]/);
+  });
+  test('Qwen Scope and the attention SAEs', async () => {
+    const { threshold: _, ...state } = parts;
+    const folder = join(root, 'SAE-Res-Qwen3-1.7B-Base-W32K-L0_3');
+    await writeTorch(folderWriter(folder), 'layer1.sae.pt', state);
+    await expect(loadSae(join(folder, 'layer1.sae.pt'))).rejects.toThrow(/width and latents are both 4/);
+    await writeTorch(folderWriter(folder), 'a.pt', state);
+    writeFileSync(
+      join(folder, 'a_cfg.json'),
+      JSON.stringify({ act_size: D, dict_size: D, act_name: 'blocks.0.attn.hook_z' }),
+    );
+    await expect(loadSae(join(folder, 'a.pt'))).rejects.toThrow(/width and latents are both 4/);
   });
   test('dictionary_learning without its config.json', async () => {
     const folder = join(root, 'square-dictionary');

@@ -1,11 +1,15 @@
 /** The formats, in the order in which a folder is asked for them: a new one is a file beside this one and a line here. */
+import { attentionOut } from './attention-out.ts';
+import { circuitTracer } from './circuit-tracer.ts';
 import { dictionaryLearning } from './dictionary-learning.ts';
 import type { Format, SaeFiles } from './format.ts';
 import { gemmaScope } from './gemma-scope.ts';
+import { goodfire } from './goodfire.ts';
 import { llamaScope } from './llama-scope.ts';
 import { llamascopium } from './llamascopium.ts';
 import { onnx } from './onnx.ts';
 import { openai } from './openai.ts';
+import { qwenScope } from './qwen-scope.ts';
 import { saelens } from './saelens.ts';
 import { sparsify } from './sparsify.ts';
 
@@ -13,6 +17,10 @@ export const formats = {
   saelens,
   sparsify,
   openai,
+  'qwen-scope': qwenScope,
+  goodfire,
+  'attention-out': attentionOut,
+  'circuit-tracer': circuitTracer,
   'dictionary-learning': dictionaryLearning,
   'gemma-scope': gemmaScope,
   'llama-scope': llamaScope,
@@ -32,6 +40,6 @@ export async function formatOf(files: SaeFiles): Promise<FormatName> {
   for (const [name, format] of Object.entries(formats) as [FormatName, Format][])
     if (await format.matches(files)) return name;
   throw new Error(
-    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), sae.json with weights.safetensors (ONNX), or a .pt file (OpenAI, dictionary_learning) that is named itself.`,
+    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), sae.json with weights.safetensors (ONNX), or a file that is named itself: .pt (OpenAI, Qwen Scope, Goodfire, dictionary_learning), layer_N.safetensors (circuit-tracer).`,
   );
 }

@@ -4,7 +4,7 @@
  *     file   W_enc [D,F]   b_enc [F]   W_dec [F,Dout]   b_dec [Dout]   threshold, b_gate, b_mag, r_mag [F]   W_skip [Dout,D]   ours: b_token [V,Dout]
  *     gated has no b_enc; BatchTopK and Matryoshka are saved as jumprelu; topk_threshold and log_threshold stand in training checkpoints
  *
- *     activation_scaler.json, the s of sx: W_enc s, W_dec / s, b_dec / s                               folded, before norms
+ *     activation_scaler.json, else the registry of releases, the s of sx: W_enc s, W_dec / s, b_dec / s   folded, before norms
  *     rescale_acts_by_decoder_norm:  z = TopK(pre |W_dec rows|), decoded with W_dec / |W_dec rows|        folded
  *     topk_threshold is in units of z of sx: after both folds topk_threshold / s; without norms z is pre, which no s changes
  *     scaling_factor [F], of fine-tuning:  z = ReLU(pre) s                                             taken when all are 1
@@ -18,6 +18,7 @@ import {
   type Format,
   hasPair,
   type Plan,
+  REGISTERED_SCALE,
   type SaeFiles,
   type Slot,
   scalar,
@@ -77,7 +78,8 @@ const OTHER_KEYS = [
 async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
   const where = `${folder.name}/${CFG_FILE}`;
-  const raw = overridden((await files.json(CFG_FILE))!, files.overrides);
+  const { [REGISTERED_SCALE]: registered, ...overrides } = files.overrides;
+  const raw = overridden((await files.json(CFG_FILE))!, overrides);
   const rawMetadata = (raw.metadata ?? {}) as Record<string, unknown>;
   const version = rawMetadata.sae_lens_version ?? raw.sae_lens_version;
   const major = typeof version === 'string' ? Number.parseInt(version, 10) : 0;
@@ -143,11 +145,13 @@ async function read(files: SaeFiles): Promise<Plan> {
     );
   if (norm === 'expected_average_only_in') {
     const scaler = await files.json('activation_scaler.json');
-    const factor = scaler?.scaling_factor;
+    const factor = scaler?.scaling_factor ?? registered;
     if (typeof factor === 'number' && factor > 0) {
       scale = factor;
       folds.push((arrays) => foldScales(arrays, factor));
-      notes.push(`The input scale ${factor} of activation_scaler.json is folded into the weights.`);
+      notes.push(
+        `The input scale ${factor} of ${scaler ? 'activation_scaler.json' : "SAELens's registry"} is folded into the weights.`,
+      );
     } else
       notes.push(
         'The input scale (expected_average_only_in) is taken as folded into the weights, as SAELens does.',

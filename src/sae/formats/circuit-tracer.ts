@@ -1,0 +1,68 @@
+/**
+ * circuit-tracer (safety-research): transcoders of the layers of a model, layer_N.safetensors each, under one config.yaml.
+ *
+ *     W_enc [F,D]   b_enc [F]   W_dec [F,D]   b_dec [D]   activation_function.threshold [F]   W_skip [D,D]
+ *     z = ReLU(W x + b_enc), or where it has a threshold JumpReLU;   xhat = z W_dec + b_dec (+ W_skip x)
+ *     config.yaml: feature_input_hook and feature_output_hook (mlp.hook_in, hook_mlp_out), model_name
+ *
+ * The transcoders of Qwen3 and Llama 3.2 (mwhanna, mntss) are published so. The sets of one repository are read layer by layer: name the file.
+ */
+import type { SaeConfig } from '../types.ts';
+import { type Format, type Plan, type SaeFiles, tensorsOf } from './format.ts';
+
+const FILE = /^layer_(\d+)\.safetensors$/;
+const CONFIG = 'config.yaml';
+const THRESHOLD = 'activation_function.threshold';
+
+/** What config.yaml says; without one, what is known of a published repository (its author's loader in SAELens has the same two hooks). */
+async function placeOf(
+  { yaml, path }: SaeFiles,
+  layer: string,
+): Promise<{ metadata: Record<string, unknown>; notes: string[] }> {
+  const said = (await yaml(CONFIG)) ?? {};
+  const size = /mwhanna[/-]+qwen3-([\d.]+b)-transcoders/i.exec(path)?.[1]?.toUpperCase();
+  const model = said.model_name ?? (size && `Qwen/Qwen3-${size}`);
+  const reads = said.feature_input_hook ?? (size && 'mlp.hook_in');
+  const writes = said.feature_output_hook ?? (size && 'hook_mlp_out');
+  return {
+    metadata: {
+      ...(model ? { model_name: model } : {}),
+      ...(reads ? { hook_name: `blocks.${layer}.${reads}` } : {}),
+      ...(writes ? { hook_name_out: `blocks.${layer}.${writes}` } : {}),
+    },
+    notes:
+      reads && writes
+        ? []
+        : [`Which hooks it reads and writes is not said (no ${CONFIG} with feature_input_hook): name them.`],
+  };
+}
+
+async function read(files: SaeFiles): Promise<Plan> {
+  const tensors = tensorsOf(await files.tensors(files.file!));
+  const threshold = tensors.has(THRESHOLD);
+  const arrays: Plan['arrays'] = {
+    W_enc: { tensor: tensors.take('W_enc') },
+    b_enc: { tensor: tensors.take('b_enc') },
+    W_dec: { tensor: tensors.take('W_dec') },
+    b_dec: { tensor: tensors.take('b_dec') },
+    ...(threshold ? { threshold: { tensor: tensors.take(THRESHOLD) } } : {}),
+    ...(tensors.has('W_skip') ? { W_skip: { tensor: tensors.take('W_skip') } } : {}),
+  };
+  tensors.finish();
+  // No matrix tells the widths: biases do, whichever way the matrices lie.
+  const [[D], [F]] = [tensors.take('b_dec').shape, tensors.take('b_enc').shape];
+  const { metadata, notes } = await placeOf(files, FILE.exec(files.file!)![1]!);
+  const config: SaeConfig = {
+    architecture: threshold ? 'jumprelu' : 'relu',
+    ...{ D: D!, F: F!, Dout: D! },
+    metadata,
+  };
+  return { config, arrays, notes };
+}
+
+export const circuitTracer: Format = {
+  title: 'circuit-tracer',
+  folders: [],
+  matches: async ({ file = '' }) => FILE.test(file),
+  read,
+};

@@ -1,0 +1,52 @@
+/**
+ * Goodfire's SAEs of Llama 3, and qresearch's of DeepSeek-R1-Distill, which follow them: MODEL-SAE-lN.pt (or .pth), a state dict.
+ *
+ *     encoder_linear.weight [F,D]   encoder_linear.bias [F]   decoder_linear.weight [D,F]   decoder_linear.bias [D]
+ *     encoder.weight, …             qresearch
+ *     z = ReLU(W x + b);  xhat = z W_dec^T + b_dec              of the residual stream after layer N
+ */
+import { type Format, matrixShape, type Plan, type SaeFiles, tensorsOf } from './format.ts';
+
+const FILE = /^(.+)-SAE-l(\d+)\.pth?$/;
+const OWNERS: readonly (readonly [model: RegExp, owner: string])[] = [
+  [/^Llama-/, 'meta-llama'],
+  [/^DeepSeek-/, 'deepseek-ai'],
+];
+
+async function read({ folder, file, tensors: open }: SaeFiles): Promise<Plan> {
+  const tensors = tensorsOf(await open(file!));
+  const [encoder, decoder] = tensors.has('encoder_linear.weight')
+    ? ['encoder_linear', 'decoder_linear']
+    : ['encoder', 'decoder'];
+  const W_enc = tensors.take(`${encoder}.weight`);
+  // A linear module's weight is [out,in], so a square one is no riddle.
+  const [F, D] = matrixShape(W_enc, `${folder.name}/${file}`);
+  const arrays: Plan['arrays'] = {
+    W_enc: { tensor: W_enc },
+    b_enc: { tensor: tensors.take(`${encoder}.bias`) },
+    W_dec: { tensor: tensors.take(`${decoder}.weight`), transposed: true },
+    b_dec: { tensor: tensors.take(`${decoder}.bias`) },
+  };
+  tensors.finish();
+  const [, model, layer] = FILE.exec(file!)!;
+  const owner = OWNERS.find(([pattern]) => pattern.test(model!))?.[1];
+  return {
+    config: {
+      architecture: 'relu',
+      ...{ D, F, subtractDecoderBias: false },
+      metadata: {
+        model_name: owner === undefined ? model : `${owner}/${model}`,
+        hook_name: `blocks.${layer}.hook_resid_post`,
+      },
+    },
+    arrays,
+    notes: [],
+  };
+}
+
+export const goodfire: Format = {
+  title: 'Goodfire',
+  folders: [],
+  matches: async ({ file = '' }) => FILE.test(file),
+  read,
+};

@@ -1,0 +1,153 @@
+"""Adds to test/golden/sae/formats what is published in forms of its own: python test/oracles/sae/published.py [WHEEL], from the repository root.
+
+Files are written with PyTorch in the layout that SAELens's own loaders read, with the names of released files, and numbers.json by those
+loaders, the download replaced by the local file. Transcoders of circuit-tracer are written by its own class; WHEEL is circuit-tracer 0.5.0,
+unpacked, of which only the class is imported. Every other case of that folder is of formats.py.
+"""
+
+import importlib
+import json
+import os
+import sys
+import types
+
+import torch
+from safetensors.torch import save_file
+
+import formats
+from formats import B, D, F, HOOK, K, OUT, X, folder, rand, record, write_json
+
+# Its own numbers, so that the cases of formats.py stay as they are.
+formats.generator.manual_seed(23)
+
+
+def weights(dtype=torch.float32):
+    return {"W_enc": rand(F, D, scale=0.5), "b_enc": rand(F, scale=0.3), "W_dec": rand(F, D, scale=0.5), "b_dec": rand(D, scale=0.3)}
+
+
+def by_sae_lens(name, repo, file, loader, overrides=(), scale=None, x=X):
+    """numbers.json by SAELens's loader of that name."""
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+    from sae_lens.registry import get_sae_class
+
+    def local(repo_id, filename, subfolder="", **_):
+        path = os.path.join(OUT, name, repo, subfolder, filename)
+        if not os.path.exists(path):
+            raise loaders.EntryNotFoundError(filename)
+        return path
+
+    loaders.hf_hub_download = local
+    owner = {"SAE-Res": "Qwen", "Llama-3.1-8B-Instruct-SAE": "Goodfire"}
+    repo_id = next((f"{o}/{repo}" for start, o in owner.items() if repo.startswith(start)), f"lab/{repo}")
+    cfg, state, _ = getattr(loaders, loader)(repo_id, file, "cpu", cfg_overrides={"dtype": "float32", **dict(overrides)})
+    cls, cfg_cls = get_sae_class(loaders.handle_config_defaulting(dict(cfg))["architecture"])
+    sae = cls(cfg_cls.from_dict(loaders.handle_config_defaulting(dict(cfg))))
+    sae.load_state_dict({k: v.float() for k, v in state.items()})
+    if scale is not None:
+        sae.fold_activation_norm_scaling_factor(scale)
+    with torch.no_grad():
+        if sae.cfg.reshape_activations == "hook_z":
+            # [B, heads, width of a head], which it flattens.
+            heads = X.reshape(B, 2, D // 2)
+            z, xhat = sae.encode(heads), sae(heads).flatten(1)
+        else:
+            z, xhat = sae.encode(X), sae(X)
+    return z, xhat
+
+
+def published():
+    from sae_lens import __version__ as version
+
+    def done(name, repo, file, loader, overrides=(), scale=None):
+        z, xhat = by_sae_lens(name, repo, file, loader, overrides, scale)
+        record(name, z, xhat, f"sae-lens {version} {loader}")
+
+    sizes = {"d_in": D, "d_sae": F}
+
+    # Qwen Scope; the 32K of the name is its width, which is F here. bfloat16 would be usual, float32 tests more.
+    name, repo = "qwen-scope", f"SAE-Res-Qwen3-1.7B-Base-W32K-L0_{K}"
+    w = weights()
+    torch.save({**w, "W_dec": w["W_dec"].T.contiguous()}, os.path.join(folder(f"{name}/{repo}"), "layer1.sae.pt"))
+    done(name, repo, "layer1.sae.pt", "qwen_scope_sae_huggingface_loader", sizes)
+
+    # Goodfire, in bfloat16 as released, and qresearch.
+    name, repo = "goodfire", "Llama-3.1-8B-Instruct-SAE-l19"
+    w = weights()
+    state = {"encoder_linear.weight": w["W_enc"], "encoder_linear.bias": w["b_enc"], "decoder_linear.weight": w["W_dec"].T.contiguous(), "decoder_linear.bias": w["b_dec"]}
+    torch.save({k: v.bfloat16() for k, v in state.items()}, os.path.join(folder(f"{name}/{repo}"), f"{repo}.pth"))
+    done(name, repo, f"{repo}.pth", "get_goodfire_huggingface_loader", sizes)
+    name, repo = "goodfire-qresearch", "DeepSeek-R1-Distill-Llama-8B-SAE-l19"
+    w = weights()
+    state = {"encoder.weight": w["W_enc"], "encoder.bias": w["b_enc"], "decoder.weight": w["W_dec"].T.contiguous(), "decoder.bias": w["b_dec"]}
+    torch.save(state, os.path.join(folder(f"{name}/{repo}"), f"{repo}.pt"))
+    done(name, repo, f"{repo}.pt", "deepseek_r1_sae_huggingface_loader", sizes)
+
+    # Attention SAEs; two heads.
+    name, file = "attention-out", "gpt2-small_L1_Hcat_z_v9.pt"
+    path = folder(name)
+    w = weights()
+    torch.save({**w, "W_enc": w["W_enc"].T.contiguous()}, os.path.join(path, file))
+    write_json(os.path.join(path, file.replace(".pt", "_cfg.json")), {
+        "seed": 49, "batch_size": 4096, "lr": 0.0012, "l1_coeff": 1.8, "act_size": D, "dict_size": F, "act_name": "blocks.1.attn.hook_z",
+        "model_name": "gpt2-small", "layer": 1, "enc_dtype": "fp32", "head": "cat",
+    })
+    done(name, "", file, "connor_rob_hook_z_huggingface_loader", {"metadata": {"hook_name": "blocks.1.attn.hook_z"}})
+
+    # Llama Scope R1 Distill: decoder rows of length 1, where SAELens and the authors agree; s is SAELens's registry's.
+    name, scale = "llamascopium-2025", 1.7
+    path = folder(name)
+    w = weights()
+    w["W_dec"] /= w["W_dec"].norm(dim=1, keepdim=True)
+    write_json(os.path.join(path, "config.json"), {
+        "sae_type": "sae", "hook_point_in": HOOK, "hook_point_out": HOOK, "d_model": D, "expansion_factor": F / D, "use_decoder_bias": True,
+        "use_glu_encoder": False, "act_fn": "jumprelu", "jump_relu_threshold": 0.0, "apply_decoder_bias_to_pre_encoder": False,
+        "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": True, "force_unit_decoder_norm": False, "top_k": 50,
+        "use_triton_kernel": False, "sparsity_threshold_for_triton_spmm_kernel": 0.99, "jumprelu_threshold_window": 2.0,
+    })
+    save_file({
+        "encoder.weight": w["W_enc"], "encoder.bias": w["b_enc"], "decoder.weight": w["W_dec"].T.contiguous(), "decoder.bias": w["b_dec"],
+        "log_jumprelu_threshold": (rand(F, scale=0.3).abs() + 0.2).log(),
+        f"dataset_average_activation_norm.{HOOK}": torch.tensor(D**0.5 / scale),
+    }, os.path.join(path, "sae_weights.safetensors"))
+    done(name, "", ".", "llama_scope_r1_distill_sae_huggingface_loader", sizes, scale)
+
+
+def circuit_tracer(wheel):
+    # Its __init__ wants transformer_lens and nnsight, which its class of one layer does not.
+    for name in ("circuit_tracer", "circuit_tracer.transcoder", "circuit_tracer.utils"):
+        package = types.ModuleType(name)
+        package.__path__ = [os.path.join(wheel, *name.split("."))]
+        sys.modules[name] = package
+    sys.modules["circuit_tracer.utils"].get_default_device = lambda: torch.device("cpu")
+    module = importlib.import_module("circuit_tracer.transcoder.single_layer_transcoder")
+
+    for name, jump in (("circuit-tracer-relu", False), ("circuit-tracer-jumprelu-skip", True)):
+        act = module.JumpReLU(rand(F, scale=0.3).abs() + 0.2, 0.1) if jump else torch.nn.functional.relu
+        sae = module.SingleLayerTranscoder(D, F, act, 1, skip_connection=jump, device=torch.device("cpu"), dtype=torch.float32)
+        with torch.no_grad():
+            for key, value in weights().items():
+                getattr(sae, key).copy_(value)
+            if jump:
+                sae.W_skip.copy_(rand(D, D, scale=0.4))
+        path = folder(name)
+        sae.to_safetensors(os.path.join(path, "layer_1.safetensors"))
+        with open(os.path.join(path, "config.yaml"), "w") as f:
+            f.write('model_name: "lab/tiny-model"  # of the hub\nmodel_kind: transcoder_set\nfeature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n')
+        sae = module.load_relu_transcoder(os.path.join(path, "layer_1.safetensors"), 1, device=torch.device("cpu"), lazy_encoder=False, lazy_decoder=False)
+        with torch.no_grad():
+            z, xhat = sae.encode(X), sae(X)
+        record(name, z, xhat, "circuit-tracer 0.5.0")
+        if jump:
+            continue
+        # SAELens reads the same file for its authors' repositories, with a config of training beside it.
+        wandb = os.path.join(path, "wandb-config.yaml")
+        with open(wandb, "w") as f:
+            f.write(f"d_model:\n  value: {D}\nd_feature:\n  value: {F}\nbatch_size:\n  value: 64\n")
+        z2, xhat2 = by_sae_lens(name, "", "layer_1.safetensors", "mwhanna_transcoder_huggingface_loader")
+        os.remove(wandb)
+        assert torch.allclose(z, z2, atol=1e-6) and torch.allclose(xhat, xhat2, atol=1e-6)
+
+
+if __name__ == "__main__":
+    published()
+    circuit_tracer(*sys.argv[1:])
