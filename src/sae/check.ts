@@ -1,7 +1,7 @@
 /** Whether the arrays of an SAE fit its config. */
 import type { Sae, SaeConfig } from './types.ts';
 import { variantOf } from './variants/registry.ts';
-import type { Arrays, Selection } from './variants/variant.ts';
+import type { Arrays, PreSelection, Selection } from './variants/variant.ts';
 
 /** Width of what the SAE gives back. */
 export const outputWidth = ({ D, Dout }: Pick<SaeConfig, 'D' | 'Dout'>): number => Dout ?? D;
@@ -79,6 +79,16 @@ export function checkSae(sae: Sae): Selection {
       'A transcoder with a normalised input is not known: it is undone where it reads, not where it writes.',
     );
   return variant.selection(settings.data, sae);
+}
+
+/** As `checkSae`, where z has to be a function of pre: in a graph, screened, or while the model runs. @throws for matching pursuit */
+export function preSelection(sae: Sae): PreSelection {
+  const selection = checkSae(sae);
+  if (selection.by === 'pursuit')
+    throw new Error(
+      `${describeSae(sae.config)}: latents are taken one after the other, each out of what the last ones left, as many as a row needs. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, add directions of its decoder.`,
+    );
+  return selection;
 }
 
 /** Active latents per row as far as the SAE says: K, or the L0 that was recorded with it. */

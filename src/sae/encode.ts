@@ -7,14 +7,16 @@
  * z is sparse here, never [B,F] unless asked for by `dense`.
  */
 import { pointer as at, createArena } from '../kernels/arena.ts';
-import { createKernels, type Kernels } from '../kernels/kernels.ts';
+import { createKernels } from '../kernels/kernels.ts';
 import { getPlatform } from '../platform/index.ts';
-import { checkSae, subtractsBias } from './check.ts';
+import { checkSae, preSelection, subtractsBias } from './check.ts';
 import { normaliseRows } from './normalise.ts';
 import { createProduct, latentTile, rowTile } from './product.ts';
+import { pursue } from './pursuit.ts';
 import { createScreen, type Screened } from './screen/screen.ts';
 import { createSelector, joinCodes } from './select.ts';
 import type { Sae, SparseCode } from './types.ts';
+import type { PreSelection } from './variants/variant.ts';
 
 /** What is computed first to save work; the code is the same (screen/screen.ts says how far). */
 export type Screening = 'int8';
@@ -44,11 +46,7 @@ export async function createEncoder(
   const selection = checkSae(sae);
   const { D, F, inputNorm } = sae.config;
   const product = await createProduct(threads);
-  const selector = createSelector(selection, F);
-  const arena = createArena(selector.bytes + 4 * rowTile * latentTile + 1024);
-  const kernels: Kernels = createKernels(arena.memory);
-  const select = selector.open(arena, kernels);
-  const pre = arena.f32(rowTile * latentTile);
+  const tiles = selection.by === 'pursuit' ? undefined : openTiles(selection, F);
   const bias = subtractsBias(sae.config) ? sae.b_dec : undefined;
   const b_enc = selection.by === 'threshold' && selection.bias === false ? new Float32Array(F) : sae.b_enc;
   async function encodeRows(x: Float32Array, signal: AbortSignal | undefined): Promise<SparseCode> {
@@ -59,12 +57,18 @@ export async function createEncoder(
       signal?.throwIfAborted();
       const rows = Math.min(rowTile, B - row);
       normaliseRows(inputNorm, x.subarray(row * D, (row + rows) * D), D, bias, centred);
+      const given = centred.subarray(0, rows * D);
+      if (selection.by === 'pursuit') {
+        codes.push(await pursue(product, sae.W_dec, D, given, selection, signal));
+        continue;
+      }
+      const { select, pre } = tiles!;
       select.start();
       for (let i = 0; i < F; i += latentTile) {
         const end = Math.min(F, i + latentTile);
         const W = sae.W_enc.subarray(i * D, end * D);
         const tile = pre.subarray(0, rows * (end - i));
-        await product.run(centred.subarray(0, rows * D), W, b_enc.subarray(i, end), tile, D);
+        await product.run(given, W, b_enc.subarray(i, end), tile, D);
         select.tile(at(pre), rows, end - i, i);
       }
       codes.push(select.finish(rows));
@@ -72,12 +76,17 @@ export async function createEncoder(
     return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
   }
   const screening = screen
-    ? await createScreen({ sae, selection, threads, centre: bias, b_enc, whole: encodeRows }).catch(
-        async (error: unknown) => {
-          await product.close();
-          throw error;
-        },
-      )
+    ? await createScreen({
+        sae,
+        selection: preSelection(sae),
+        threads,
+        centre: bias,
+        b_enc,
+        whole: encodeRows,
+      }).catch(async (error: unknown) => {
+        await product.close();
+        throw error;
+      })
     : undefined;
   let last: Promise<unknown> = Promise.resolve();
   return {
@@ -98,10 +107,18 @@ export async function createEncoder(
   };
 }
 
-/** Whether codes of this SAE can be screened: signed ones cannot, whose large values of either sign count. */
+/** The memory of a tile of pre-activations, and of what is picked from it. */
+function openTiles(selection: PreSelection, F: number) {
+  const selector = createSelector(selection, F);
+  const arena = createArena(selector.bytes + 4 * rowTile * latentTile + 1024);
+  const select = selector.open(arena, createKernels(arena.memory));
+  return { select, pre: arena.f32(rowTile * latentTile) };
+}
+
+/** Whether codes of this SAE can be screened: signed ones cannot, whose large values of either sign count, nor those of matching pursuit. */
 export function canScreen(sae: Sae): boolean {
   const selection = checkSae(sae);
-  return !(selection.by === 'rank' && selection.signed);
+  return selection.by !== 'pursuit' && !(selection.by === 'rank' && selection.signed);
 }
 
 const encoders = { whole: new WeakMap<Sae, Promise<Encoder>>(), int8: new WeakMap<Sae, Promise<Encoder>>() };

@@ -5,9 +5,9 @@
  *     z [B,F] -> xhat [B,Dout]    z W_dec + b_dec (+ W_skip x) (+ b_token[id]), scaled back where the input was normalised
  */
 import { type GraphBuilder, rowNorm, type Value } from '../graph/index.ts';
-import { checkSae, outputWidth, shapesOf, subtractsBias } from './check.ts';
+import { outputWidth, preSelection, shapesOf, subtractsBias } from './check.ts';
 import type { Sae } from './types.ts';
-import type { Arrays, Selection } from './variants/variant.ts';
+import type { Arrays, PreSelection } from './variants/variant.ts';
 
 /** The arrays of an SAE as values of the graph, each made when it is first asked for. */
 export type SaeValues = (name: keyof Arrays) => Value;
@@ -16,7 +16,7 @@ export type SaeValues = (name: keyof Arrays) => Value;
 const perLatent = (g: GraphBuilder, array: Float32Array): Value =>
   array.every((value) => value === array[0]) ? g.scalar(array[0]!) : g.float32([array.length], array);
 
-function select(g: GraphBuilder, selection: Selection, pre: Value): Value {
+function select(g: GraphBuilder, selection: PreSelection, pre: Value): Value {
   if (selection.by === 'rank') {
     const ranked = g.topK(selection.signed ? g.op('Abs', [pre]) : pre, selection.K);
     const kept = selection.signed ? g.gatherElements(pre, ranked.indices, 1) : g.relu(ranked.values);
@@ -30,9 +30,9 @@ function select(g: GraphBuilder, selection: Selection, pre: Value): Value {
   return g.relu(g.where(active, shifted, g.scalar(0)));
 }
 
-/** Rows x [B,D] -> z [B,F]. @throws as `checkSae` */
+/** Rows x [B,D] -> z [B,F]. @throws as `preSelection` */
 export function encodeNodes(g: GraphBuilder, sae: Sae, values: SaeValues, x: Value): Value {
-  const selection = checkSae(sae);
+  const selection = preSelection(sae);
   const { D, inputNorm } = sae.config;
   let rows = x;
   if (inputNorm) {

@@ -6,7 +6,7 @@ import { type Arena, pointer as at } from '../kernels/arena.ts';
 import { type Kernels, keyBytes } from '../kernels/kernels.ts';
 import { latentTile, rowTile } from './product.ts';
 import type { SparseCode } from './types.ts';
-import type { Selection } from './variants/variant.ts';
+import type { PreSelection } from './variants/variant.ts';
 
 /** What the codes of one call may take. */
 const codeLimitBytes = 2 ** 30;
@@ -20,7 +20,7 @@ type Select = {
 
 export type Selector = { readonly bytes: number; open(arena: Arena, kernels: Kernels): Select };
 
-export function createSelector(selection: Selection, F: number): Selector {
+export function createSelector(selection: PreSelection, F: number): Selector {
   if (selection.by === 'threshold') return thresholdSelector(selection, F);
   const { K, signed } = selection;
   const heapBytes = 8 * K * rowTile + keyBytes + 128;
@@ -84,7 +84,7 @@ export type Found = {
   readonly values: Float32Array;
 };
 
-function thresholdSelector(selection: Selection & { by: 'threshold' }, F: number): Selector {
+function thresholdSelector(selection: PreSelection & { by: 'threshold' }, F: number): Selector {
   const per = [selection.threshold, selection.scale, selection.shift];
   return {
     bytes: 8 * rowTile * latentTile + 4 * (rowTile + 1) + (4 * F + 64) * per.length + 256,

@@ -27,6 +27,33 @@ function randomSae(
   };
 }
 
+/** The code [F] of one row that is already normalised and centred, all latents compared anew at each step. */
+function slowPursuit(
+  { F, residualThreshold, steps, revisits }: VariantSettings<'matching-pursuit'> & SharedConfig,
+  W: Float32Array,
+  row: readonly number[],
+): number[] {
+  const z = new Array<number>(F).fill(0);
+  const rest = [...row];
+  const D = rest.length;
+  for (let step = 0; step < steps; step++) {
+    const before = z.filter((v) => v !== 0).length;
+    const scores = z.map((_, f) =>
+      Math.max(
+        0,
+        rest.reduce((sum, v, d) => sum + v * W[f * D + d]!, 0),
+      ),
+    );
+    const best = scores.indexOf(Math.max(...scores));
+    z[best]! += scores[best]!;
+    for (let d = 0; d < D; d++) rest[d]! -= scores[best]! * W[best * D + d]!;
+    if (!revisits && z.filter((v) => v !== 0).length === before) break;
+    if (residualThreshold > 0 && Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0)) < residualThreshold)
+      break;
+  }
+  return z;
+}
+
 /** z [B,F] and xhat [B,Dout] by the equations of each variant's file, in float64, one number at a time. */
 function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: number[]; xhat: number[] } {
   const { config, W_enc, b_enc, W_dec, b_dec } = sae;
@@ -69,8 +96,13 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
           return p > config.threshold ? p : 0;
         case 'topk':
           return size(p) >= least ? (config.signed ? p : Math.max(0, p)) : 0;
+        case 'matching-pursuit':
+          return pursued[f]!;
       }
     };
+    const minus = (v: number, d: number): number => v - (subtracted ? b_dec[d]! : 0);
+    const pursued =
+      config.architecture === 'matching-pursuit' ? slowPursuit(config, W_dec, input.map(minus)) : [];
     const code = pre.map(active);
     z.push(...code);
     for (let o = 0; o < Dout; o++) {
@@ -109,7 +141,24 @@ const cases: Record<string, Sae> = {
   topk: randomSae({ architecture: 'topk', K: 5 }, wide),
   'signed topk': randomSae({ architecture: 'topk', K: 5, signed: true }, wide),
   'topk of normalised rows': randomSae({ architecture: 'topk', K: 5 }, { inputNorm: 'layer' }),
+  'matching pursuit': tied({ residualThreshold: 0.1, steps: 6 }),
+  'matching pursuit, more than a tile': tied({ residualThreshold: 0.05, steps: 9, revisits: true }, wide),
+  'matching pursuit without an end': tied({ residualThreshold: 0, steps: 5 }, { inputNorm: 'layer' }),
 };
+
+/** Rows of unit length, and of the lengths that training leaves: the encoder is the decoder. */
+function tied(
+  settings: Omit<VariantSettings<'matching-pursuit'>, 'architecture'>,
+  shared: Partial<SharedConfig> = {},
+): Sae {
+  const sae = randomSae({ architecture: 'matching-pursuit', ...settings }, shared);
+  const { D, F } = sae.config;
+  const W_dec = sae.W_dec.map((w, i) => {
+    const row = sae.W_dec.subarray(i - (i % D), i - (i % D) + D);
+    return w / Math.hypot(...row) / (i % (3 * D) < D ? 1.05 : 1);
+  });
+  return { ...sae, W_dec, W_enc: W_dec, b_enc: new Float32Array(F) };
+}
 
 test.each(Object.entries(cases))('encodes and decodes by its equations: %s', async (_, sae) => {
   const { D, F } = sae.config;

@@ -224,8 +224,10 @@ function stateOf(sae: Sae): {
   const { config, W_enc, b_enc, W_dec, b_dec } = sae;
   const { D, F } = config;
   const x = config.subtractDecoderBias === false ? 'x' : 'x - b_dec';
-  const none = (why: string): never => {
-    throw new Error(`dictionary_learning has no class for ${describeSae(config)} ${why}.`);
+  const none = (why = ''): never => {
+    throw new Error(
+      `dictionary_learning has no class for ${describeSae(config)}${why === '' ? '' : ` ${why}`}.`,
+    );
   };
   if (config.Dout !== undefined || config.inputNorm || sae.b_token || sae.W_skip)
     none('as a transcoder, with normalised input or token bias');
@@ -257,6 +259,8 @@ function stateOf(sae: Sae): {
           threshold: { shape: [F], data: sae.threshold! },
         },
       };
+    case 'matching-pursuit':
+      return none();
   }
   if (x === 'x') none('that reads x itself');
   if (config.architecture === 'gated')

@@ -57,6 +57,8 @@ async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Prom
   for (const { name, data } of tensors) checkFinite(name, data);
   const { header, byteLength } = safetensorsHeader(tensors);
   const ends = saeEnds(sae);
+  // Before anything is written: an SAE of which no graph can be made leaves no folder.
+  const graphs = graphsOf(sae, header.length);
   function* chunks(): Generator<Uint8Array> {
     yield header;
     for (const { data } of tensors) {
@@ -66,7 +68,7 @@ async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Prom
   }
   signal?.throwIfAborted();
   await folder.write(WEIGHTS_FILE, chunks(), byteLength);
-  for (const [file, { graph, output }] of Object.entries(graphsOf(sae, header.length))) {
+  for (const [file, { graph, output }] of Object.entries(graphs)) {
     const bytes = encodeModel(graph, [output], [WEIGHTS_FILE], new Map([[output, ends[output]]]));
     await folder.write(file, [bytes], bytes.length);
   }

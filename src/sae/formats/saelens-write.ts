@@ -33,6 +33,7 @@ const NAMES: Readonly<Record<Architecture, readonly [plain: string, transcoder?:
   // As SAELens saves them for inference.
   batchtopk: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   matryoshka: ['jumprelu'],
+  'matching-pursuit': ['matching_pursuit'],
 };
 
 /** The object that cfg.json holds for an SAE. Metadata names are SAELens's: model_name, hook_name, context_size, … */
@@ -82,6 +83,13 @@ function cfgOf(sae: Sae): Record<string, unknown> {
           : 'none',
     reshape_activations: config.flattened ? 'hook_z' : 'none',
     ...(architecture === 'topk' ? { rescale_acts_by_decoder_norm: false } : {}),
+    ...(architecture === 'matching-pursuit'
+      ? {
+          residual_threshold: config.residualThreshold,
+          max_iterations: config.steps,
+          stop_on_duplicate_support: config.revisits !== true,
+        }
+      : {}),
     metadata: {
       ...metadata,
       ...kwargs,
@@ -98,11 +106,13 @@ export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal
   const Dout = outputWidth(sae.config);
   const cfg = jsonBytes(cfgOf(sae));
   const gated = architecture === 'gated';
+  // Its encoder is its decoder, which is all that SAELens saves of it.
+  const tied = architecture === 'matching-pursuit';
   const threshold =
     'threshold' in sae.config ? new Float32Array(F).fill(sae.config.threshold) : sae.threshold;
   const tensors: NamedArray[] = [
     { name: 'b_dec', shape: [Dout], data: sae.b_dec },
-    { name: gated ? 'b_gate' : 'b_enc', shape: [F], data: sae.b_enc },
+    ...(tied ? [] : [{ name: gated ? 'b_gate' : 'b_enc', shape: [F], data: sae.b_enc }]),
     ...(gated
       ? [
           { name: 'b_mag', shape: [F], data: sae.b_mag! },
@@ -116,7 +126,7 @@ export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal
     ...(sae.b_token
       ? [{ name: 'b_token', shape: [sae.b_token.length / Dout, Dout], data: sae.b_token }]
       : []),
-    { name: 'W_enc', shape: [D, F], data: sae.W_enc },
+    ...(tied ? [] : [{ name: 'W_enc', shape: [D, F], data: sae.W_enc }]),
   ];
   for (const { name, data } of tensors) checkFinite(name, data);
   const { header, byteLength } = safetensorsHeader(tensors);

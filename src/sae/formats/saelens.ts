@@ -38,6 +38,7 @@ const KINDS: Readonly<Record<string, { architecture: Architecture; transcoder?: 
   abstopk: { architecture: 'topk' },
   batchtopk: { architecture: 'batchtopk' },
   matryoshka_batchtopk: { architecture: 'matryoshka' },
+  matching_pursuit: { architecture: 'matching-pursuit' },
   transcoder: { architecture: 'relu', transcoder: true },
   skip_transcoder: { architecture: 'relu', transcoder: true, skip: true },
   jumprelu_transcoder: { architecture: 'jumprelu', transcoder: true },
@@ -108,11 +109,18 @@ async function read(files: SaeFiles): Promise<Plan> {
 
   const file = await files.tensors(WEIGHTS_FILE);
   const tensors = tensorsOf(file);
+  const tied = kind.architecture === 'matching-pursuit';
   const slots: Record<string, Slot | Float32Array> = {
-    W_enc: { tensor: tensors.take('W_enc'), transposed: true },
+    W_enc: tied ? { tensor: tensors.take('W_dec') } : { tensor: tensors.take('W_enc'), transposed: true },
     W_dec: { tensor: tensors.take('W_dec') },
-    b_dec: { tensor: tensors.take('b_dec') },
-    b_enc: { tensor: kind.architecture === 'gated' ? tensors.take('b_gate') : tensors.take('b_enc') },
+    // SAELens adds it to the output of a matching pursuit only where it is subtracted from the input.
+    b_dec:
+      tied && json.apply_b_dec_to_input === false
+        ? new Float32Array(tensors.take('b_dec').shape[0]!)
+        : { tensor: tensors.take('b_dec') },
+    b_enc: tied
+      ? new Float32Array(F)
+      : { tensor: kind.architecture === 'gated' ? tensors.take('b_gate') : tensors.take('b_enc') },
   };
   if (kind.architecture === 'gated')
     for (const array of ['b_mag', 'r_mag']) slots[array] = { tensor: tensors.take(array) };
@@ -148,7 +156,8 @@ async function read(files: SaeFiles): Promise<Plan> {
     const factor = scaler?.scaling_factor ?? registered;
     if (typeof factor === 'number' && factor > 0) {
       scale = factor;
-      folds.push((arrays) => foldScales(arrays, factor));
+      // sx has the code s z: latents stay as long as they are.
+      folds.push((arrays) => (tied ? scaleBias(arrays, factor) : foldScales(arrays, factor)));
       notes.push(
         `The input scale ${factor} of ${scaler ? 'activation_scaler.json' : "SAELens's registry"} is folded into the weights.`,
       );
@@ -229,11 +238,27 @@ async function read(files: SaeFiles): Promise<Plan> {
       }
       case 'jumprelu':
         return (await savedHere(saekit as Saekit | undefined)) ?? { ...shared, architecture: 'jumprelu' };
+      case 'matching-pursuit': {
+        const steps = cfg.has('max_iterations') ? cfg.count('max_iterations') : D;
+        cfg.ignore('max_iterations');
+        return {
+          ...shared,
+          architecture: 'matching-pursuit',
+          residualThreshold: cfg.number('residual_threshold') / scale,
+          steps,
+          ...(cfg.flag('stop_on_duplicate_support', true) ? {} : { revisits: true }),
+        };
+      }
       default:
         cfg.ignore('k');
         return { ...shared, architecture: kind!.architecture as 'relu' };
     }
   }
+}
+
+/** x scaled by s in training: xhat / s + b_dec / s, where the code is of x. */
+function scaleBias({ b_dec }: Arrays, s: number): void {
+  for (let d = 0; d < b_dec.length; d++) b_dec[d]! /= s;
 }
 
 export const saelens: Format = {

@@ -3,12 +3,21 @@ import type { z } from 'zod';
 import { batchtopk } from './batchtopk.ts';
 import { gated } from './gated.ts';
 import { jumprelu } from './jumprelu.ts';
+import { matchingPursuit } from './matching-pursuit.ts';
 import { matryoshka } from './matryoshka.ts';
 import { relu } from './relu.ts';
 import { topk } from './topk.ts';
 import type { Variant } from './variant.ts';
 
-export const variants = { relu, gated, jumprelu, topk, batchtopk, matryoshka };
+export const variants = {
+  relu,
+  gated,
+  jumprelu,
+  topk,
+  batchtopk,
+  matryoshka,
+  'matching-pursuit': matchingPursuit,
+};
 
 export type Architecture = keyof typeof variants;
 export type VariantSettings<Of extends Architecture = Architecture> = {

@@ -41,7 +41,17 @@ export type Selection =
       readonly scale?: Float32Array;
       readonly shift?: Float32Array;
       readonly bias?: false;
+    }
+  /** Latents are taken one by one out of what is left of the row (matching-pursuit.ts): pre is not all that z is read off. */
+  | {
+      readonly by: 'pursuit';
+      readonly residualThreshold: number;
+      readonly steps: number;
+      readonly revisits: boolean;
     };
+
+/** Selections that read z off pre. */
+export type PreSelection = Exclude<Selection, { by: 'pursuit' }>;
 
 export type Variant<Settings extends z.ZodType = z.ZodType> = {
   /** For people: TopK, JumpReLU. */

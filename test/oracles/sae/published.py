@@ -112,6 +112,29 @@ def published():
     done(name, "", ".", "llama_scope_r1_distill_sae_huggingface_loader", sizes, scale)
 
 
+def matching_pursuit():
+    # In formats.py it would have moved the numbers of all cases behind it.
+    import sae_lens
+    from sae_lens import SAE
+    from sae_lens.saes.matching_pursuit_sae import MatchingPursuitSAE, MatchingPursuitSAEConfig
+
+    metadata = {"model_name": "tiny-model", "hook_name": HOOK, "context_size": 64}
+    for name, fields in (
+        ("saelens-matching-pursuit", {"residual_threshold": 0.4}),
+        ("saelens-matching-pursuit-revisits", {"residual_threshold": 0.1, "max_iterations": 7, "stop_on_duplicate_support": False, "apply_b_dec_to_input": False}),
+    ):
+        sae = MatchingPursuitSAE(MatchingPursuitSAEConfig.from_dict({"architecture": "matching_pursuit", "d_in": D, "d_sae": F, "metadata": metadata, **fields}))
+        with torch.no_grad():
+            rows = rand(F, D)
+            sae.W_dec.copy_(rows / rows.norm(dim=1, keepdim=True))
+            sae.b_dec.copy_(rand(D, scale=0.3))
+        path = folder(name)
+        sae.save_model(path)
+        sae = SAE.load_from_disk(path, dtype="float32")
+        with torch.no_grad():
+            record(name, sae.encode(X), sae(X), f"sae-lens {sae_lens.__version__}")
+
+
 def circuit_tracer(wheel):
     # Its __init__ wants transformer_lens and nnsight, which its class of one layer does not.
     for name in ("circuit_tracer", "circuit_tracer.transcoder", "circuit_tracer.utils"):
@@ -151,3 +174,4 @@ def circuit_tracer(wheel):
 if __name__ == "__main__":
     published()
     circuit_tracer(*sys.argv[1:])
+    matching_pursuit()

@@ -36,6 +36,7 @@ for (const name of [
   'transcoder',
   'skip-transcoder',
   'jumprelu-skip-transcoder',
+  'matching-pursuit',
 ])
   await write(`sl-${name}`, `saelens-${name}`, 'saelens');
 await write('sl-bt', 'dictionary-learning-BatchTopKSAE/ae.pt', 'saelens');
