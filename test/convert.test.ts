@@ -1,9 +1,10 @@
 // What `saekit convert` says of what it wrote: an SAE that lost a setting is another one, whatever the bits of its arrays.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import '../src/platform/node.ts';
+import { joinChunks, writeSafetensors } from '../src/formats/index.ts';
 import { BESIDE, WEIGHTS } from '../src/hub/sae.ts';
 import type { Format } from '../src/sae/formats/format.ts';
 import { formats, loadSae, type Sae, type SaeConfig, saveSae } from '../src/sae/index.ts';
@@ -122,6 +123,11 @@ describe('inspect shows an SAE of every format', () => {
     ['safetensors of sparsify', `${golden}/sparsify-topk/layers.1/sae.safetensors`, 'sparsify'],
     ['safetensors of SAELens', `${golden}/saelens-standard/sae_weights.safetensors`, 'SAELens'],
     ['safetensors of Llamascopium', `${golden}/llamascopium-topk/sae_weights.safetensors`, 'Llamascopium'],
+    [
+      'a transcoder of circuit-tracer',
+      `${golden}/circuit-tracer-jumprelu-skip/layer_1.safetensors`,
+      'circuit-tracer',
+    ],
     ['a folder of Llama Scope', `${golden}/llama-scope`, 'Llama Scope'],
   ])('%s', async (_, place, title) => {
     const path = typeof place === 'string' ? place : await place();
@@ -138,6 +144,11 @@ describe('inspect shows an SAE of every format', () => {
     rmSync(join(folder, 'sae.json'));
     const { status, stderr } = await saekit(['inspect', join(folder, 'weights.safetensors')]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/could be the activations/)]);
+    const rows = join(folder, 'layer_1.safetensors');
+    const data = new Float32Array(12);
+    writeFileSync(rows, joinChunks(writeSafetensors({ x: { dtype: 'F32', shape: [3, 4], data } })));
+    const found = await saekit(['inspect', rows, '--json']);
+    expect(JSON.parse(found.stdout)).toMatchObject({ kind: 'activations' });
   });
 });
 

@@ -38,6 +38,14 @@ export function looksLikeSae(path: string, isFolder: boolean | undefined): boole
   );
 }
 
+/** Whether a file is a transcoder of circuit-tracer: its name may be that of activations, its tensors are not. */
+export async function isTranscoderFile(path: string): Promise<boolean> {
+  if (!/^layer_\d+\.safetensors$/.test(basename(path))) return false;
+  const opened = await openSae(path).catch(() => undefined);
+  await opened?.close();
+  return opened?.format === 'circuit-tracer';
+}
+
 /** @throws as `loadSae` does */
 export async function inspectSae(path: string, options: HubAccess & TestOn): Promise<SaeInspection> {
   const opened = await openSae(path, hubAccess(options));

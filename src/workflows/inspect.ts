@@ -29,7 +29,7 @@ import {
   inspectActivations,
   inspectHarvest,
 } from './inspect-activations.ts';
-import { inspectSae, looksLikeSae, type SaeInspection } from './inspect-sae.ts';
+import { inspectSae, isTranscoderFile, looksLikeSae, type SaeInspection } from './inspect-sae.ts';
 import { GRID_FILE, readGrid } from './train-grid.ts';
 
 export type RunInspection = {
@@ -120,7 +120,7 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const info = await stat(path).catch(() => undefined);
   // Before the message that there is no such file: this one knows where else GGUF files lie.
   if (path.startsWith('ollama:') || path.endsWith('.gguf')) return await inspectModel(path, options);
-  if (looksLikeSae(path, info?.isDirectory()) && !info?.isDirectory())
+  if (!info?.isDirectory() && (looksLikeSae(path, info?.isDirectory()) || (info && (await isTranscoderFile(path)))))
     return { ...(await inspectSae(path, options)), evaluation: undefined, cards: undefined };
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>

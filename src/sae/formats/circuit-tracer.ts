@@ -63,6 +63,11 @@ async function read(files: SaeFiles): Promise<Plan> {
 export const circuitTracer: Format = {
   title: 'circuit-tracer',
   folders: [],
-  matches: async ({ file = '' }) => FILE.test(file),
+  // Activations are kept under such names, too.
+  async matches({ file = '', tensors: open }) {
+    if (!FILE.test(file)) return false;
+    const { tensors } = await open(file);
+    return tensors.has('W_enc') && tensors.has('W_dec');
+  },
   read,
 };
