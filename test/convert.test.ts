@@ -149,6 +149,11 @@ describe('inspect shows an SAE of every format', () => {
     writeFileSync(rows, joinChunks(writeSafetensors({ x: { dtype: 'F32', shape: [3, 4], data } })));
     const found = await saekit(['inspect', rows, '--json']);
     expect(JSON.parse(found.stdout)).toMatchObject({ kind: 'activations' });
+    // A transcoder that is not read says why, and is not asked which of its matrices are activations.
+    const square = { dtype: 'F32' as const, shape: [2, 2], data: new Float32Array(4) };
+    writeFileSync(rows, joinChunks(writeSafetensors({ W_enc: square, W_dec: square, k: square })));
+    const refused = await saekit(['inspect', rows]);
+    expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/no b_enc; the file has/)]);
   });
 });
 

@@ -106,7 +106,7 @@ test('names are resolved, or refused with the nearest or with the reason', async
   expect(await resolveSaeName('saelens:gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71')).toEqual({
     location,
   });
-  // Of the 13,860 of sae-lens 6.54 every one has the config_overrides that PyYAML finds.
+  // Of the 13,857 of sae-lens 6.54 every one has the config_overrides that PyYAML finds.
   expect(await resolveSaeName('neuronpedia:gpt2-small/8-res-jb')).toEqual({
     location: 'jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre',
     overrides: {

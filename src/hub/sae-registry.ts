@@ -117,7 +117,9 @@ export function parseRegistry(text: string): RegisteredSae[] {
     else if (part === 'saes' && spaces.length === 4 && items.length > 0) items.at(-1)![key] = unquoted(value);
   }
   finish();
-  return saes.filter(({ id, repo }) => id !== '' && repo !== '');
+  // An SAE that is listed twice is what the last entry says, as for any reader of YAML.
+  const byName = new Map(saes.map((sae) => [`${sae.release}/${sae.id}`, sae]));
+  return [...byName.values()].filter(({ id, repo }) => id !== '' && repo !== '');
 }
 
 /** All registered SAEs. @throws when the registry is neither kept nor reachable */

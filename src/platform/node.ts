@@ -5,7 +5,7 @@ import './no-telemetry.ts';
 
 import { existsSync } from 'node:fs';
 import { access as fileAccess, open, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
@@ -176,6 +176,8 @@ function fileInFolder(path: string, location: string): ByteFolder {
 
 const folderAt = (path: string, name: string): ByteFolder => ({
   name,
+  // A snapshot of the hub is named by its repository, which says more than its place in the cache.
+  ...(name === path ? { place: resolve(path).replaceAll('\\', '/') } : {}),
   has: (file) =>
     fileAccess(join(path, file)).then(
       () => true,

@@ -27,6 +27,8 @@ export type ByteFolder = {
   /** What to call it in messages. */
   readonly name: string;
   readonly origin?: HubOrigin;
+  /** Of a folder on disk: where it lies, from the root, with / on every system. A name such as `.` says nothing. */
+  readonly place?: string;
   /** When one file was named, not the folder: the model is that file, and the folder has what belongs to it. */
   readonly file?: string;
   /** Of an SAE named in a registry: settings that take the place of those in its files. */

@@ -86,7 +86,7 @@ export function preSelection(sae: Sae): PreSelection {
   const selection = checkSae(sae);
   if (selection.by === 'pursuit')
     throw new Error(
-      `${describeSae(sae.config)}: latents are taken one after the other, each out of what the last ones left, as many as a row needs. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, add directions of its decoder.`,
+      `${describeSae(sae.config)}: latents are taken one after the other, each out of what the last ones left, as many as a row needs. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, give rows of its decoder as vectors.`,
     );
   return selection;
 }

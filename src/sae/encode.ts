@@ -44,6 +44,8 @@ export async function createEncoder(
   { threads = getPlatform().threads, screen }: EncoderOptions = {},
 ): Promise<Encoder> {
   const selection = checkSae(sae);
+  // Before anything is opened that an error would leave open.
+  const screened = screen ? preSelection(sae) : undefined;
   const { D, F, inputNorm } = sae.config;
   const product = await createProduct(threads);
   const tiles = selection.by === 'pursuit' ? undefined : openTiles(selection, F);
@@ -75,10 +77,10 @@ export async function createEncoder(
     }
     return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
   }
-  const screening = screen
+  const screening = screened
     ? await createScreen({
         sae,
-        selection: preSelection(sae),
+        selection: screened,
         threads,
         centre: bias,
         b_enc,

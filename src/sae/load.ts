@@ -44,7 +44,7 @@ export async function openSae(
   const files: SaeFiles = {
     folder,
     file: folder.file,
-    path: folder.name,
+    path: folder.place ?? folder.name,
     overrides: folder.overrides ?? {},
     json: (file) => readJson(folder, file),
     yaml: (file) => readYaml(folder, file),
@@ -104,7 +104,8 @@ async function readYaml(folder: ByteFolder, file: string): Promise<Record<string
   const text = await readText(folder, file);
   if (text === undefined) return undefined;
   const lines = text.matchAll(/^([\w-]+):[ \t]+(?:(["'])(.*)\2|([^\s#].*?))(?:[ \t]+#.*|[ \t]*)\r?$/gm);
-  return Object.fromEntries(Array.from(lines, ([, key, , quoted, plain]) => [key!, (quoted ?? plain)!]));
+  const pairs = Array.from(lines, ([, key, , quoted, plain]) => [key!, quoted ?? plain!] as const);
+  return Object.fromEntries(pairs.filter(([, value]) => !/^(?:null|~)$/.test(value)));
 }
 
 /** The config of an SAE, with the headers of its weights checked against it; the weights themselves are not read. Throws as `loadSae`. */

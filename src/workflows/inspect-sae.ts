@@ -1,8 +1,10 @@
 /** What `saekit inspect` says of an SAE: kind and origin, what its weights look like, and whether it is what it says it is. */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { readTensors } from '../formats/index.ts';
 import { parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
+import { openFile } from '../platform/node.ts';
 import { type Format, loadPlan } from '../sae/formats/format.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
@@ -41,9 +43,13 @@ export function looksLikeSae(path: string, isFolder: boolean | undefined): boole
 /** Whether a file is a transcoder of circuit-tracer: its name may be that of activations, its tensors are not. */
 export async function isTranscoderFile(path: string): Promise<boolean> {
   if (!/^layer_\d+\.safetensors$/.test(basename(path))) return false;
-  const opened = await openSae(path).catch(() => undefined);
-  await opened?.close();
-  return opened?.format === 'circuit-tracer';
+  const source = await openFile(path);
+  try {
+    const { tensors } = await readTensors(source, path);
+    return tensors.has('W_enc') && tensors.has('W_dec');
+  } finally {
+    await source.close?.();
+  }
 }
 
 /** @throws as `loadSae` does */

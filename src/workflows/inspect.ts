@@ -120,7 +120,10 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   const info = await stat(path).catch(() => undefined);
   // Before the message that there is no such file: this one knows where else GGUF files lie.
   if (path.startsWith('ollama:') || path.endsWith('.gguf')) return await inspectModel(path, options);
-  if (!info?.isDirectory() && (looksLikeSae(path, info?.isDirectory()) || (info && (await isTranscoderFile(path)))))
+  if (
+    !info?.isDirectory() &&
+    (looksLikeSae(path, info?.isDirectory()) || (info && (await isTranscoderFile(path))))
+  )
     return { ...(await inspectSae(path, options)), evaluation: undefined, cards: undefined };
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
   const has = (file: string): Promise<boolean> =>

@@ -4,17 +4,32 @@
  *     W_enc [D,F]   b_enc [F]   W_dec [F,D]   b_dec [D]          z = ReLU((x - b_dec) W_enc + b_enc),  xhat = z W_dec + b_dec
  *     cfg: act_size D, dict_size F, act_name blocks.N.attn.hook_z, model_name; the rest is of training
  */
-import { type Format, type Plan, refuseSquare, type SaeFiles, settings, tensorsOf } from './format.ts';
+import {
+  type Format,
+  hasExactly,
+  type Plan,
+  refuseComputing,
+  refuseSquare,
+  refuseValues,
+  type SaeFiles,
+  settings,
+  tensorsOf,
+} from './format.ts';
 
 const configOf = (file: string): string => file.replace(/\.pt$/, '_cfg.json');
 
 async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
   const file = files.file!;
-  const cfg = settings((await files.json(configOf(file)))!, `${folder.name}/${configOf(file)}`);
+  const where = `${folder.name}/${configOf(file)}`;
+  const json = (await files.json(configOf(file)))!;
+  refuseComputing(json, where, /^relu$/i);
+  const cfg = settings(json, where);
   const [D, F, hook] = [cfg.count('act_size'), cfg.count('dict_size'), cfg.text('act_name')];
   refuseSquare(D, F, '[D, F]', `${folder.name}/${file}`);
-  const tensors = tensorsOf(await files.tensors(file));
+  const opened = await files.tensors(file);
+  refuseValues(opened, `${folder.name}/${file}`);
+  const tensors = tensorsOf(opened);
   const arrays: Plan['arrays'] = {
     W_enc: { tensor: tensors.take('W_enc'), transposed: true },
     b_enc: { tensor: tensors.take('b_enc') },
@@ -42,6 +57,9 @@ async function read(files: SaeFiles): Promise<Plan> {
 export const attentionOut: Format = {
   title: 'Kissane et al.',
   folders: [],
-  matches: async ({ folder, file = '' }) => file.endsWith('.pt') && (await folder.has(configOf(file))),
+  matches: async ({ folder, file = '', tensors: open }) =>
+    file.endsWith('.pt') &&
+    (await folder.has(configOf(file))) &&
+    hasExactly(await open(file), 'W_enc', 'b_enc', 'W_dec', 'b_dec'),
   read,
 };

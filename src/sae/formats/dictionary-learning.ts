@@ -22,9 +22,11 @@ import { readingX } from './fold.ts';
 import {
   type ArrayName,
   type Format,
+  hasExactly,
   matrixShape,
   type Plan,
   refuseSquare,
+  refuseValues,
   type SaeFiles,
   type Slot,
   scalar,
@@ -170,15 +172,11 @@ async function read(files: SaeFiles): Promise<Plan> {
     }
     default:
       throw new Error(
-        `${where}: no class of dictionary_learning has the tensors ${tensors.names.join(', ') || 'none'}. Known are AutoEncoder, AutoEncoderNew, GatedAutoEncoder, JumpReluAutoEncoder, AutoEncoderTopK, BatchTopKSAE and MatryoshkaBatchTopKSAE.`,
+        `${where}: no class of dictionary_learning has the tensors ${tensors.names.join(', ') || 'none'}. Known are AutoEncoder, AutoEncoderNew, GatedAutoEncoder, JumpReluAutoEncoder, AutoEncoderTopK, BatchTopKSAE and MatryoshkaBatchTopKSAE.${hasExactly(file, 'W_enc', 'b_enc', 'W_dec', 'b_dec') ? ' Attention SAEs have these four, and their NAME_cfg.json beside NAME.pt, which is missing.' : ''}`,
       );
   }
   tensors.finish();
-  const others = [...file.values.keys()].filter((key) => !['k', 'threshold'].includes(key));
-  if (others.length > 0)
-    throw new Error(
-      `${where}: ${others.join(', ')} would be ignored, and then the SAE might be another one.`,
-    );
+  refuseValues(file, where, /^(?:k|threshold)$/);
   if ('threshold' in special && (special.threshold as number) < 0)
     throw new Error(
       `${where}: the threshold is ${special.threshold as number}: training never set it, so which latents are active cannot be told. Train on, or take an SAE of another step.`,

@@ -51,7 +51,7 @@ export type SaeFiles = {
   yaml(file: string): Promise<Record<string, string> | undefined>;
   /** Reads the header of a file of tensors; the tensors when they are asked for. */
   tensors(file: string): Promise<TensorFile>;
-  /** Where the files come from, beyond the folder's own name: a layer or a width is often only there. */
+  /** Where the files come from, beyond the folder's own name, with /: a layer or a width is often only there. */
   readonly path: string;
 };
 
@@ -154,6 +154,38 @@ export function tensorsOf(file: TensorFile) {
     },
   };
 }
+
+/** Plain values beside the tensors of a .pt. @throws for those that are not `known`: they may change what the SAE computes */
+export function refuseValues({ values }: TensorFile, where: string, known?: RegExp): void {
+  const others = [...values.keys()].filter((name) => !known?.test(name));
+  if (others.length > 0)
+    throw new Error(
+      `${where}: ${others.join(', ')} would be ignored, and then the SAE might be another one.`,
+    );
+}
+
+/**
+ * Of configs that hold the settings of a whole training or repository, of which most change nothing: those that would.
+ *
+ * @throws for a setting that says what is active or what is done to the rows, unless it says what is read anyway
+ */
+export function refuseComputing(
+  config: Readonly<Record<string, unknown>>,
+  where: string,
+  anyway: RegExp,
+): void {
+  const computing =
+    /^(?:activation|activation_fn|activation_function|act_fn|architecture|top_?k|k|threshold|norm(?:ali[sz]e)?_.*|normali[sz]e|scal(?:e|ing).*)$/i;
+  for (const [key, value] of Object.entries(config))
+    if (computing.test(key) && !anyway.test(String(value)))
+      throw new Error(
+        `${where}: ${key} is ${JSON.stringify(value)}, which may change what the SAE computes and is not known here, so it is not loaded.`,
+      );
+}
+
+/** The names of exactly these tensors, and no others. */
+export const hasExactly = ({ tensors }: TensorFile, ...names: readonly string[]): boolean =>
+  tensors.size === names.length && names.every((name) => tensors.has(name));
 
 /** The two sizes of a matrix. @throws when it has another number of dimensions */
 export function matrixShape({ name, shape }: NamedTensor, where: string): [number, number] {

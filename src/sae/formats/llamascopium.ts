@@ -7,8 +7,8 @@
  *                       token-wise     x' = x sqrt(D) / |x|, undone on the output (inputNorm "norm")
  *     sparsity_include_decoder_norm: what is active is decided on pre |W_D row|, z is pre
  *
- * Its files of 2025 (lm_saes; Llama Scope R1 Distill) have encoder.weight [F,D], encoder.bias, decoder.weight [D,F], decoder.bias, and the norm
- * of the data set only in SAELens's registry, as s.
+ * Its files of 2025 (lm_saes; Llama Scope R1 Distill) have encoder.weight [F,D], encoder.bias, decoder.weight [D,F], decoder.bias. Where
+ * the norm of the data set is not among them it is taken from SAELens's registry, as s.
  */
 import type { SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';

@@ -8,7 +8,7 @@
  * That TopK files normalise their input stands nowhere in the file: the code that reads them derives it from the activation.
  */
 import type { SaeConfig } from '../types.ts';
-import { type Format, type Plan, type SaeFiles, scalar, tensorsOf } from './format.ts';
+import { type Format, type Plan, refuseValues, type SaeFiles, scalar, tensorsOf } from './format.ts';
 
 /** …/v5_32k/autoencoders/8.pt in a folder that names the place. */
 function metadataOf(path: string): Record<string, unknown> {
@@ -39,12 +39,7 @@ async function read(files: SaeFiles): Promise<Plan> {
     W_dec: { tensor: tensors.take('decoder.weight'), transposed: true },
     b_dec: { tensor: tensors.take('pre_bias') },
   };
-  const known = /^(activation|activation_state_dict\.(k|postact_fn))$/;
-  const others = [...file.values.keys()].filter((name) => !known.test(name));
-  if (others.length > 0)
-    throw new Error(
-      `${where}: ${others.join(', ')} would be ignored, and then the SAE might be another one.`,
-    );
+  refuseValues(file, where, /^(activation|activation_state_dict\.(k|postact_fn))$/);
   const activation = file.values.get('activation') ?? 'ReLU';
   const k = file.values.get('activation_state_dict.k');
   const K =

@@ -159,37 +159,114 @@ describe('sparsify', () => {
 });
 
 describe('files that are named themselves', () => {
+  const file = 'layer_1.safetensors';
+  const transcoder = (to: string, yaml?: string): string => {
+    const folder = copied('circuit-tracer-relu', `${to}/files`);
+    if (yaml === undefined) rmSync(join(folder, 'config.yaml'));
+    else writeFileSync(join(folder, 'config.yaml'), yaml);
+    return join(folder, file);
+  };
+  const hooks = 'feature_input_hook: mlp.hook_in\nfeature_output_hook: mlp.hook_out\n';
+
   test('circuit-tracer: config.yaml says the hooks, and a published repository is known without one', async () => {
-    const from = 'circuit-tracer-relu';
     const places = { hook_name: 'blocks.1.mlp.hook_in', hook_name_out: 'blocks.1.hook_mlp_out' };
-    expect(await read(join(golden, from, 'layer_1.safetensors'))).toMatchObject({
-      ...{ ...places, model_name: 'lab/tiny-model', Dout: 6, notes: [] },
+    expect(await read(join(golden, 'circuit-tracer-relu', file))).toMatchObject({
+      ...{ ...places, model_name: 'lab/tiny-model', Dout: 6 },
     });
-    const without = (to: string): string => {
-      const folder = copied(from, to);
-      rmSync(join(folder, 'config.yaml'));
-      return join(folder, 'layer_1.safetensors');
-    };
-    const known = await read(without('models--mwhanna--qwen3-0.6b-transcoders-lowl0/snapshots/0123'));
-    expect(known).toMatchObject({ ...places, model_name: 'Qwen/Qwen3-0.6B', notes: [] });
-    const other = await read(without('downloads/qwen3-0.6b'));
-    expect(other).toMatchObject({ hook_name: undefined, hook_name_out: undefined });
-    expect(other.notes.join()).toMatch(/Which hooks it reads and writes is not said/);
-    const path = join(copied(from, 'quoted'), 'config.yaml');
-    writeFileSync(
-      path,
-      "# hooks\r\nmodel_name:   'a #b'\r\nfeature_input_hook: hook_resid_mid # before the MLP\r\nlist:\r\n- feature_input_hook: no\r\n  feature_output_hook: no\r\n",
+    const folder = copied(
+      'circuit-tracer-relu',
+      'models--mwhanna--qwen3-0.6b-transcoders-lowl0/snapshots/0123',
     );
-    expect(await read(join(dirname(path), 'layer_1.safetensors'))).toMatchObject({
-      ...{ hook_name: 'blocks.1.hook_resid_mid', hook_name_out: undefined, model_name: 'a #b' },
+    rmSync(join(folder, 'config.yaml'));
+    expect(await read(join(folder, file))).toMatchObject({ ...places, model_name: 'Qwen/Qwen3-0.6B' });
+    const quoted = transcoder(
+      'quoted',
+      "# hooks\r\nmodel_name:   'a #b'\r\nscan: null\r\nfeature_input_hook: hook_resid_mid # before the MLP\r\nlist:\r\n- feature_input_hook: no\r\n  model_kind: no\r\nfeature_output_hook: hook_mlp_out\r\n",
+    );
+    expect(await read(quoted)).toMatchObject({
+      ...{ hook_name: 'blocks.1.hook_resid_mid', hook_name_out: 'blocks.1.hook_mlp_out', model_name: 'a #b' },
     });
   });
 
-  test('Qwen Scope without the name of its repository is refused: K stands nowhere else', async () => {
-    const folder = copied('qwen-scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_3', 'qwen');
-    await expect(openSae(join(folder, 'layer1.sae.pt'))).rejects.toThrow(
+  // What the MLP gives is added as it is, but in Gemma, where a norm comes between.
+  test.each([
+    ['Qwen/Qwen3-4B', 'blocks.1.hook_mlp_out'],
+    ['google/gemma-2-2b', 'blocks.1.mlp.hook_out'],
+  ])('circuit-tracer: mlp.hook_out of %s', async (model, hook_name_out) => {
+    expect(await read(transcoder(model, `model_name: ${model}\n${hooks}`))).toMatchObject({ hook_name_out });
+  });
+
+  test.each<[string, string | undefined, RegExp]>([
+    [
+      'nothing beside',
+      undefined,
+      /nothing says that this is a transcoder and where it reads: expected config\.yaml/,
+    ],
+    ['no hooks', 'model_name: a\nfeature_output_hook: null\n', /nothing says that this is a transcoder/],
+    ['TopK', `${hooks}activation: topk\n`, /activation is "topk", which may change what the SAE computes/],
+    ['K', `${hooks}k: 128\n`, /k is "128", which may change/],
+    ['JumpReLU', `${hooks}activation_function: jump_relu\n`, /activation_function is "jump_relu", which may/],
+    ['layers', `${hooks}model_kind: cross_layer_transcoder\n`, /expected "transcoder_set"/],
+  ])('circuit-tracer: refused with %s', async (name, yaml, why) => {
+    await expect(openSae(transcoder(name, yaml))).rejects.toThrow(why);
+  });
+
+  const scope = 'SAE-Res-Qwen3-1.7B-Base-W32K-L0_3';
+  test('Qwen Scope: K is that of the innermost folder, from wherever it is opened', async () => {
+    const at = (to: string): string => join(copied(`qwen-scope/${scope}`, to), 'layer1.sae.pt');
+    const kOf = async (path: string) => ((await loadSae(path)).config as { K: number }).K;
+    expect(await kOf(at(`SAE-Res-Qwen3-8B-Base-W64K-L0_9/SAE-Res-compare/${scope}`))).toBe(3);
+    expect(await kOf(at(`models--Qwen--${scope}/snapshots/0123`))).toBe(3);
+    await expect(openSae(at('qwen'))).rejects.toThrow(
       /how many latents are active stands in the repository's name only/,
     );
+    const before = process.cwd();
+    process.chdir(join(golden, 'qwen-scope', scope));
+    try {
+      expect(await kOf('layer1.sae.pt')).toBe(3);
+    } finally {
+      process.chdir(before);
+    }
+    expect((await read(join(golden, 'qwen-scope', scope, 'layer1.sae.pt'))).notes.join()).toMatch(
+      /says 32K latents, and the file has 16/,
+    );
+  });
+
+  test('a class of dictionary_learning under such a name is what it was', async () => {
+    for (const to of ['pythia-SAE-l5.pt', 'DeepSeek-R1-x-SAE-l5.pt', 'layer3.sae.pt', 'foo.pt']) {
+      for (const cls of ['AutoEncoder', 'AutoEncoderNew', 'JumpReluAutoEncoder']) {
+        const folder = copied(`dictionary-learning-${cls}`, `named-${cls}-${to}`);
+        cpSync(join(folder, 'ae.pt'), join(folder, to));
+        writeFileSync(join(folder, 'foo_cfg.json'), '{"lr": 1}');
+        const opened = await openSae(join(folder, to));
+        await opened.close();
+        expect([to, cls, opened.format]).toEqual([to, cls, 'dictionary-learning']);
+      }
+    }
+  });
+
+  test('Goodfire under another name has no hook', async () => {
+    const name = 'Llama-3.1-8B-Instruct-SAE-l19';
+    const folder = copied(`goodfire/${name}`, 'goodfire');
+    cpSync(join(folder, `${name}.pth`), join(folder, 'mine.pt'));
+    expect(await read(join(folder, 'mine.pt'))).toMatchObject({
+      hook_name: undefined,
+      notes: [expect.stringMatching(/name the hook/)],
+    });
+  });
+
+  test('an attention SAE without its config is told what is missing, and with another activation refused', async () => {
+    const folder = copied('attention-out', 'attention');
+    const [pt, cfg] = ['gpt2-small_L1_Hcat_z_v9.pt', 'gpt2-small_L1_Hcat_z_v9_cfg.json'].map((one) =>
+      join(folder, one),
+    );
+    const json = JSON.parse(readFileSync(cfg!, 'utf8')) as object;
+    writeFileSync(cfg!, JSON.stringify({ ...json, activation: 'topk' }));
+    await expect(openSae(pt!)).rejects.toThrow(
+      /activation is "topk", which may change what the SAE computes/,
+    );
+    rmSync(cfg!);
+    await expect(openSae(pt!)).rejects.toThrow(/NAME_cfg\.json beside NAME\.pt, which is missing/);
   });
 
   test('Llamascopium of 2025 without the norm of its data set is refused, not taken as unscaled', async () => {

@@ -5,19 +5,32 @@
  *
  * K stands in the repository's name only.
  */
-import { type Format, matrixShape, type Plan, refuseSquare, type SaeFiles, tensorsOf } from './format.ts';
+import {
+  type Format,
+  hasExactly,
+  matrixShape,
+  type Plan,
+  refuseSquare,
+  refuseValues,
+  type SaeFiles,
+  tensorsOf,
+} from './format.ts';
 
 const FILE = /^layer(\d+)\.sae\.pt$/;
-const REPOSITORY = /SAE-Res-(.+?)-W\d+K-L0_(\d+)/;
+/** A folder of that name, or one of the hub's cache; of several the innermost. */
+const REPOSITORY = /^(?:models--.+--)?SAE-Res-(.+)-W(\d+)K-L0_(\d+)$/;
 
 async function read({ folder, file, path, tensors: open }: SaeFiles): Promise<Plan> {
   const where = `${folder.name}/${file}`;
-  const [, model, k] = REPOSITORY.exec(path) ?? [];
+  const named = path.split('/').findLast((name) => REPOSITORY.test(name));
+  const [, model, width, k] = REPOSITORY.exec(named ?? '') ?? [];
   if (model === undefined)
     throw new Error(
       `${where}: how many latents are active stands in the repository's name only, such as SAE-Res-Qwen3-1.7B-Base-W32K-L0_50: keep the file in a folder of that name.`,
     );
-  const tensors = tensorsOf(await open(file!));
+  const opened = await open(file!);
+  refuseValues(opened, where);
+  const tensors = tensorsOf(opened);
   const W_enc = tensors.take('W_enc');
   const [F, D] = matrixShape(W_enc, where);
   refuseSquare(D, F, '[F, D]', where);
@@ -38,13 +51,17 @@ async function read({ folder, file, path, tensors: open }: SaeFiles): Promise<Pl
       },
     },
     arrays,
-    notes: [],
+    notes:
+      F === Number(width) * 1024
+        ? []
+        : [`The repository's name says ${width}K latents, and the file has ${F}: is K of this file ${k}?`],
   };
 }
 
 export const qwenScope: Format = {
   title: 'Qwen Scope',
   folders: [],
-  matches: async ({ file = '' }) => FILE.test(file),
+  matches: async ({ file = '', tensors: open }) =>
+    FILE.test(file) && hasExactly(await open(file), 'W_enc', 'b_enc', 'W_dec', 'b_dec'),
   read,
 };

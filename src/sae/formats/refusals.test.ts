@@ -9,7 +9,9 @@ import { fromBytes } from '../../platform/memory.ts';
 import '../../platform/node.ts';
 import { folderWriter } from '../../store/index.ts';
 import { loadSae } from '../load.ts';
+import type { Format, SaeFiles } from './format.ts';
 import { writeNpz } from './npz.ts';
+import { formats } from './registry.ts';
 import { writeTorch } from './torch-writer.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'saekit-refusals-'));
@@ -127,6 +129,33 @@ test.each(names)('a file that ends too early: %s', async (name) => {
     await expect(loadSae(open)).rejects.toThrow(/truncated|damaged|no end record|download|not a zip/i);
   }
 });
+
+// As torch.save writes them beside tensors: k, activation, normalize.
+test.each(['qwen-scope', 'goodfire', 'attention-out'] as const)(
+  'a plain value that nobody takes: %s',
+  async (format) => {
+    const place = golden(format);
+    const [folder, file] = [dirname(place), basename(place)];
+    const weights = await tensorsIn(place);
+    const files: SaeFiles = {
+      ...{
+        folder: { name: folder, has: async () => true, open: async () => fromBytes(new Uint8Array()) },
+        file,
+      },
+      ...{ path: folder, overrides: {}, yaml: async () => undefined },
+      json: async () => ({ act_size: 6, dict_size: 16, act_name: 'blocks.1.attn.hook_z' }),
+      tensors: async () => weights,
+    };
+    await expect((formats[format] as Format).read(files)).resolves.toMatchObject({ config: { D: 6, F: 16 } });
+    const values = new Map<string, string | number>([
+      ['k', 8],
+      ['activation', 'topk'],
+    ]);
+    await expect(
+      (formats[format] as Format).read({ ...files, tensors: async () => ({ ...weights, values }) }),
+    ).rejects.toThrow(/k, activation would be ignored/);
+  },
+);
 
 describe('safetensors that lie', () => {
   const some = ['sparsify-topk', 'saelens-gated', 'gemma-scope-2', 'llama-scope', 'llamascopium-topk'];

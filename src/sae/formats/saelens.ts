@@ -163,7 +163,7 @@ async function read(files: SaeFiles): Promise<Plan> {
       );
     } else
       notes.push(
-        'The input scale (expected_average_only_in) is taken as folded into the weights, as SAELens does.',
+        'The input scale (expected_average_only_in) is taken as folded into the weights, as SAELens does. For some releases its registry has the scale, which is folded for SAEs that are named as saelens:RELEASE/SAE_ID.',
       );
   }
   const rows = rowsRead(

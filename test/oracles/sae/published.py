@@ -155,7 +155,7 @@ def circuit_tracer(wheel):
         path = folder(name)
         sae.to_safetensors(os.path.join(path, "layer_1.safetensors"))
         with open(os.path.join(path, "config.yaml"), "w") as f:
-            f.write('model_name: "lab/tiny-model"  # of the hub\nmodel_kind: transcoder_set\nfeature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n')
+            f.write('model_name: "lab/tiny-model"  # of the hub\nmodel_kind: transcoder_set\nfeature_input_hook: mlp.hook_in\nfeature_output_hook: mlp.hook_out\n')
         sae = module.load_relu_transcoder(os.path.join(path, "layer_1.safetensors"), 1, device=torch.device("cpu"), lazy_encoder=False, lazy_decoder=False)
         with torch.no_grad():
             z, xhat = sae.encode(X), sae(X)
