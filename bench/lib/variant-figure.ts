@@ -177,6 +177,7 @@ export function curveFigure(cells: readonly CurveCell[]): string {
   const note =
     'Means over seeds. Dashed: the same kind with a frozen decoder. Bars: 95 % intervals of all seeds; hollow: not resolved.';
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 ${top + 24}" font-family="sans-serif" font-size="12">
+<title>Kinds of SAE: L0 against FVU and against delta CE, and paired differences to the reference</title>
 <rect width="800" height="${top + 24}" fill="white"/>
 ${drawn.join('\n')}
 ${text(panel.left, top + 8, note, ' fill="#555"')}
