@@ -213,10 +213,13 @@ describe('refused, with what was found and what to do', () => {
   test.each(['ragged', 'null'])('arrow/%s.arrow', async (name) => {
     const message = await openActivations(golden(`arrow/${name}.arrow`)).then(
       (source) =>
-        source.read(0, 1, new Float32Array(6)).then(
-          () => 'read',
-          (e: Error) => e.message,
-        ),
+        source
+          .read(0, 1, new Float32Array(6))
+          .then(
+            () => 'read',
+            (e: Error) => e.message,
+          )
+          .finally(() => source.close()),
       (e: Error) => e.message,
     );
     expect(message).toMatch(
@@ -260,6 +263,8 @@ describe('refused, with what was found and what to do', () => {
     await expect(source.read(2, 3, new Float32Array(18))).rejects.toThrow(
       /^Rows 2 to 4 cannot be read: .*changing\.npy: it had 608 bytes when it was opened and has 400 now/,
     );
+    // Reading had opened it again.
+    await source.close();
   });
 
   test('rows beyond the end', async () => {
