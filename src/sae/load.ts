@@ -103,9 +103,14 @@ async function readJson(folder: ByteFolder, file: string): Promise<Record<string
 async function readYaml(folder: ByteFolder, file: string): Promise<Record<string, string> | undefined> {
   const text = await readText(folder, file);
   if (text === undefined) return undefined;
-  const lines = text.matchAll(/^([\w-]+):[ \t]+(?:(["'])(.*)\2|([^\s#].*?))(?:[ \t]+#.*|[ \t]*)\r?$/gm);
-  const pairs = Array.from(lines, ([, key, , quoted, plain]) => [key!, quoted ?? plain!] as const);
-  return Object.fromEntries(pairs.filter(([, value]) => !/^(?:null|~)$/.test(value)));
+  const entries: [string, string][] = [];
+  for (const line of text.split('\n')) {
+    const [, key, rest] = /^([\w-]+):[ \t](.*)/.exec(line) ?? [];
+    if (key === undefined || rest === undefined) continue;
+    const [, double, single] = /^\s*(?:"([^"]*)"|'([^']*)')/.exec(rest) ?? [];
+    entries.push([key, double ?? single ?? rest.split(/\s#/, 1)[0]!.trim()]);
+  }
+  return Object.fromEntries(entries.filter(([, value]) => !/^(?:null|~|)$/.test(value)));
 }
 
 /** The config of an SAE, with the headers of its weights checked against it; the weights themselves are not read. Throws as `loadSae`. */
