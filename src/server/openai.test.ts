@@ -208,6 +208,64 @@ describe('chat completions', () => {
     expect(streamed.choices[0]!.message.content).toBe(expected);
     expect(streamed.choices[0]!.finish_reason).toBe(whole.choices[0]!.finish_reason);
   });
+  it('take back the message that they gave, and the next turn reads it', async () => {
+    const conversation: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'a' }];
+    const asked = { model: fixture.tiny, max_completion_tokens: 4, temperature: 0 };
+    const first = await client.chat.completions.create({ ...asked, messages: conversation });
+    const { message } = first.choices[0]!;
+    conversation.push(message, { role: 'user', content: 'b' });
+    const second = await client.chat.completions.create({ ...asked, messages: conversation });
+    const tiny = await openModel(fixture.tiny, { threads: 1 });
+    const expected = await tiny.chat(
+      [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: message.content! },
+        { role: 'user', content: 'b' },
+      ],
+      { maxNewTokens: 4 },
+    );
+    await tiny.close();
+    expect(second.choices[0]!.message.content).toBe(expected);
+    // As other servers' clients fill it up.
+    const [, turn] = conversation;
+    const filled = { ...turn, annotations: [], audio: null, tool_calls: [], function_call: null };
+    const third = await client.chat.completions.create({
+      ...asked,
+      messages: [conversation[0]!, filled as typeof message, conversation[2]!],
+    });
+    expect(third.choices[0]!.message.content).toBe(expected);
+  });
+  const neutral: object[] = [
+    ...[{ tools: null }, { tools: [] }, { tool_choice: 'none' }, { tool_choice: 'auto' }],
+    ...[{ top_logprobs: null }, { parallel_tool_calls: true }, { parallel_tool_calls: false }],
+    ...[{ service_tier: 'auto' }, { service_tier: 'default' }, { modalities: ['text'] }],
+  ];
+  const asked = { messages: [{ role: 'user', content: 'Name a river.' }], max_tokens: 4, temperature: 0 };
+  it('take what changes nothing, and answer the same', async () => {
+    const answer = async (change: object) => {
+      const reply = await ask(server, 'POST', '/v1/chat/completions', {
+        ...{ model: fixture.tiny, ...asked, ...change },
+      });
+      expect(reply.status, JSON.stringify([change, reply.body])).toBe(200);
+      return reply.body.choices;
+    };
+    const plain = await answer({});
+    for (const change of neutral) expect(await answer(change)).toEqual(plain);
+  });
+  const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } };
+  it.each([
+    ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }],
+    ['tool_choice', { tool_choice: 'required' }],
+    ['top_logprobs', { top_logprobs: 3 }],
+    ['service_tier', { service_tier: 'priority' }],
+    ['modalities', { modalities: ['text', 'audio'] }],
+    ['messages[0].tool_calls', { messages: [{ role: 'assistant', content: '', tool_calls: [call] }] }],
+    ['messages[0].refusal', { messages: [{ role: 'assistant', content: '', refusal: 'No.' }] }],
+  ])('refuse %s that would change something', async (param, change) => {
+    const body = { model: fixture.tiny, ...asked, ...change };
+    const reply = await ask(server, 'POST', '/v1/chat/completions', body);
+    expect([reply.status, reply.body.error?.param]).toEqual([400, param]);
+  });
   it('need a template', async () => {
     const error = await client.chat.completions
       .create({ model: MODEL, messages })

@@ -8,6 +8,7 @@ import { latentIndex, MAX_TEXT, runId, runInterventions } from './api.ts';
 
 const neutral = <T extends z.core.util.Literal>(...values: T[]) =>
   z.literal(values).nullish().describe('Not done here: only the value that changes nothing.');
+const none = z.array(z.unknown()).max(0).nullish().describe('Not done here: only [].');
 
 const watchedFeature = z.strictObject({ run: runId, latent: latentIndex });
 
@@ -76,7 +77,10 @@ const requestFields = {
   top_k: z.int().positive().nullish().describe('As in other servers; not of OpenAI.'),
   min_p: z.number().min(0).max(1).nullish().describe('As in other servers; not of OpenAI.'),
   user: z.string().nullish().describe('Not used.'),
+  safety_identifier: z.string().nullish().describe('Not used.'),
+  prompt_cache_key: z.string().nullish().describe('Not used.'),
   metadata: z.record(z.string(), z.string()).nullish().describe('Not used.'),
+  service_tier: neutral('auto', 'default'),
   store: neutral(false),
   frequency_penalty: neutral(0),
   presence_penalty: neutral(0),
@@ -96,7 +100,13 @@ export const chatRequestSchema = z.strictObject({
       z.strictObject({
         role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
         content: contentSchema,
-        name: z.string().optional(),
+        name: z.string().nullish(),
+        // What an answer holds beside its text, so that it can be sent back as it came.
+        refusal: neutral(null),
+        annotations: none,
+        audio: neutral(null),
+        tool_calls: none,
+        function_call: neutral(null),
       }),
     )
     .min(1)
@@ -104,6 +114,16 @@ export const chatRequestSchema = z.strictObject({
   max_tokens: z.int().positive().nullish(),
   max_completion_tokens: z.int().positive().nullish().describe('Default: as many as fit.'),
   logprobs: neutral(false),
+  top_logprobs: neutral(0),
+  modalities: z
+    .tuple([z.literal('text')])
+    .nullish()
+    .describe('Not done here: only ["text"].'),
+  tools: none,
+  tool_choice: neutral('none', 'auto'),
+  parallel_tool_calls: z.boolean().nullish().describe('Not used: there are no tools.'),
+  functions: none,
+  function_call: neutral('none', 'auto'),
   response_format: z.strictObject({ type: z.literal('text') }).nullish(),
 });
 export type ChatRequest = z.output<typeof chatRequestSchema>;

@@ -44,7 +44,7 @@ function chatKind(lab: Lab): Kind<ChatRequest> {
         ({ role, content, name }): Message => ({
           role: role === 'developer' ? 'system' : role,
           content: contentOf(content),
-          ...(name === undefined ? {} : { name }),
+          ...(name == null ? {} : { name }),
         }),
       );
       return [promptIds(lab, model, conversation, 'messages')];
