@@ -63,3 +63,15 @@ test('K grows only where a row has no free slot', () => {
   expect(editLatent(code, 4, (_, row) => row).K).toBe(1);
   expect(editLatent(code, 4, () => 1).K).toBe(2);
 });
+
+test('what is no latent, and what is no number, is refused', () => {
+  const code: SparseCode = { B: 1, K: 1, values: Float32Array.of(2), indices: Int32Array.of(1) };
+  for (const latent of [1.5, -1, Number.NaN]) {
+    expect(() => editLatent(code, latent, () => 50)).toThrow(
+      /Latent .* is not there: expected a whole number/,
+    );
+    expect(() => latentColumn(code, latent)).toThrow(/is not there/);
+  }
+  expect(() => editLatent(code, 1, () => Number.NaN)).toThrow(/row 0 would be NaN, expected a finite number/);
+  expect(() => editLatent(code, 1, () => 1e39)).toThrow(/would be Infinity/);
+});

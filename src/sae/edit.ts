@@ -5,8 +5,15 @@
  */
 import type { SparseCode } from './types.ts';
 
-/** The activations [B] of one latent: its column of the dense code. */
+/** The width of the SAE is not in its code: a latent beyond it is 0 everywhere. */
+function checkLatent(latent: number): void {
+  if (!(Number.isInteger(latent) && latent >= 0))
+    throw new RangeError(`Latent ${latent} is not there: expected a whole number from 0 on.`);
+}
+
+/** The activations [B] of one latent: its column of the dense code. @throws for what is no number of a latent */
 export function latentColumn({ B, K, values, indices }: SparseCode, latent: number): Float32Array {
+  checkLatent(latent);
   const column = new Float32Array(B);
   for (const [slot, value] of values.entries())
     if (indices[slot] === latent && value !== 0) column[Math.floor(slot / K)] = value;
@@ -16,18 +23,23 @@ export function latentColumn({ B, K, values, indices }: SparseCode, latent: numb
 /**
  * A copy of the code in which latent f has other values. Slots keep their places, so they may no longer stand largest first; where a
  * latent is turned on in a row that has no free slot, the copy has K + 1 slots per row. Values may become negative: `decode` takes them.
+ *
+ * @throws for what is no number of a latent, and for values that are not finite
  */
 export function editLatent(
   { B, K, values, indices }: SparseCode,
   latent: number,
   change: (value: number, row: number) => number,
 ): SparseCode {
+  checkLatent(latent);
   const after = new Float32Array(B);
   const slots = new Int32Array(B);
   for (let b = 0; b < B; b++) {
     const own = values.subarray(b * K, (b + 1) * K);
     const found = own.findIndex((value, k) => value !== 0 && indices[b * K + k] === latent);
     after[b] = change(found < 0 ? 0 : own[found]!, b);
+    if (!Number.isFinite(after[b]))
+      throw new RangeError(`Latent ${latent} of row ${b} would be ${after[b]}, expected a finite number.`);
     // A slot of value 0 is free; K stands for one more slot.
     const free = own.indexOf(0);
     slots[b] = found >= 0 ? found : after[b] === 0 ? -1 : free >= 0 ? free : K;

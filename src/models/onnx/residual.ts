@@ -36,8 +36,8 @@ const SHAPE_ONLY = new Set(['Shape', 'Size']);
 const PASS = new Set(['Identity', 'Cast', 'Dropout']);
 const isAttention = ({ op }: GraphNode): boolean => op === 'Softmax' || /Attention$/.test(op);
 
-/** Bottlenecks and residual sums between `sources` and `sink`. */
-export function findResiduals(graph: Graph, sources: readonly Value[], sink: Value): Residuals {
+/** The nodes between `sources` and `sink`, in order; what the sources reach, and what the sink is made of. */
+function between(graph: Graph, sources: readonly Value[], sink: Value) {
   const reached = new Set<Value>(sources);
   const forward: GraphNode[] = [];
   for (const node of graph.nodes) {
@@ -56,7 +56,19 @@ export function findResiduals(graph: Graph, sources: readonly Value[], sink: Val
     for (const value of operandsOf(node)) if (reached.has(value)) wanted.add(value);
   }
   path.reverse();
+  return { path, reached, wanted };
+}
 
+/** Whether positions of `from` meet on the way to `sink`: else every row of the sink follows from one row of `from`. */
+export function mixesPositions(graph: Graph, from: Value, sink: Value): boolean {
+  return between(graph, [from], sink).path.some(
+    (node) => isAttention(node) || /^(?:Conv|ConvTranspose|CumSum|LSTM|GRU|RNN|Scan|Loop|If)$/.test(node.op),
+  );
+}
+
+/** Bottlenecks and residual sums between `sources` and `sink`. */
+export function findResiduals(graph: Graph, sources: readonly Value[], sink: Value): Residuals {
+  const { path, reached, wanted } = between(graph, sources, sink);
   const lastRead = new Map<Value, number>();
   path.forEach((node, i) => {
     for (const value of operandsOf(node)) lastRead.set(value, i);
@@ -88,13 +100,13 @@ export function findResiduals(graph: Graph, sources: readonly Value[], sink: Val
     const branch = skip === a ? b : a;
     const from = through(skip);
     if (!isBottleneck.has(from) || through(branch) === from) continue;
-    const between = path.slice((made.get(from) ?? -1) + 1, at);
-    const softmaxes = between.filter((one) => one.op === 'Softmax');
+    const inside = path.slice((made.get(from) ?? -1) + 1, at);
+    const softmaxes = inside.filter((one) => one.op === 'Softmax');
     sums.push({
       value,
       skip: from,
       branch,
-      kind: between.some(isAttention) ? 'attention' : 'mlp',
+      kind: inside.some(isAttention) ? 'attention' : 'mlp',
       pattern: softmaxes.length === 1 ? softmaxes[0]!.outputs[0] : undefined,
     });
   }

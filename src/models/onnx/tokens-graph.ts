@@ -6,7 +6,7 @@ import type { RunSpec } from '../runtime.ts';
 import type { OnnxFile } from './file.ts';
 import { storedBehind } from './hooks.ts';
 import { type Measured, probe } from './probe.ts';
-import { findResiduals, hookNames } from './residual.ts';
+import { findResiduals, hookNames, mixesPositions } from './residual.ts';
 import { embedding, idsInput, RESERVED, withHead, withShapesOfIds, withTokenInputs } from './tokens.ts';
 import { renameValues } from './values.ts';
 
@@ -96,10 +96,19 @@ export async function readTokenGraph({ name, model, sources }: OnnxFile): Promis
       : isRows(value) && width(value) === D,
   );
   const embed = found.bottlenecks.find((value) => isRows(value) && measured.get(value)?.type !== 'uint8');
-  const last =
-    residuals.findLast(({ hook }) => /hook_(normalized_)?resid_post$/.test(hook))?.value ??
-    found.bottlenecks.findLast((value) => isRows(value) && value !== logits) ??
-    start.value;
+  // Layers may have been found up to one that is unlike the others only (a steered one); the head is what comes behind the last of all.
+  const ends = [
+    residuals.findLast(({ hook }) => /hook_(normalized_)?resid_post$/.test(hook))?.value,
+    ...found.bottlenecks
+      .filter((value) => isRows(value) && value !== logits && width(value) === D)
+      .toReversed(),
+    start.value,
+  ].filter((value) => value !== undefined);
+  const last = logits === undefined ? ends[0] : ends.find((value) => !mixesPositions(graph, value, logits));
+  if (last === undefined)
+    throw new Error(
+      `${name}: no value was found from which each prediction follows position by position, such as the last norm's. openOnnx runs a file on any inputs.`,
+    );
   const apart = withShapesOfIds(graph, (value) => measured.get(value)?.dims);
   return {
     graph: logits === undefined ? apart : withHead(apart, logits, width(logits)),
