@@ -196,6 +196,43 @@ describe('the report', () => {
   });
 });
 
+it("the selectivity of a latent's own concept is counted over the texts on which it fires most", async () => {
+  const latent = 3;
+  const own = { register: undefined, latents: [latent], indexTokens: 1e6, strengths: [1], controls: 1 };
+  const { report: made, folder } = await report({ ...own, samples: 2, maxTokens: 2 });
+  const counts: { fired: number; tokens: number }[] = [];
+  for (const line of readFileSync(base.heldout![0]!, 'utf8').trim().split('\n')) {
+    const ids = model.tokenizer!.encode(JSON.parse(line).text, { bos: true });
+    const batch = padBatch([ids.slice(0, model.info.contextLength)]);
+    const h = (await model.runWithCache(batch, HOOK)).cache[HOOK]!.data;
+    let fired = 0;
+    for (let t = 0; t < batch.T; t++) {
+      if (model.tokenizer!.specialIds.has(batch.ids[t]!)) continue;
+      const pre = Array.from({ length: F }, (_, f) =>
+        h
+          .subarray(t * sae.config.D, (t + 1) * sae.config.D)
+          .reduce((sum, x, d) => sum + x * sae.W_enc[f * sae.config.D + d]!, 0),
+      );
+      // TopK by hand: of 48, fewer than 8 are larger.
+      fired += Number(pre[latent]! > 0 && pre.filter((x) => x > pre[latent]!).length < 8);
+    }
+    counts.push({ fired, tokens: batch.T });
+  }
+  counts.sort((a, b) => b.fired / b.tokens - a.fired / a.tokens);
+  const [chosen, others] = [counts.slice(0, 8), counts.slice(8)];
+  // A tie at the border makes no difference: texts that are cut are equally long.
+  expect(counts.every(({ tokens }) => tokens === model.info.contextLength)).toBe(true);
+  const share = (list: typeof counts) =>
+    list.reduce((sum, { fired }) => sum + fired, 0) / list.reduce((sum, { tokens }) => sum + tokens, 0);
+  const [feature] = made.features;
+  expect(feature!.density).toBeCloseTo(share(counts), 10);
+  expect(feature!.selectivity).toBeCloseTo(share(chosen) - share(others), 10);
+  expect(feature!.selectivity).toBeGreaterThan(0);
+  expect(made.notes.join()).toContain('own concept');
+  expect(plain.notes.join()).not.toContain('own concept');
+  expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('selectivity');
+});
+
 /** What a person sees, without the time and the config. */
 const shown = ({ features, hook, notes }: SteerReport) => JSON.stringify({ features, hook, notes });
 

@@ -247,7 +247,7 @@ async function candidatesOf(
     const f1 = own.map((hits, f) => (2 * hits) / Math.max(1, total[f]! + tokens.get(register)!));
     const rest = [...tokens].reduce((sum, [name, n]) => sum + (name === register ? 0 : n), 0);
     const selectivity = own.map((hits, f) => hits / tokens.get(register)! - (total[f]! - hits) / rest);
-    const facts = { density, largest, selectivity, shares: new Map<number, number[]>() };
+    const facts = { density, largest, selectivity, tokens: [], fired: new Map<number, number[]>() };
     const byEffect = await screenByEffect(model, sae, {
       ...{ hook, concept, facts, screened: SCREENED, effectOf },
     });

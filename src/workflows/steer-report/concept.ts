@@ -26,6 +26,8 @@ export type Concept = {
   readonly measure: Texts;
   readonly classifier: TokenClassifier;
   readonly targets: readonly number[];
+  /** Of a latent's own concept, whose texts are chosen after the look at all latents. */
+  readonly selectivity?: number;
 };
 
 /** What one pass over the texts says of every latent [F]. */
@@ -33,8 +35,9 @@ export type LatentFacts = {
   readonly density: Float64Array;
   readonly largest: Float32Array;
   readonly selectivity: Float64Array;
-  /** Of the watched latents, the share of tokens of every text that they fire on, in the order of the texts. */
-  readonly shares: ReadonlyMap<number, readonly number[]>;
+  /** Tokens of every text, in the order of the texts, and on how many of them each watched latent fires. */
+  readonly tokens: readonly number[];
+  readonly fired: ReadonlyMap<number, readonly number[]>;
 };
 
 /** Without a named concept: the share of texts on which a latent fires most. */
@@ -43,6 +46,8 @@ const FEWEST_TEXTS = 8;
 /** Texts of a side, at most; more change little. */
 const TEXTS = 400;
 const TARGETS = 20;
+
+const rate = (n: number, of: number): number => n / Math.max(1, of);
 
 /** Texts on both sides of what the config names, shuffled. */
 export async function readConcept(
@@ -161,7 +166,7 @@ function targetIds(
 }
 
 /**
- * Density, largest activation and selectivity of every latent, and of some the share of tokens of every text, from the first `tokens` tokens.
+ * Density, largest activation and selectivity of every latent, and of some how often they fire in every text, from the first `tokens` tokens.
  */
 export async function latentFacts(
   model: Model,
@@ -188,7 +193,8 @@ export async function latentFacts(
   const fired = { positive: new Float64Array(F), negative: new Float64Array(F) };
   const rows = { positive: 0, negative: 0 };
   const largest = new Float32Array(F);
-  const shares = new Map(watch.map((latent) => [latent, [] as number[]]));
+  const lengths: number[] = [];
+  const watched = new Map(watch.map((latent) => [latent, [] as number[]]));
   const list = texts.map(({ text }) => text);
   // Windows are encoded whole before the first text of them comes out.
   const options = { hook, batchTokens: 2048, ...(signal ? { signal } : {}) };
@@ -201,16 +207,16 @@ export async function latentFacts(
       fired[side][f]!++;
       largest[f] = Math.max(largest[f]!, value);
     }
-    for (const [i, latent] of watch.entries())
-      shares.get(latent)!.push((fired[side][latent]! - before[i]!) / Math.max(1, code.B));
+    for (const [i, latent] of watch.entries()) watched.get(latent)!.push(fired[side][latent]! - before[i]!);
+    lengths.push(code.B);
     rows[side] += code.B;
     onProgress?.(Math.min(tokens, rows.positive + rows.negative), tokens);
     if (rows.positive + rows.negative >= tokens) break;
   }
-  const rate = (n: number, of: number): number => n / Math.max(1, of);
   return {
     largest,
-    shares,
+    tokens: lengths,
+    fired: watched,
     // Either side by its own share of the text, which is not that of the tokens read.
     density: fired.negative.map(
       (n, f) => (1 - share) * rate(n, rows.negative) + share * rate(fired.positive[f]!, rows.positive),
@@ -229,18 +235,25 @@ export function ownConcept(
   texts: readonly { readonly text: string }[],
   facts: LatentFacts,
 ): Concept {
-  const shares = facts.shares.get(latent)!;
+  const fired = facts.fired.get(latent)!;
+  const shares = fired.map((n, i) => rate(n, facts.tokens[i]!));
   const order = Array.from(shares.keys()).sort((a, b) => shares[b]! - shares[a]! || a - b);
   const count = Math.max(FEWEST_TEXTS, Math.round(OWN_SHARE * order.length));
   const firing = order.slice(0, count).filter((i) => shares[i]! > 0);
+  const others = order.slice(count);
   if (firing.length < 2)
     throw new UsageError(
       `Latent ${latent} fires in ${firing.length} of ${order.length} held-out texts: too few to say what it stands for. Give --positive, or more --index-tokens.`,
     );
   const text = (i: number): string => texts[i]!.text;
-  return makeConcept(
+  const total = (of: readonly number[], places: readonly number[]): number =>
+    places.reduce((sum, i) => sum + of[i]!, 0);
+  const shareOf = (places: readonly number[]): number =>
+    rate(total(fired, places), total(facts.tokens, places));
+  const concept = makeConcept(
     model,
-    { name: `what #${latent} fires on`, positive: firing.map(text), negative: order.slice(count).map(text) },
+    { name: `what #${latent} fires on`, positive: firing.map(text), negative: others.map(text) },
     target,
   );
+  return { ...concept, selectivity: shareOf(firing) - shareOf(others) };
 }

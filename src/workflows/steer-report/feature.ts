@@ -119,7 +119,7 @@ export async function reportFeature(
     targets: tokenStrings(concept.targets),
     density: facts.density[latent]!,
     largest: facts.largest[latent]!,
-    selectivity: facts.selectivity[latent]!,
+    selectivity: concept.selectivity ?? facts.selectivity[latent]!,
     matched,
     unsteered: [pointOf('none', 0, [none], config.seed), pointOf('prompt', 0, [prompted], config.seed)],
     points,

@@ -113,7 +113,7 @@ export async function steerReport(
       config,
       level: 0.95,
       features: corrected(features),
-      notes: notesOf(config),
+      notes: notesOf(config, shared === undefined),
     };
     const writer = folderWriter(folder);
     await writer.write(reportFiles.data, ...jsonFile(report));
@@ -144,12 +144,20 @@ function byTurns(positive: readonly string[], negative: readonly string[]) {
     .filter(({ text }) => text !== '');
 }
 
-function notesOf({ samples, controls, temperature, strengths }: SteerReportConfig): string[] {
+function notesOf(
+  { samples, controls, temperature, strengths }: SteerReportConfig,
+  ownTexts: boolean,
+): string[] {
   return [
     `A strength of 1 is the latent's largest activation on held-out text; every control pushes as far, at every token but special ones.`,
     `Every candidate wrote ${samples} texts with the same random numbers, temperature ${temperature}.`,
     `p: rank of the latent${strengths.length === 1 ? '' : `'s mean over ${strengths.length} doses`} among ${controls} random latents of like density and norm; it cannot be below ${(1 / (controls + 1)).toPrecision(2)}. Adjusted: Benjamini and Hochberg over all tests.`,
     'A latent chosen by output effect was the best of many on other texts; its p-value says whether fresh texts agree, not that no other would do.',
+    ...(ownTexts
+      ? [
+          "A latent's own concept is the tenth of the held-out texts (at least eight) on which it fires most, so its selectivity is above 0 by this choice: it says how much its firing gathers in few texts.",
+        ]
+      : []),
     'Intervals are at 95 %: exact binomial for shares of one candidate, bootstrap over texts or documents elsewhere.',
     'Loss is that of the written text under the unsteered model, e to that power the perplexity; a low one may mean repetition.',
   ];
