@@ -101,6 +101,47 @@ describe('eval', () => {
   }, 90_000);
 });
 
+describe('at another hook than the SAE was trained at', () => {
+  const hookOf = (folder: string, file: string): string =>
+    (JSON.parse(readFileSync(join(folder, file), 'utf8')) as EvalResult).hook;
+  const there = ['--hook', 'hook_embed', '--allow-wrong'];
+
+  it('eval compares nothing and leaves the eval.json of the run', async () => {
+    const before = readFileSync(join(run, 'eval.json'), 'utf8');
+    const { status, stdout, stderr } = await saekit(['eval', run, ...few, ...there]);
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringMatching(/Not saved.*trained at blocks\..*hook_embed/),
+    ]);
+    const { hook, selfTest, notes } = JSON.parse(stdout) as EvalResult;
+    expect([hook, selfTest?.state]).toEqual(['hook_embed', expect.stringMatching(/measured|wrong/)]);
+    expect(notes.join()).not.toMatch(/as recorded|was recorded/);
+    expect(readFileSync(join(run, 'eval.json'), 'utf8')).toBe(before);
+  }, 60_000);
+
+  it('index asks for a folder of its own and compares nothing', async () => {
+    const args = ['index', run, '--max-tokens', '2000', '--json', ...there];
+    const refused = await saekit(args);
+    expect([refused.status, refused.stderr]).toEqual([2, expect.stringMatching(/--out/)]);
+    const out = workspace.newFolder();
+    const { status, stdout } = await saekit([...args, '--out', out]);
+    expect([status, JSON.parse(stdout).selfTest.state]).toEqual([0, expect.stringMatching(/measured|wrong/)]);
+  }, 60_000);
+
+  it('push refuses an eval.json of there', async () => {
+    const folder = workspace.newFolder();
+    cpSync(run, folder, { recursive: true });
+    const file = join(folder, 'eval.json');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"hook": "[^"]*"/, '"hook": "hook_embed"'));
+    expect(hookOf(folder, 'eval.json')).toBe('hook_embed');
+    const { status, stderr } = await saekit(['push', folder, 'me/sae']);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/eval\.json is not of the place .*hook_embed/),
+    ]);
+  });
+});
+
 describe('train --init-from', () => {
   const from = (folder: string, out: string): string[] => [...workspace.small(out), '--init-from', folder];
 

@@ -17,6 +17,7 @@ import { folderWriter, readRun } from '../store/index.ts';
 import { hubAccess, modelOptions, pinned, saeFolder } from './hub.ts';
 import { type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
+import { elsewhere, type Place, placeOf, trainedAt } from './own-place.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { kept, recordedTest, resultsFolder } from './recorded.ts';
 import { withResources } from './resources.ts';
@@ -46,6 +47,8 @@ export type EvalTarget = {
   readonly excludeFirst: number;
   /** How the run read its text, beside the field. */
   readonly reading: Pick<TextOptions, 'roles' | 'stream' | 'keepNearDuplicates'>;
+  /** Where it was trained, which may be another place than the config names. */
+  readonly trained: Place;
   /** The config it was trained with, when the folder is a run. */
   readonly run: TrainConfig | undefined;
 };
@@ -58,12 +61,20 @@ export type EvaluateSaeOptions = HubAccess & {
   readonly training?: Pick<TrainOptions, 'onPlan' | 'onCorpus' | 'onProgress'>;
 };
 
+export type Evaluated = Measured & {
+  /** What was written. */
+  readonly files: readonly string[];
+  /** Why nothing was: how the place that was measured is not where the SAE was trained. */
+  readonly elsewhere?: string;
+};
+
 /**
- * Measures a finished SAE and writes eval.json and features/cards.json into its folder.
+ * Measures a finished SAE and writes eval.json and features/cards.json into its folder; at another hook, or in another model than it was
+ * trained on, it writes nothing.
  *
  * @throws UsageError when model, hook or data are neither given nor known from the run
  */
-export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Measured> {
+export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Evaluated> {
   const stored = await findStored(config);
   if (stored) return await evaluateStored(config, stored, options);
   const target = await findTarget(config, hubAccess(options));
@@ -88,10 +99,11 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       }),
     );
     options.onTarget?.(target, model, corpus, memory);
+    const other = elsewhere(target.trained, placeOf(target, model));
     // On held-out text, as what was recorded; before the long part.
     const test = await testOnDocuments(target.sae, config.sae, {
       ...{ ...target, model, contextLength, signal: options.signal, hooks: hooksOf(target) },
-      ...{ documents: corpus.heldout, compare: isOwnText(config) },
+      ...{ documents: corpus.heldout, compare: isOwnText(config) && other === undefined },
     });
     requireRight(config, target.sae, test);
     const moments = await trainingMoments(model, corpus, target, contextLength, options.signal);
@@ -111,7 +123,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     });
-    return await saved(config.sae, measured, test);
+    return await saved(config.sae, measured, test, other);
   });
 }
 
@@ -134,8 +146,16 @@ export function requireRight(
 }
 
 /** Writes what was measured, with what the self-test says of the SAE. */
-async function saved(sae: string, measured: Measured, test: SelfTest | undefined): Promise<Measured> {
-  const note = test ? [`Self-test of the SAE on rows of this hook: ${selfTestText(test)}.`] : [];
+async function saved(
+  sae: string,
+  measured: Measured,
+  test: SelfTest | undefined,
+  other?: string,
+): Promise<Evaluated> {
+  const note = [
+    ...(test ? [`Self-test of the SAE on rows of this hook: ${selfTestText(test)}.`] : []),
+    ...(other === undefined ? [] : [`Not where the SAE was trained: ${other}.`]),
+  ];
   const { evaluation } = measured;
   const noted = {
     ...measured,
@@ -145,9 +165,12 @@ async function saved(sae: string, measured: Measured, test: SelfTest | undefined
       notes: [...evaluation.notes, ...note],
     },
   };
+  if (other !== undefined) return { ...noted, files: [], elsewhere: other };
   const results = resultsFolder(sae);
-  await saveMeasured(folderWriter(results), folderWriter(join(results, 'features')), noted);
-  return noted;
+  const features = join(results, 'features');
+  await saveMeasured(folderWriter(results), folderWriter(features), noted);
+  const cards = noted.cards ? [join(features, 'cards.json')] : [];
+  return { ...noted, files: [join(results, 'eval.json'), ...cards] };
 }
 
 /** The config of a run on stored activations, unless a model or a text is named to measure on instead. */
@@ -163,8 +186,13 @@ async function evaluateStored(
   config: EvalConfig,
   run: TrainConfig,
   options: EvaluateSaeOptions,
-): Promise<Measured> {
+): Promise<Evaluated> {
   const sae = await loadSae(config.sae);
+  const { hook } = trainedAt(sae.config, await readRun(config.sae));
+  if (config.hook !== undefined && config.hook !== hook)
+    throw new UsageError(
+      `${config.sae} was trained on stored activations${hook === undefined ? '' : ` of ${hook}`} and is measured on their held-out rows. To measure it at ${config.hook}, give --model and --data.`,
+    );
   const frozen = config.controls ? await frozenControl(config, run, options) : undefined;
   return await withResources(async (own) => {
     const unread = await openSource(run, options, own);
@@ -259,6 +287,7 @@ export async function findTarget(
       ...(run?.stream === undefined ? {} : { stream: run.stream }),
       ...(run ? { keepNearDuplicates: run.keepNearDuplicates } : {}),
     },
+    trained: trainedAt(sae.config, earlier),
     run,
   };
 }

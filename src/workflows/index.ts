@@ -1,7 +1,13 @@
 export { type Converted, type ConvertOptions, convertSae } from './convert.ts';
 export { type Estimate, type EstimateOptions, estimateTraining } from './estimate/estimate.ts';
 export { joinMemory, type MemoryLine, type Phase, peakMemory } from './estimate/memory.ts';
-export { type EvalTarget, type EvaluateSaeOptions, evaluateSae, findTarget } from './evaluate-sae.ts';
+export {
+  type EvalTarget,
+  type Evaluated,
+  type EvaluateSaeOptions,
+  evaluateSae,
+  findTarget,
+} from './evaluate-sae.ts';
 export { exportFeatures, type FeatureExportResult } from './exchange/export-features.ts';
 export { type FeatureImportResult, importFeatures } from './exchange/import-features.ts';
 export { type Exported, type ExportOptions, exportModel } from './export.ts';

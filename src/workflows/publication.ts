@@ -9,6 +9,7 @@ import type { Run } from '../shared/run.ts';
 import { lockOwner, readRun } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { readResults } from './inspect.ts';
+import { elsewhere, trainedAt } from './own-place.ts';
 import { createPublic } from './public-names.ts';
 
 const WEIGHTS = 'sae_weights.safetensors';
@@ -64,6 +65,7 @@ export async function readPublication(
       throw new Error(`${folder} has no ${name}, so there is no SAE to publish. Is the folder a whole copy?`);
   const sae = await readSaeConfig(folder);
   const { evaluation, cards } = await readResults(folder);
+  requireOwn(folder, sae, run, evaluation);
   const toPublic = createPublic(run);
 
   const files: PushFile[] = [];
@@ -91,6 +93,22 @@ export async function readPublication(
     files,
     leftOut: await othersIn(folder, new Set(files.map(({ path }) => path))),
   };
+}
+
+/** @throws when eval.json is of another hook; of another model it is published, and the card says so */
+function requireOwn(
+  folder: string,
+  sae: SaeConfig,
+  run: Run | undefined,
+  evaluation: EvalResult | undefined,
+): void {
+  if (!evaluation) return;
+  const { hook, outputHook } = evaluation;
+  const other = elsewhere(trainedAt(sae, run), { hook, outputHook, modelHash: undefined });
+  if (other !== undefined)
+    throw new Error(
+      `${folder}/eval.json is not of the place that the SAE reads: ${other}. Measure it anew with saekit eval, or take eval.json away.`,
+    );
 }
 
 async function finishedRun(folder: string): Promise<Run> {

@@ -6,7 +6,6 @@ import { evalConfigSchema } from '../../shared/config.ts';
 import { Interrupted } from '../../shared/errors.ts';
 
 import { evaluateSae, modelMemoryText } from '../../workflows/index.ts';
-import { resultsFolder } from '../../workflows/recorded.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { createCounter } from '../output/counter.ts';
@@ -46,7 +45,7 @@ export function addEvalCommand(program: Command): void {
       const counter = createCounter(context, 'held-out tokens');
       const report = createTrainingReport(context);
       try {
-        const { evaluation } = await evaluateSae(config, {
+        const { evaluation, files, elsewhere } = await evaluateSae(config, {
           ...downloads.access,
           onTarget: ({ hook, sae }, model, corpus, memory) => {
             report.end();
@@ -65,10 +64,10 @@ export function addEvalCommand(program: Command): void {
         });
         counter.end();
         if (json) context.print(JSON.stringify(evaluation));
-        else {
-          context.print(formatEvalTable(evaluation));
-          note(`\nSaved in ${resultsFolder(config.sae)}: eval.json, features/cards.json`);
-        }
+        else context.print(formatEvalTable(evaluation));
+        if (elsewhere !== undefined)
+          note(`\nNot saved, and not compared with what was recorded: ${elsewhere}.`);
+        else if (!json) note(`\nSaved: ${files.join(', ')}`);
       } catch (error) {
         if (signal.aborted && !(error instanceof Interrupted))
           throw new Interrupted('Stopped; no eval.json was written.');

@@ -28,6 +28,7 @@ import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
 import { labellerOf } from '../labels.ts';
 import { modelMemory, requireModelMemory } from '../model-memory.ts';
+import { elsewhere, placeOf } from '../own-place.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from '../plan.ts';
 import { kept, resultsFolder } from '../recorded.ts';
 import { withResources } from '../resources.ts';
@@ -116,12 +117,17 @@ export async function indexSae(
       throw new UsageError(
         `--balance chooses documents, and ${documents.stored.name} holds rows that are packed already. Give the text itself.`,
       );
+    const other = elsewhere(target.trained, placeOf(target, model));
+    if (other !== undefined && config.out === undefined)
+      throw new UsageError(
+        `${folder} is for tables of the place where ${config.sae} was trained: ${other}. Name another folder with --out.`,
+      );
     // Directions are not of the SAE, which only says where they are.
     const test =
       config.directions === undefined
         ? await testOnDocuments(target.sae, config.sae, {
             ...{ ...target, model, documents, contextLength, signal, hooks: hooksOf(target) },
-            compare: isOwnText({ data: config.data }),
+            compare: isOwnText({ data: config.data }) && other === undefined,
           })
         : undefined;
     if (test) requireRight(config, target.sae, test);

@@ -20,6 +20,7 @@ import { jsonFile } from '../arrays.ts';
 import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
 import { requireWritingMemory } from '../model-memory.ts';
+import { elsewhere, placeOf } from '../own-place.ts';
 import { hooksOf } from '../plan.ts';
 import { kept } from '../recorded.ts';
 import { withResources } from '../resources.ts';
@@ -80,7 +81,7 @@ export async function steerReport(
     const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
     const test = await testOnDocuments(sae, config.sae, {
       ...{ ...target, model, documents: corpus.heldout, contextLength, signal, hooks: hooksOf(target) },
-      compare: isOwnText(config),
+      compare: isOwnText(config) && elsewhere(target.trained, placeOf(target, model)) === undefined,
     });
     requireRight(config, sae, test);
     const writes = await changedHook(model, sae, hook);
