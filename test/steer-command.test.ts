@@ -69,6 +69,7 @@ describe('generate --steer', () => {
         `largest activation of latent ${UNKNOWN} .* is not known: its 48 feature cards are of other`,
       ),
     ],
+    [[`${early.path}:12=8 if ${SAE}:1>3`], 2, /computed later/],
     [[`${SAE}:12=nan`], 2, /no change "nan"/],
     [[`${SAE}:12=8`, '--sae', SAE, '--latent', '12'], 2, /--sae with --latent, or --steer/],
     [[`${SAE}:12=8`, '--positions', 'x'], 2, /--positions: "x" is no place/],

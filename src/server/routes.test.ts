@@ -559,6 +559,40 @@ describe('steer', () => {
     ]);
     expect(body.error.message).toMatch(message);
   });
+  it.each([
+    [
+      'a rule that looks ahead',
+      [
+        { run: RUN, latent: 1, value: 1 },
+        { run: EARLY, latent: 1, value: 1, when: { run: RUN, latent: 1, above: 1 } },
+      ],
+      /computed later/,
+    ],
+    [
+      'two SAEs or runs in place of a hook',
+      [
+        { run: RUN, mode: 'splice' },
+        { run: RUN, mode: 'patch', text: 'other' },
+      ],
+      /replaced twice, by the reconstruction of .* and by rows of the run of another text/,
+    ],
+    [
+      'two other runs in place of a hook',
+      [
+        { run: RUN, mode: 'patch', text: 'one' },
+        { run: RUN, mode: 'patch', text: 'two' },
+      ],
+      /replaced twice/,
+    ],
+  ])('refuses %s at the second feature, also of completions', async (_, features, message) => {
+    const { status, body } = await call('steer', { prompt: 'a', features });
+    expect([status, body.error.param]).toEqual([400, 'features[1]']);
+    expect(body.error.message).toMatch(message);
+    const asked = { model: MODEL, prompt: 'a', max_tokens: 1, features: { steer: features } };
+    const completed = await ask(server, 'POST', '/v1/completions', asked);
+    expect([completed.status, completed.body.error.param]).toEqual([400, 'features.steer[1]']);
+    expect(completed.body.error.message).toMatch(message);
+  });
   it('refuses runs of two models, naming both', async () => {
     const { status, body } = await call('steer', {
       prompt: 'a',

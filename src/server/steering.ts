@@ -1,4 +1,5 @@
 /** Interventions of a request, by run -> those of the model. */
+import { planSteering, SteeringConflict } from '../models/steering/plan.ts';
 import type { Intervention } from '../models/steering/types.ts';
 import type { RunIntervention } from '../shared/api.ts';
 import { createRng } from '../shared/rng.ts';
@@ -26,7 +27,7 @@ type Steering = {
 
 /**
  * @param param the field of the features, for errors
- * @throws ApiError naming the feature that cannot be: an unknown latent, a value that is missing, …
+ * @throws ApiError naming the feature that cannot be: an unknown latent, a value that is missing, one that does not go with another, …
  */
 export async function interventionsOf(
   features: readonly RunIntervention[],
@@ -57,6 +58,14 @@ export async function interventionsOf(
       if (error instanceof ApiError || signal.aborted) throw error;
       throw badRequest(`${here}: ${(error as Error).message}`, here);
     }
+  }
+  const [first] = features;
+  try {
+    if (first) planSteering(open.find(({ run }) => run === first.run)!.model.hooks, made);
+  } catch (error) {
+    if (!(error instanceof SteeringConflict)) throw error;
+    const here = `${param}[${made.indexOf(error.intervention)}]`;
+    throw badRequest(`${here}: ${error.message}`, here);
   }
   return made;
 }

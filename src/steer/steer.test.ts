@@ -10,6 +10,7 @@ import type { Model, TokenBatch } from '../models/types.ts';
 import { getPlatform } from '../platform/index.ts';
 import { encode, latentColumn, loadSae } from '../sae/index.ts';
 import type { Sae } from '../sae/types.ts';
+import { UsageError } from '../shared/errors.ts';
 import { type InterventionSpec, inRows, steer } from './index.ts';
 
 const { D } = demoModel;
@@ -232,6 +233,55 @@ test('texts that are written at the same time with different changes are those w
   }
 });
 
+describe('a rule on another SAE at the same hook', () => {
+  const NEXT = (DNA + 1) % late.F;
+  const other = (): Sae => {
+    const { F, metadata } = sae.config;
+    return {
+      ...{ ...sae, config: { D, F, metadata, architecture: 'jumprelu' } },
+      threshold: new Float32Array(F).fill(1),
+    };
+  };
+
+  test('is the formula of it, in any order of the changes, and where both look at each other', async () => {
+    const jump = other();
+    const zs = latentColumn(await encode(jump, h), latent);
+    const holds = (values: Float32Array, i: number) => values[Math.floor(i / D)]! > 9;
+    expect([zs.some((value) => value > 9), zs.every((value) => value > 9)]).toEqual([true, false]);
+    const [d, e] = [DNA, NEXT].map((j) => sae.W_dec.subarray(j * D, (j + 1) * D));
+    const ruled = { sae, latent: DNA, value: 8, specials: true, when: { sae: jump, latent, above: 9 } };
+    const back = { sae: jump, latent: NEXT, value: 5, specials: true, when: { sae, latent, above: 9 } };
+    const nothing = { sae: jump, latent: 3, value: 0 };
+    const one = h.map((value, i) => value + (holds(zs, i) ? 8 * d![i % D]! : 0));
+    for (const specs of [[ruled], [nothing, ruled], [ruled, nothing]])
+      expect(difference(await rows(specs), one)).toBeLessThan(1e-6);
+    const both = one.map((value, i) => value + (holds(z, i) ? 5 * e![i % D]! : 0));
+    for (const specs of [
+      [ruled, back],
+      [back, ruled],
+    ])
+      expect(difference(await rows(specs), both)).toBeLessThan(1e-6);
+  });
+
+  test('holds beside one in place of the activations, whose own change it rules', async () => {
+    const jump = other();
+    const zs = latentColumn(await encode(jump, h), latent);
+    const splice = { sae, mode: 'splice', specials: true } as const;
+    const [plain, steered] = [
+      await rows([splice]),
+      await rows([
+        splice,
+        { sae, latent: DNA, value: 8, specials: true, when: { sae: jump, latent, above: 9 } },
+        { sae: jump, latent: 3, value: 0 },
+      ]),
+    ];
+    const by = plain.map(
+      (value, i) => value + (zs[Math.floor(i / D)]! > 9 ? 8 * sae.W_dec[DNA * D + (i % D)]! : 0),
+    );
+    expect(difference(steered, by)).toBeLessThan(1e-6);
+  });
+});
+
 describe('what cannot be is refused', () => {
   const bare = () => ({ ...sae, config: { ...sae.config, metadata: { ...sae.config.metadata } } });
   test.each([
@@ -292,5 +342,6 @@ describe('what cannot be is refused', () => {
       { sae: bare(), mode: 'splice' },
     ]);
     await expect(model.generate(PROMPT, { interventions: twice })).rejects.toThrow(/replaced twice/);
+    await expect(model.generate(PROMPT, { interventions: twice })).rejects.toThrow(UsageError);
   });
 });

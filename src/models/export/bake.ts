@@ -143,7 +143,7 @@ export function bakeInterventions(
     return g.sub(y, z);
   }
   /** c [N,1] of one change. */
-  function amount(one: PlannedSite, { intervention, change, direction }: PlannedWrite): Value {
+  function amount(one: PlannedSite, { intervention, change, direction, source }: PlannedWrite): Value {
     const { latent, when } = intervention;
     const addsOnly = change.scale === 1 && !Number.isFinite(change.least) && !Number.isFinite(change.most);
     const z = addsOnly
@@ -163,9 +163,8 @@ export function bakeInterventions(
     const { factor } = normalised(one);
     if (latent !== undefined && factor !== undefined) c = g.mul(c, factor);
     if (when) {
-      const source = plan.find(({ code, site }) => code === when.code && site.reads === when.reads)!;
       const op = when.above === undefined ? 'Less' : 'Greater';
-      const holds = g.op(op, [latentOf(source, when.latent), g.scalar((when.above ?? when.below)!)]);
+      const holds = g.op(op, [latentOf(source!, when.latent), g.scalar((when.above ?? when.below)!)]);
       gate = and(gate, holds);
     }
     // [N,1] whatever it is made of.

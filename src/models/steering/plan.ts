@@ -7,9 +7,10 @@
  * Columns of z: site after site, each [0 | z of its reads]. A change that needs no z reads the column of zeros, z' - z = its shift.
  */
 import type { SteerSite } from '../../graph/index.ts';
+import { UsageError } from '../../shared/errors.ts';
 import { findHook } from '../hooks.ts';
 import type { HookInfo } from '../types.ts';
-import type { Change, Condition, Intervention, LatentCode } from './types.ts';
+import type { Change, Intervention, LatentCode } from './types.ts';
 
 /** A column of z. */
 type Read = { readonly latent: number } | { readonly direction: Float32Array };
@@ -21,7 +22,18 @@ export type PlannedWrite = {
   /** Column of this site, and of all sites so far. */
   src: number;
   when: number;
+  /** Where the latent of its rule is read. */
+  source?: PlannedSite;
 };
+
+/** Changes that cannot be made together, and the one of them to change. */
+export class SteeringConflict extends UsageError {
+  readonly intervention: Intervention;
+  constructor(message: string, intervention: Intervention) {
+    super(message);
+    this.intervention = intervention;
+  }
+}
 
 export type PlannedSite = {
   readonly site: SteerSite;
@@ -63,11 +75,32 @@ type Draft = Omit<PlannedSite, 'site' | 'dense'> & {
 const addsOnly = ({ scale, least, most }: Change): boolean =>
   scale === 1 && least === Number.NEGATIVE_INFINITY && most === Number.POSITIVE_INFINITY;
 
-/** The sites of some changes, in the order in which their hooks are computed. */
+const describe = ({ code, replace }: Intervention): string =>
+  replace === 'reconstruction' ? `the reconstruction of ${code!.name}` : 'rows of the run of another text';
+
+/** A hook is replaced by one SAE, or by rows of one run. */
+function checkReplaced(interventions: readonly Intervention[]): void {
+  const replacing = interventions.filter(({ replace }) => replace !== undefined);
+  for (const one of replacing) {
+    const first = replacing.find(({ writes }) => writes === one.writes)!;
+    if (first.replace === one.replace && first.code === one.code && first.reads === one.reads) continue;
+    throw new SteeringConflict(
+      `${one.writes} is replaced twice, by ${describe(first)} and by ${describe(one)}; a hook takes one. Leave one out, or keep the error of its SAE (keepError true).`,
+      one,
+    );
+  }
+}
+
+/**
+ * The sites of some changes, in the order in which their hooks are computed. The order of the changes does not matter.
+ *
+ * @throws SteeringConflict for a hook that is replaced twice, and a rule that looks at what is computed later
+ */
 export function planSteering(
   hooks: readonly HookInfo[],
   interventions: readonly Intervention[],
 ): readonly PlannedSite[] {
+  checkReplaced(interventions);
   const drafts: Draft[] = [];
 
   /** The site of an SAE, or any for a direction that stands for itself: it reads rows as they are. */
@@ -84,10 +117,6 @@ export function planSteering(
     return made;
   }
 
-  /** Where the z of a condition is found: with the SAE's own changes, or on its own. */
-  const draftOfCondition = ({ code, reads }: Condition): Draft =>
-    drafts.find((one) => one.code === code && one.readsFrom === reads) ?? draftOf(reads, reads, code);
-
   // SAEs first: directions join them.
   const ordered = [...interventions].sort(
     (a, b) => Number(b.code !== undefined) - Number(a.code !== undefined),
@@ -101,25 +130,37 @@ export function planSteering(
     draft.writes.push(write);
     if (!addsOnly(change)) write.src = columnOf(draft, latent === undefined ? { direction } : { latent });
   }
-  for (const draft of [...drafts])
-    for (const { intervention } of draft.writes)
-      if (intervention.when) columnOf(draftOfCondition(intervention.when), intervention.when);
-
   const siteOf = ({ writesTo, readsFrom }: Draft) => ({ writes: writesTo, reads: readsFrom, slot: 0 });
-  // What replaces the rows stands before what adds to them.
-  drafts.sort((a, b) => Number(b.replace.length > 0) - Number(a.replace.length > 0));
-  drafts.sort((a, b) => inOrder(hooks, siteOf(a), siteOf(b)));
-  const planned: PlannedSite[] = [];
-  let columns = 0;
-  for (const draft of drafts) {
-    const before = planned.filter(({ site }) => site.writes === draft.writesTo);
-    if (
-      draft.replace.some((one) => one.replace !== draft.replace[0]!.replace) ||
-      (draft.replace.length > 0 && before.some(({ replace }) => replace.length > 0))
-    )
-      throw new Error(
-        `${draft.writesTo} is replaced twice, by ${draft.code?.name ?? 'given values'} and another SAE or run; a hook takes one`,
+  const byHook = (a: Draft, b: Draft): number => inOrder(hooks, siteOf(a), siteOf(b));
+  const codesOfRules = new Set(interventions.map(({ when }) => when?.code));
+  // At one place what replaces the rows comes before what adds to them, and that which rules look at before the rest.
+  const rank = ({ replace, code }: Draft): number =>
+    replace.length > 0 ? 0 : code && codesOfRules.has(code) ? 1 : 2;
+  drafts.sort((a, b) => rank(a) - rank(b)).sort(byHook);
+
+  // A rule looks at the SAE's own changes where they come no later than it does, else at a site that only reads: z is the same.
+  const readers: Draft[] = [];
+  const sources = new Map<PlannedWrite, Draft>();
+  for (const [i, { writes }] of drafts.entries())
+    for (const write of writes) {
+      const { when } = write.intervention;
+      if (!when) continue;
+      let source = [...drafts.slice(0, i + 1), ...readers].find(
+        ({ code, readsFrom }) => code === when.code && readsFrom === when.reads,
       );
+      if (!source) {
+        const { reads, code } = when;
+        source = { writesTo: reads, readsFrom: reads, code, reads: [], writes: [], replace: [] };
+        readers.push(source);
+      }
+      columnOf(source, when);
+      sources.set(write, source);
+    }
+
+  const all = [...readers, ...drafts].sort(byHook);
+  const planned: PlannedSite[] = [];
+  for (const draft of all) {
+    const before = planned.filter(({ site }) => site.writes === draft.writesTo);
     const { code, reads, writes, replace } = draft;
     planned.push({
       site: {
@@ -140,23 +181,21 @@ export function planSteering(
     });
   }
   // Rules look at columns of this site or of one before.
-  for (const [i, { code, reads, writes, site }] of planned.entries()) {
-    const starts = columns;
-    columns += 1 + reads.length;
+  const starts: number[] = [];
+  for (const [i, { code, writes, site }] of planned.entries()) {
+    starts.push(i === 0 ? 0 : starts[i - 1]! + 1 + planned[i - 1]!.reads.length);
     for (const write of writes) {
       const { when } = write.intervention;
-      if (!when) {
-        write.when = starts;
-        continue;
-      }
-      let at = 0;
-      const source = planned.findIndex((one) => one.code === when.code && one.site.reads === when.reads);
-      if (source < 0 || source > i)
-        throw new Error(
+      write.when = starts[i]!;
+      if (!when) continue;
+      const source = all.indexOf(sources.get(write)!);
+      if (source > i)
+        throw new SteeringConflict(
           `A rule at ${site.writes} (${code?.name ?? 'a direction'}) looks at latent ${when.latent} of ${when.code.name}, which is read at ${when.reads}: that is computed later. Rules look at the same hook or at one before it.`,
+          write.intervention,
         );
-      for (const one of planned.slice(0, source)) at += 1 + one.reads.length;
-      write.when = at + 1 + indexOf(orderedReads(planned[source]!), when);
+      write.source = planned[source]!;
+      write.when = starts[source]! + 1 + indexOf(orderedReads(write.source), when);
     }
   }
   for (const one of planned)
