@@ -347,8 +347,10 @@ describe.runIf(chromium)('search, lists, runs', () => {
     expect([await shown(DNA), await shown(GREEK), await shown(3)]).toEqual(['zero', 'scale', 'at-least']);
     // A factor is no activation: another kind of mode begins at a value of its own.
     await page.selectOption(`select[aria-label="How to change #${GREEK}"]`, 'clamp');
-    expect(await page.inputValue(`[aria-label="Strength of #${GREEK}"]`)).toBe('35');
-    expect(param(page, 'edits')).toContain(`${RUN}:${GREEK}:clamp:35`);
+    const { maximum } = (await ask(app.server, 'GET', `/api/feature/${RUN}/${GREEK}`)).body;
+    const usual = Math.round(3.5 * maximum);
+    expect(await page.inputValue(`[aria-label="Strength of #${GREEK}"]`)).toBe(String(usual));
+    expect(param(page, 'edits')).toContain(`${RUN}:${GREEK}:clamp:${usual}`);
     await ask(app.server, 'DELETE', '/api/lists/every%20mode');
     await page.context().close();
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { ask, createServerFixture, type Lab, RUN } from '../../test/fixtures/server.ts';
+import { LONGEST_ADDRESS } from '../shared/address.ts';
 import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
@@ -25,6 +26,14 @@ describe('pages and events', () => {
         (await ask(server, 'GET', `/api/${page}`)).body,
       );
     expect((await ask(server, 'GET', `/features/${RUN}.json?limit=3`)).body.features).toHaveLength(3);
+  });
+
+  it('an address as long as the app makes them is read, a much longer one is not', async () => {
+    const status = async (length: number) =>
+      (await fetch(`${server.url}/openapi.json?text=${'x'.repeat(length - '/openapi.json?text='.length)}`))
+        .status;
+    expect(await status(LONGEST_ADDRESS)).toBe(200);
+    expect(await status(2 * LONGEST_ADDRESS)).toBe(431);
   });
 
   it('openapi.json names every operation and answers to its paths', async () => {

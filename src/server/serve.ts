@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createAdaptorServer } from '@hono/node-server';
+import { LONGEST_ADDRESS } from '../shared/address.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { ServeConfig } from '../shared/serve.ts';
 import { createClosing } from './closing.ts';
@@ -17,6 +18,8 @@ const WEB = fileURLToPath(new URL('../web', import.meta.url));
 const MAX_CONNECTIONS = 256;
 /** Seconds a request may take to arrive. */
 const ARRIVAL_S = 30;
+/** Of an address, and of what else a browser sends: cookies of other servers on this machine, too. Node has 16 KB. */
+const MAX_HEADER_BYTES = LONGEST_ADDRESS + 64 * 1024;
 
 export type ServeOptions = {
   readonly version: string;
@@ -57,7 +60,11 @@ export async function serve(
   const app = createApp({ lab, version, token, web, closing, onError });
   const server = createAdaptorServer({
     fetch: app.fetch,
-    serverOptions: { requestTimeout: 1000 * ARRIVAL_S, headersTimeout: 1000 * ARRIVAL_S },
+    serverOptions: {
+      requestTimeout: 1000 * ARRIVAL_S,
+      headersTimeout: 1000 * ARRIVAL_S,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
   }) as Server;
   server.maxConnections = MAX_CONNECTIONS;
   const port = await new Promise<number>((resolve, reject) => {

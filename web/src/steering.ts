@@ -29,12 +29,12 @@ export const OFFERED = Object.keys(VALUES) as Mode[];
 export const valueKind = (mode: Mode): 'activation' | 'factor' | 'none' | undefined =>
   Object.hasOwn(VALUES, mode) ? VALUES[mode] : undefined;
 
-/** The edit in another mode; a value that means the same stays. */
-export function inMode({ value, ...edit }: Edit, mode: Mode): Edit {
+/** The edit in another mode; a value that means the same stays, `last` is the one before for values of another kind. */
+export function inMode({ value, ...edit }: Edit, mode: Mode, last?: number): Edit {
   const kind = valueKind(mode);
   if (kind === 'none' || kind === undefined) return { ...edit, mode };
   if (kind === valueKind(edit.mode) && value !== undefined) return { ...edit, mode, value };
-  return { ...edit, mode, value: kind === 'factor' ? 2 : USUAL * unitOf({}) };
+  return { ...edit, mode, value: last ?? (kind === 'factor' ? 2 : USUAL * unitOf({})) };
 }
 
 export const asText = (edits: readonly Edit[]): string =>

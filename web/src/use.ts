@@ -1,5 +1,6 @@
 /** Hooks: the place in the site, an answer of the server, the name of a latent, keys. */
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { addressOf } from './address.ts';
 import { api, type FeatureName, Refused } from './api.ts';
 
 const listeners = new Set<() => void>();
@@ -7,30 +8,35 @@ window.addEventListener('popstate', () => {
   for (const listener of listeners) listener();
 });
 
-/** Goes to a path of the site without loading it anew. */
+/** Goes to a path of the site without loading it anew. One too long for an address is kept whole with this entry of the history. */
 export function go(path: string, { replace = false } = {}): void {
-  history[replace ? 'replaceState' : 'pushState'](null, '', path);
+  const address = addressOf(path);
+  history[replace ? 'replaceState' : 'pushState'](address === path ? null : path, '', address);
   for (const listener of listeners) listener();
 }
 
+const here = (): string => (history.state as string | null) ?? location.href;
+/** Whether a copied link leads to all that is here. */
+export const inAddress = (): boolean => history.state === null;
+
 export function usePlace(): URL {
-  const href = useSyncExternalStore(
-    (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    () => location.href,
-  );
-  return new URL(href);
+  const href = useSyncExternalStore((listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  }, here);
+  return new URL(href, location.href);
 }
 
-/** Changes search parameters in place: what is shown can be copied as a link. */
-export function setParams(params: Readonly<Record<string, string | undefined>>): void {
-  const url = new URL(location.href);
+/** Changes search parameters in place: what is shown can be copied as a link. Without `replace`, Back brings those before. */
+export function setParams(
+  params: Readonly<Record<string, string | undefined>>,
+  { replace = true } = {},
+): void {
+  const url = new URL(here(), location.href);
   for (const [name, value] of Object.entries(params))
     if (value === undefined) url.searchParams.delete(name);
     else url.searchParams.set(name, value);
-  go(url.pathname + url.search, { replace: true });
+  go(url.pathname + url.search, { replace });
 }
 
 export type Answer<T> = {

@@ -8,7 +8,7 @@ import { Histogram } from '../parts/histogram.tsx';
 import { LabelLine } from '../parts/label-line.tsx';
 import { Link } from '../parts/link.tsx';
 import { NameRow } from '../parts/name.tsx';
-import { Status } from '../parts/states.tsx';
+import { Status, TooLong } from '../parts/states.tsx';
 import { Writes } from '../parts/writes.tsx';
 import { stands } from '../placed.ts';
 import { go, setParams, useAnswer, useKeys, usePlace } from '../use.ts';
@@ -41,7 +41,9 @@ export function FeaturePage({
   const [version, setVersion] = useState(0);
   const answer = useAnswer(`${run} ${latent} ${version}`, (signal) => api.feature(run, latent, signal));
   const feature = answer.value?.run === run && answer.value.latent === latent ? answer.value : undefined;
-  const to = (other: number) => go(featurePath({ run, latent: (other + latents) % latents }));
+  const { search } = usePlace();
+  // Text, strength and prompt go along: the same is compared over latents.
+  const to = (other: number) => go(featurePath({ run, latent: (other + latents) % latents }) + search);
   useKeys({
     j: () => to(latent + 1),
     k: () => to(latent - 1),
@@ -193,12 +195,14 @@ function Yours({ feature: { run, latent, maximum } }: { feature: Feature }) {
         </p>
       )}
       <Status answer={answer} what="Reading" />
+      <TooLong />
     </div>
   );
 }
 
 function Below({ feature }: { feature: Feature }) {
   const { groups = [], neighbours, together = [], run, latent, registers = [] } = feature;
+  const params = Object.fromEntries(usePlace().searchParams);
   return (
     <div className="below">
       {groups.length > 0 && (
@@ -223,7 +227,7 @@ function Below({ feature }: { feature: Feature }) {
           Neighbours <span className="fine">cosine of what they write</span>
         </h2>
         {neighbours.map((other) => (
-          <NameRow key={other.latent} feature={other} extra={figure(other.cosine, 2)} />
+          <NameRow key={other.latent} feature={other} extra={figure(other.cosine, 2)} params={params} />
         ))}
       </section>
       {together.length > 0 && (
@@ -232,7 +236,7 @@ function Below({ feature }: { feature: Feature }) {
             Fires together <span className="fine">shared tokens / tokens of either</span>
           </h2>
           {together.map((other) => (
-            <NameRow key={other.latent} feature={other} extra={figure(other.jaccard, 2)} />
+            <NameRow key={other.latent} feature={other} extra={figure(other.jaccard, 2)} params={params} />
           ))}
         </section>
       )}

@@ -6,7 +6,7 @@ import { Layers } from '../parts/layers.tsx';
 import { Link } from '../parts/link.tsx';
 import { Origin } from '../parts/name.tsx';
 import { SaeMark } from '../parts/sae-mark.tsx';
-import { Status } from '../parts/states.tsx';
+import { Status, TooLong } from '../parts/states.tsx';
 import { Strip } from '../parts/strip.tsx';
 import { placed } from '../placed.ts';
 import { SAMPLES } from '../samples.ts';
@@ -88,6 +88,12 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
       ? tint(first.feature.latent, first.value, first.feature.maximum ?? first.feature.inText)
       : undefined;
   };
+  /** The token at a place of the text, at its end the last one. */
+  const tokenAt = (place: number): number | undefined => {
+    let end = 0;
+    const at = shown.find(({ text }) => place < (end += text.length)) ?? shown.at(-1);
+    return at && at.t >= 0 ? at.t : undefined;
+  };
   const under = (x: number, y: number): number | undefined => {
     for (const element of document.elementsFromPoint(x, y)) {
       const t = element instanceof HTMLElement ? element.dataset.t : undefined;
@@ -116,7 +122,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
             key={sample.name}
             type="button"
             className={sample.text === text ? 'on' : ''}
-            onClick={() => setParams({ text: sample.text })}
+            onClick={() => sample.text !== text && setParams({ text: sample.text }, { replace: false })}
           >
             {sample.name}
           </button>
@@ -143,12 +149,20 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
               value={text}
               spellCheck={false}
               aria-label="Text that the model reads"
-              onChange={(event) => setParams({ text: event.target.value })}
+              onChange={(event) => {
+                setHovered(undefined);
+                setParams({ text: event.target.value });
+              }}
+              onKeyUp={({ key, currentTarget }) => {
+                if (/^(Arrow|Home|End|Page)/.test(key)) setHovered(tokenAt(currentTarget.selectionStart));
+              }}
+              onBlur={() => setHovered(undefined)}
               onMouseMove={(event) => setHovered(under(event.clientX, event.clientY))}
               onMouseLeave={() => setHovered(undefined)}
             />
           </div>
           <Status answer={answer} what="The model is reading" />
+          <TooLong />
           {read && read.cut > 0 && (
             <p className="fine">{read.cut} tokens at the end did not fit into the model's context.</p>
           )}
@@ -185,7 +199,7 @@ export function Home({ run, runs }: { run: RunSummary; runs: readonly RunSummary
               <span className="line fine">
                 <span>#{feature.latent}</span>
                 <span title="Its strongest activation here, and in the text it was indexed on.">
-                  on {visible(read!.tokens[feature.position] ?? '')} {short(feature.inText)}
+                  on <bdi>{visible(read!.tokens[feature.position] ?? '')}</bdi> {short(feature.inText)}
                   {feature.maximum ? `, indexed up to ${short(feature.maximum)}` : ''}
                 </span>
                 <span>{rarity(feature.density)}</span>
@@ -220,7 +234,11 @@ function TokenDetail({
   active: Active[] | undefined;
 }) {
   if (t === undefined || token === undefined || !active)
-    return <p className="detail fine">Point at a word to see its latents.</p>;
+    return (
+      <p className="detail fine">
+        Point at a word, or move the cursor to it with the arrow keys, to see its latents.
+      </p>
+    );
   return (
     <div className="detail" aria-live="polite">
       <code>{visible(token)}</code>

@@ -73,7 +73,7 @@ export function SearchPage({ run, runs }: { run: string; runs: readonly RunSumma
       />
       <p className="chips small">
         {EXAMPLES.map((example) => (
-          <button key={example} type="button" onClick={() => setParams({ q: example })}>
+          <button key={example} type="button" onClick={() => setParams({ q: example }, { replace: false })}>
             {example}
           </button>
         ))}

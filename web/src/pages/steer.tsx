@@ -1,6 +1,6 @@
 /** Several latents at once: a preset, a prompt, and the three texts side by side. */
-import { useState } from 'react';
-import { api } from '../api.ts';
+import { useRef, useState } from 'react';
+import { api, type FeatureName } from '../api.ts';
 import { hue } from '../colour.ts';
 import { Link } from '../parts/link.tsx';
 import { Samples } from '../parts/samples.tsx';
@@ -17,11 +17,11 @@ import {
   unitOf,
   valueKind,
 } from '../steering.ts';
-import { setParams, useAnswer, useName, usePlace } from '../use.ts';
+import { type Answer, setParams, useAnswer, useName, usePlace } from '../use.ts';
 import { featurePath, titleOf } from '../words.ts';
 
-function EditName({ edit: { run, latent } }: { edit: Edit }) {
-  const { value, error } = useName(run, latent);
+function EditName({ edit: { run, latent }, name }: { edit: Edit; name: Answer<FeatureName | undefined> }) {
+  const { value, error } = name;
   return (
     <Link className="edit-name" href={featurePath({ run, latent })}>
       <span className="id">#{latent}</span> <bdi>{value ? titleOf(value) : ''}</bdi>{' '}
@@ -58,6 +58,53 @@ function Strength({ edit, onChange }: { edit: Edit; onChange: (value: number) =>
   );
 }
 
+/** One latent and what is done to it. Values are kept by their kind, so that another mode and back again is as before. */
+function EditRow({
+  edit,
+  kept,
+  onChange,
+  onRemove,
+}: {
+  edit: Edit;
+  kept: Map<string, number>;
+  onChange: (edit: Edit) => void;
+  onRemove: () => void;
+}) {
+  const { run, latent } = edit;
+  const name = useName(run, latent);
+  const turn = (mode: Mode) => {
+    const place = (one: Mode) => [run, latent, valueKind(one)].join(' ');
+    if (edit.value !== undefined) kept.set(place(edit.mode), edit.value);
+    const usual = valueKind(mode) === 'activation' ? Math.round(USUAL * unitOf(name.value ?? {})) : undefined;
+    onChange(inMode(edit, mode, kept.get(place(mode)) ?? usual));
+  };
+  return (
+    <div className="edit-row" style={hue(latent)}>
+      <span className="dot" aria-hidden="true" />
+      <EditName edit={edit} name={name} />
+      {valueKind(edit.mode) === undefined ? (
+        <span className="left-out" role="alert">
+          left out: “{edit.mode}” is not done on this page
+        </span>
+      ) : (
+        <select
+          aria-label={`How to change #${latent}`}
+          value={edit.mode}
+          onChange={(event) => turn(event.target.value as Mode)}
+        >
+          {OFFERED.map((mode) => (
+            <option key={mode}>{mode}</option>
+          ))}
+        </select>
+      )}
+      <Strength edit={edit} onChange={(value) => onChange({ ...edit, value })} />
+      <button type="button" aria-label={`Take #${latent} away`} onClick={onRemove}>
+        ×
+      </button>
+    </div>
+  );
+}
+
 export function SteerPage({ run }: { run: string }) {
   const { searchParams } = usePlace();
   const edits = asEdits(searchParams.get('edits') ?? '');
@@ -65,6 +112,7 @@ export function SteerPage({ run }: { run: string }) {
   const prompt = searchParams.get('prompt') ?? DEFAULT_PROMPT;
   const [seed, setSeed] = useState(1);
   const [problem, setProblem] = useState<string>();
+  const kept = useRef(new Map<string, number>()).current;
   const change = (next: readonly Edit[]) => setParams({ edits: asText(next) || undefined });
   async function add(latent: number): Promise<void> {
     try {
@@ -103,33 +151,13 @@ export function SteerPage({ run }: { run: string }) {
       </form>
       {problem && <Problem>{problem}</Problem>}
       {edits.map((edit, i) => (
-        <div key={i} className="edit-row" style={hue(edit.latent)}>
-          <span className="dot" aria-hidden="true" />
-          <EditName edit={edit} />
-          {valueKind(edit.mode) === undefined ? (
-            <span className="left-out" role="alert">
-              left out: “{edit.mode}” is not done on this page
-            </span>
-          ) : (
-            <select
-              aria-label={`How to change #${edit.latent}`}
-              value={edit.mode}
-              onChange={(event) => change(edits.with(i, inMode(edit, event.target.value as Mode)))}
-            >
-              {OFFERED.map((mode) => (
-                <option key={mode}>{mode}</option>
-              ))}
-            </select>
-          )}
-          <Strength edit={edit} onChange={(value) => change(edits.with(i, { ...edit, value }))} />
-          <button
-            type="button"
-            aria-label={`Take #${edit.latent} away`}
-            onClick={() => change(edits.filter((_, j) => j !== i))}
-          >
-            ×
-          </button>
-        </div>
+        <EditRow
+          key={i}
+          edit={edit}
+          kept={kept}
+          onChange={(next) => change(edits.with(i, next))}
+          onRemove={() => change(edits.filter((_, j) => j !== i))}
+        />
       ))}
       {edits.length === 0 ? (
         <Nothing title="No latent chosen">

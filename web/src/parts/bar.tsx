@@ -5,6 +5,9 @@ import { byModel } from '../runs.ts';
 import { go, setParams, useKeys, usePlace } from '../use.ts';
 import { Link } from './link.tsx';
 
+/** The last text of the lab, to which its link leads; until the page is loaded anew. */
+let lastText: string | null = null;
+
 function toggleTheme(): void {
   const { dataset } = document.documentElement;
   const dark = dataset.theme ? dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
@@ -26,6 +29,11 @@ export function Bar({
   const place = usePlace();
   const [query, setQuery] = useState('');
   const field = useRef<HTMLInputElement>(null);
+  const given = place.pathname === '/' ? place.searchParams.get('text') : null;
+  useEffect(() => {
+    if (given !== null) lastText = given;
+  }, [given]);
+  const text = given ?? lastText;
   const searching = place.pathname.startsWith('/search');
   const inPlace = searching ? (place.searchParams.get('q') ?? '') : '';
   useEffect(() => setQuery(inPlace), [inPlace]);
@@ -34,9 +42,9 @@ export function Bar({
     setQuery(q);
     if (searching) setParams({ q: q || undefined });
   };
-  const link = (href: string, text: string) => (
-    <Link href={href} aria-current={place.pathname === href ? 'page' : undefined}>
-      {text}
+  const link = (href: string, name: string) => (
+    <Link href={href} aria-current={place.pathname === href.split('?')[0] ? 'page' : undefined}>
+      {name}
     </Link>
   );
   return (
@@ -79,7 +87,7 @@ export function Bar({
         />
       </form>
       <nav aria-label="Pages">
-        {link('/', 'text')}
+        {link(text === null ? '/' : `/?${new URLSearchParams({ text })}`, 'text')}
         {link(`/search/${encodeURIComponent(run)}`, 'latents')}
         {link('/steer', 'steer')}
         {link('/lists', 'lists')}

@@ -43,7 +43,8 @@ function Tokens({
         key={i}
         className={`tok${peak ? ' peak' : ''}`}
         style={value > 0 ? tint(latent, value, maximum) : undefined}
-        title={value > 0 ? `${visible(text)}  ${short(value)}` : undefined}
+        // Isolated: a number stands behind a word that is written from right to left, too.
+        title={value > 0 ? `\u2068${visible(text)}\u2069  ${short(value)}` : undefined}
       >
         {text.replaceAll('\n', '↵')}
       </span>

@@ -1,4 +1,5 @@
 import type { AnchorHTMLAttributes } from 'react';
+import { addressOf } from '../address.ts';
 import { go } from '../use.ts';
 
 /** A link within the site; new tabs and the like are the browser's. */
@@ -6,7 +7,7 @@ export function Link({ href, ...rest }: AnchorHTMLAttributes<HTMLAnchorElement> 
   return (
     <a
       {...rest}
-      href={href}
+      href={addressOf(href)}
       onClick={(event) => {
         rest.onClick?.(event);
         if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0)

@@ -1,6 +1,6 @@
 /** Waiting, failing, and having nothing are pages too: what is missing, and what to do. */
 import type { ReactNode } from 'react';
-import type { Answer } from '../use.ts';
+import { type Answer, inAddress } from '../use.ts';
 
 export function Waiting({ what }: { what: string }) {
   return (
@@ -40,6 +40,15 @@ export function Nothing({ title, children }: { title: string; children: ReactNod
     </section>
   );
 }
+
+/** Beside a field whose text may be longer than an address. */
+export const TooLong = () =>
+  inAddress() ? null : (
+    <p className="fine" role="status">
+      Too long for a link: this tab keeps the text, also when it is reloaded; a copied address does not have
+      it.
+    </p>
+  );
 
 /** What an answer has to say while it is not there. */
 export function Status({ answer, what }: { answer: Answer<unknown>; what: string }) {
