@@ -1,5 +1,5 @@
 // `saekit generate --steer` with the bundled model and SAEs.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -34,9 +34,11 @@ describe('vector', () => {
         2,
         expect.stringMatching(/is there already. Give a new name/),
       ]);
-      const model = ['--model', 'demo/model', '--temperature', '0'];
-      const { stdout } = await generate(...model, '--steer', `${out}=2`, '--json');
+      // The file says which model it is for.
+      const { stdout } = await generate('--temperature', '0', '--steer', `${out}=2`, '--json');
       expect((JSON.parse(stdout) as { with: string }).with).toMatch(/\p{Script=Greek}{3}/u);
+      const most = await generate('--steer', `${out}=1.5max`);
+      expect([most.status, most.stderr]).toEqual([2, expect.stringMatching(/Give the value without max\./)]);
     } finally {
       rmSync(work, { recursive: true });
     }
@@ -57,6 +59,31 @@ describe('generate --steer', () => {
     const spliced = await written(...ruled);
     expect(spliced.without).toBe(much.without);
     expect(spliced.with).not.toBe(much.without);
+  }, 60_000);
+
+  it('of another model is refused with the way to go on, and goes on', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'saekit-other-'));
+    try {
+      const other = join(work, 'other');
+      cpSync(SAE, other, { recursive: true });
+      const cfg = JSON.parse(readFileSync(join(other, 'cfg.json'), 'utf8'));
+      cfg.metadata.model_hash = 'a'.repeat(64);
+      writeFileSync(join(other, 'cfg.json'), JSON.stringify(cfg));
+      const args = ['--model', 'demo/model', '--json', '--steer'];
+      const refused = await generate(...args, `${other}:${DNA}=clamp:8`);
+      expect([refused.status, refused.stderr]).toEqual([
+        2,
+        expect.stringMatching(/hash aaaa.*--allow-wrong/),
+      ]);
+      const [taken, own] = await Promise.all([
+        generate('--allow-wrong', ...args, `${other}:${DNA}=clamp:8`),
+        generate(...args, `${SAE}:${DNA}=clamp:8`),
+      ]);
+      expect(taken.status, taken.stderr).toBe(0);
+      expect(JSON.parse(taken.stdout).with).toBe(JSON.parse(own.stdout).with);
+    } finally {
+      rmSync(work, { recursive: true });
+    }
   }, 60_000);
 
   it.each([

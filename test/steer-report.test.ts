@@ -360,6 +360,14 @@ it('stops on a signal with what was measured kept, and the same call goes on to 
   expect(new Set(keys).size).toBe(keys.length);
 });
 
+it('an SAE of another model is refused; with allowWrong its report is the same', async () => {
+  const other = join(place, 'other-model');
+  const metadata = { ...sae.config.metadata, model_hash: 'a'.repeat(64) };
+  await saveSae(folderWriter(other), { ...sae, config: { ...sae.config, metadata } });
+  await expect(report({ sae: other })).rejects.toThrow(/with hash aaaa.*--allow-wrong/);
+  expect(shown((await report({ sae: other, allowWrong: true })).report)).toBe(shown(plain));
+});
+
 it('a judge of the caller is asked about every text', async () => {
   const config = steerReportConfigSchema.parse({
     ...base,

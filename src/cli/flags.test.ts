@@ -1,8 +1,11 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { trainConfigSchema } from '../shared/config.ts';
 import { indexConfigSchema } from '../shared/feature-tables.ts';
-import { addFlags, givenFlags, parseConfig, parseCount, parseNumber } from './flags.ts';
+import { addFlags, givenFlags, parseConfig, parseCount, parseNumber, readConfigFile } from './flags.ts';
 
 function parse(...words: string[]): Record<string, unknown> {
   const command = new Command('train').exitOverride().configureOutput({ writeErr: () => {} });
@@ -48,6 +51,17 @@ describe('flags', () => {
   it('counts are whole numbers from 0 on', () => {
     expect(['0', '12', '2k'].map(parseCount)).toEqual([0, 12, 2000]);
     for (const wrong of ['-3', '2.5', 'x']) expect(() => parseCount(wrong)).toThrow(/Expected/);
+  });
+
+  it('a config file that is no JSON is told the schema of its own command', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'saekit-flags-')), 'bad.json');
+    writeFileSync(path, '{');
+    for (const command of ['generate', 'train']) {
+      const schema = `docs/${command}-config.schema.json`;
+      await expect(readConfigFile(path, command)).rejects.toThrow(schema);
+      expect(existsSync(schema)).toBe(true);
+    }
+    rmSync(dirname(path), { recursive: true });
   });
 
   it('exist for every field of the schema', () => {

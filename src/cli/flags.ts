@@ -88,8 +88,8 @@ export function givenFlags(command: Command, schema: z.ZodObject): Record<string
   );
 }
 
-/** Reads a JSON config file. */
-export async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+/** Reads a JSON config file of a command, by its name. */
+export async function readConfigFile(path: string, command: string): Promise<Record<string, unknown>> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -101,7 +101,7 @@ export async function readConfigFile(path: string): Promise<Record<string, unkno
     value = JSON.parse(text);
   } catch (error) {
     throw new UsageError(
-      `${path} is not JSON: ${(error as Error).message}. See docs/train-config.schema.json.`,
+      `${path} is not JSON: ${(error as Error).message}. See docs/${command}-config.schema.json.`,
     );
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))

@@ -46,7 +46,7 @@ export function placeSae(
     );
   if (!otherModel && typeof model_hash === 'string' && !sameModel(model_hash, info.hash))
     throw new Error(
-      `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${shortHash(model_hash)}; ${info.name} has ${shortHash(info.hash)}. Open that model, or pass otherModel: true to use the SAE all the same.`,
+      `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${shortHash(model_hash)}; ${info.name} has ${shortHash(info.hash)}. Open that model. To use the SAE all the same: otherModel: true, or on the command line --allow-wrong (generate, export, steer-report).`,
     );
   return name;
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { generateConfigSchema } from './generate.ts';
 
-const { $schema, model, steer, positions, keepError } = generateConfigSchema.shape;
+const { $schema, model, steer, positions, keepError, allowWrong } = generateConfigSchema.shape;
 
 /** `saekit export`: a model, with changes inside or as it is -> a folder for other programs. */
 export const exportConfigSchema = z.strictObject({
-  ...{ $schema, model, steer, positions, keepError },
+  ...{ $schema, model, steer, positions, keepError, allowWrong },
   dtype: z
     .enum(['stored', 'float32'])
     .default('float32')

@@ -43,6 +43,12 @@ export const generateConfigSchema = z.strictObject({
     .describe(
       'With `steer`, keep what the SAE does not explain. Without it the hook becomes what the SAE makes of it.',
     ),
+  allowWrong: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With `steer`, also with an SAE that was trained on another model, such as the base of this one.',
+    ),
   strength: z.number().default(8).describe('How much of it, in units of its activation.'),
   maxTokens: z.int().nonnegative().default(48).describe('Tokens to write at most.'),
   temperature: z.number().nonnegative().default(0.7).describe('0 takes the likeliest token.'),

@@ -156,11 +156,11 @@ function condition(
 }
 
 /** [z'(z)] of a mode. */
-function changeOf({ mode = 'add', value, unit: inUnits, max }: InterventionSpec, what: string): Change {
+function changeOf({ sae, mode = 'add', value, unit: inUnits, max }: InterventionSpec, what: string): Change {
   if (value === undefined && valued.includes(mode)) throw new Error(`${mode} of ${what} needs a value.`);
   if (inUnits === 'max' && max === undefined)
     throw new Error(
-      `${what}: its largest activation is not known, so a value in units of it means nothing. Give \`max\`.`,
+      `${what}: its largest activation is not known, so a value in units of it means nothing. ${sae ? 'Give `max`.' : 'Give the value without max.'}`,
     );
   const v = finite((value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1), `${mode} of ${what}`);
   if (mode === 'add') return { ...free, scale: 1, shift: v };

@@ -9,7 +9,7 @@ import type { SelfTest } from '../sae/self-test.ts';
 import type { Sae } from '../sae/types.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { InterventionConfig } from '../shared/intervention.ts';
-import { type InterventionSpec, readVector } from '../steer/index.ts';
+import { type InterventionSpec, readVector, type SteeringVector } from '../steer/index.ts';
 import { readRun } from '../store/index.ts';
 import { pinned, saeFolder } from './hub.ts';
 import { readResults } from './inspect.ts';
@@ -23,10 +23,14 @@ export type NamedSae = {
   readonly test: SelfTest;
 };
 
-/** Loads each SAE that is named, once. `known` keeps them for the next call. */
+/** Loads each SAE that is named, once. `known` keeps them for the next call; `otherModel` takes SAEs of another model. */
 export async function openInterventions(
   configs: readonly InterventionConfig[],
-  { known = new Map(), ...access }: HubAccess & { readonly known?: Map<string, NamedSae> } = {},
+  {
+    known = new Map(),
+    otherModel = false,
+    ...access
+  }: HubAccess & { readonly known?: Map<string, NamedSae>; readonly otherModel?: boolean } = {},
 ): Promise<InterventionSpec[]> {
   const open = async (name: string): Promise<NamedSae> => {
     const found = known.get(name);
@@ -38,15 +42,17 @@ export async function openInterventions(
     return opened;
   };
   const specs: InterventionSpec[] = [];
-  for (const { sae: name, vector, when, ...rest } of configs) {
+  for (const { sae: name, vector: path, when, ...rest } of configs) {
     const own = name === undefined ? undefined : await open(name);
     const other = when?.sae === undefined ? undefined : await open(when.sae);
+    const direction = path === undefined ? undefined : await openVector(path);
     specs.push({
       ...rest,
+      ...(otherModel ? { otherModel } : {}),
       ...(own ? { sae: own.sae } : {}),
       ...(when ? { when: { ...conditionOf(when), ...(other ? { sae: other.sae } : {}) } } : {}),
       ...(own && rest.unit === 'max' ? { max: await largestActivation(own, rest.latent) } : {}),
-      ...(vector === undefined ? {} : await openVector(vector, rest.hook)),
+      ...(direction ? { vector: direction.vector, hook: rest.hook ?? direction.hook } : {}),
     });
   }
   return specs;
@@ -54,15 +60,11 @@ export async function openInterventions(
 
 const conditionOf = ({ sae: _, ...condition }: NonNullable<InterventionConfig['when']>) => condition;
 
-async function openVector(
-  path: string,
-  hook: string | undefined,
-): Promise<{ vector: Float32Array; hook: string }> {
+async function openVector(path: string): Promise<SteeringVector> {
   const bytes = await readFile(path).catch((error: Error) => {
     throw new UsageError(`The vector ${path} cannot be read: ${error.message}.`);
   });
-  const found = await readVector(fromBytes(bytes), path);
-  return { vector: found.vector, hook: hook ?? found.hook };
+  return await readVector(fromBytes(bytes), path);
 }
 
 /** The largest activation on the latent's card. */
@@ -76,8 +78,12 @@ async function largestActivation({ name, folder }: NamedSae, latent: number | un
   );
 }
 
-/** The model to steer: the one that was named, or the one that the SAEs were trained on. */
-export async function steeredModel(given: string | undefined, saes: readonly NamedSae[]): Promise<string> {
+/** The model to steer: the one that was named, or the one that the SAEs were trained on, or that the files of directions name. */
+export async function steeredModel(
+  given: string | undefined,
+  saes: readonly NamedSae[],
+  vectors: readonly string[] = [],
+): Promise<string> {
   if (given !== undefined) return given;
   for (const { folder } of saes) {
     if (!existsSync(join(folder, 'run.json'))) continue;
@@ -85,9 +91,13 @@ export async function steeredModel(given: string | undefined, saes: readonly Nam
     const { model } = pinned(config, provenance);
     if (model !== undefined) return model;
   }
+  for (const path of vectors) {
+    const { model } = (await openVector(path)).metadata;
+    if (model !== undefined) return model;
+  }
   throw new UsageError(
     saes.length === 0
-      ? 'A direction of your own does not say which model it is for. Give --model.'
+      ? `${vectors.join(', ') || 'What is changed'} does not say which model it is for. Give --model.`
       : `${saes.map(({ name }) => name).join(', ')}: no run folder of a model, so the model is not known. Give --model.`,
   );
 }

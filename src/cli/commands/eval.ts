@@ -33,7 +33,7 @@ export function addEvalCommand(program: Command): void {
   addFlags(command, evalConfigSchema);
   command.addHelpText('after', example).action(async (folder: string | undefined) => {
     const options = command.opts<{ config?: string; json?: boolean }>();
-    const file = options.config === undefined ? {} : await readConfigFile(options.config);
+    const file = options.config === undefined ? {} : await readConfigFile(options.config, 'eval');
     const config = parseConfig(evalConfigSchema, {
       ...(folder === undefined ? {} : { sae: folder }),
       ...file,

@@ -39,7 +39,7 @@ export function addExportCommand(program: Command): void {
   addFlags(command, exportConfigSchema);
   command.addHelpText('after', example).action(async (out: string) => {
     const flags = command.opts<{ config?: string; json?: boolean }>();
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config, 'export');
     const config = parseConfig(exportConfigSchema, { ...file, ...givenFlags(command, exportConfigSchema) });
     await withContext(flags, async (context) => {
       const done = await withDownloads(context, (access) => exported(out, config, access));
@@ -55,8 +55,9 @@ async function exported(out: string, config: ExportConfig, access: HubAccess): P
   const defaults = { positions: parsePositions(config.positions), keepError: config.keepError };
   const changes = steer.map((one) => (typeof one === 'string' ? parseIntervention(one, defaults) : one));
   const known = new Map<string, NamedSae>();
-  const interventions = await openInterventions(changes, { ...access, known });
-  const model = await steeredModel(config.model, [...known.values()]);
+  const interventions = await openInterventions(changes, { ...access, known, otherModel: config.allowWrong });
+  const vectors = changes.flatMap(({ vector }) => vector ?? []);
+  const model = await steeredModel(config.model, [...known.values()], vectors);
   return await exportModel(out, { ...access, model, interventions, dtype });
 }
 

@@ -37,8 +37,11 @@ export async function generateSteered(
   const defaults = { positions: parsePositions(config.positions), keepError: config.keepError };
   const changes = given.map((one) => (typeof one === 'string' ? parseIntervention(one, defaults) : one));
   const known = new Map<string, NamedSae>();
-  const specs = await withDownloads(context, (access) => openInterventions(changes, { ...access, known }));
-  const model = await open(await steeredModel(config.model, [...known.values()]));
+  const specs = await withDownloads(context, (access) =>
+    openInterventions(changes, { ...access, known, otherModel: config.allowWrong }),
+  );
+  const vectors = changes.flatMap(({ vector }) => vector ?? []);
+  const model = await open(await steeredModel(config.model, [...known.values()], vectors));
   try {
     tellMemory(model, context);
     const interventions = await steer(model, specs, { signal }).catch((error: Error) => {

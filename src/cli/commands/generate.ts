@@ -34,7 +34,7 @@ export function addGenerateCommand(program: Command): void {
   addFlags(command, generateConfigSchema);
   command.addHelpText('after', example).action(async () => {
     const flags = command.opts<{ config?: string; json?: boolean }>();
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config, 'generate');
     const config = parseConfig(generateConfigSchema, {
       ...file,
       ...givenFlags(command, generateConfigSchema),

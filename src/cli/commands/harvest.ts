@@ -32,7 +32,7 @@ export function addHarvestCommand(program: Command): void {
   addFlags(command, harvestConfigSchema);
   command.addHelpText('after', example).action(async () => {
     const { out, ...flags } = command.opts<{ config?: string; out?: string; json?: boolean }>();
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config, 'harvest');
     const config = parseConfig(harvestConfigSchema, {
       ...file,
       ...givenFlags(command, harvestConfigSchema),

@@ -31,7 +31,7 @@ export function addIndexCommand(program: Command): void {
   addFlags(command, indexConfigSchema);
   command.addHelpText('after', example).action(async (folder: string | undefined) => {
     const options = command.opts<{ config?: string; json?: boolean }>();
-    const file = options.config === undefined ? {} : await readConfigFile(options.config);
+    const file = options.config === undefined ? {} : await readConfigFile(options.config, 'index');
     const config = parseConfig(indexConfigSchema, {
       ...(folder === undefined ? {} : { sae: folder }),
       ...file,

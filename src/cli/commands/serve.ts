@@ -34,7 +34,7 @@ export function addServeCommand(program: Command, version: string): void {
   addFlags(command, serveConfigSchema);
   command.addHelpText('after', example).action(async (folders: string[]) => {
     const flags = command.opts<{ config?: string; json?: boolean }>();
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config, 'serve');
     const config = parseConfig(serveConfigSchema, { ...file, ...givenFlags(command, serveConfigSchema) });
     await withContext(flags, (context) => run(foldersOr(folders), config, version, context), 'Stopping.');
   });

@@ -40,7 +40,7 @@ export function addSteerReportCommand(program: Command): void {
   addFlags(command, steerReportConfigSchema);
   command.addHelpText('after', example).action(async (folder: string | undefined) => {
     const options = command.opts<{ config?: string; json?: boolean }>();
-    const file = options.config === undefined ? {} : await readConfigFile(options.config);
+    const file = options.config === undefined ? {} : await readConfigFile(options.config, 'steer-report');
     const config = parseConfig(steerReportConfigSchema, {
       ...(folder === undefined ? {} : { sae: folder }),
       ...file,

@@ -29,7 +29,7 @@ export function addTokenizeCommand(program: Command): void {
   addFlags(command, tokenizeConfigSchema);
   command.addHelpText('after', example).action(async () => {
     const { out, ...flags } = command.opts<{ config?: string; out?: string; json?: boolean }>();
-    const file = flags.config === undefined ? {} : await readConfigFile(flags.config);
+    const file = flags.config === undefined ? {} : await readConfigFile(flags.config, 'tokenize');
     const config = parseConfig(tokenizeConfigSchema, {
       ...file,
       ...givenFlags(command, tokenizeConfigSchema),

@@ -121,7 +121,7 @@ export async function readTrainFile(
   { config, grid }: Pick<Flags, 'config' | 'grid'>,
   given: Readonly<Record<string, unknown>>,
 ): Promise<{ fields: Record<string, unknown>; grid: Grid | undefined }> {
-  const { grid: inFile, ...file } = config === undefined ? {} : await readConfigFile(config);
+  const { grid: inFile, ...file } = config === undefined ? {} : await readConfigFile(config, 'train');
   return {
     fields: { ...file, ...given },
     grid: grid

@@ -10,7 +10,7 @@ import { withDownloads } from '../output/downloads.ts';
 const example = `
 Example:
   saekit vector --model demo/model --hook blocks.3.hook_resid_post --positive greek.txt --negative english.txt --out greek.safetensors
-  saekit generate --model demo/model --steer greek.safetensors=2 --prompt "The meeting will be"
+  saekit generate --steer greek.safetensors=2 --prompt "The meeting will be"
 
 Strength 1 is the distance between the two sets. docs/steering.md has the formulas.`;
 

@@ -197,7 +197,8 @@ export async function latentFacts(
   const watched = new Map(watch.map((latent) => [latent, [] as number[]]));
   const list = texts.map(({ text }) => text);
   // Windows are encoded whole before the first text of them comes out.
-  const options = { hook, batchTokens: 2048, ...(signal ? { signal } : {}) };
+  // That the SAE is of the model was looked at when it was placed.
+  const options = { hook, otherModel: true, batchTokens: 2048, ...(signal ? { signal } : {}) };
   for await (const { index, code } of encodeTexts(model, sae, list, options)) {
     const side = texts[index]!.positive ? 'positive' : 'negative';
     const before = watch.map((latent) => fired[side][latent]!);

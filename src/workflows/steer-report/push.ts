@@ -17,9 +17,12 @@ export async function pushLatent(
     readonly positions?: InterventionSpec['positions'];
   },
 ): Promise<Push> {
-  const { hook, ...rest } = spec;
+  // That the SAE is of the model was looked at when it was placed.
+  const { hook, ...rest } = { ...spec, otherModel: true };
   // A transcoder knows where it reads and where it writes; `hook` is where it reads.
-  return { interventions: await steer(model, [spec.sae.config.Dout === undefined ? spec : rest]) };
+  return {
+    interventions: await steer(model, [spec.sae.config.Dout === undefined ? { ...rest, hook } : rest]),
+  };
 }
 
 /** The hook that the latents of an SAE change: the one it reads, of a transcoder the one it gives. */

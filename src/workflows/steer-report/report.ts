@@ -64,7 +64,7 @@ export async function steerReport(
     const memory = requireWritingMemory(model);
     if (config.prompt === '' && model.info.bosTokenId === undefined)
       throw new UsageError(`${model.info.name} has no token that begins a text, so it needs one: --prompt.`);
-    const hook = placeSae(model, sae, { hook: target.hook });
+    const hook = placeSae(model, sae, { hook: target.hook, otherModel: config.allowWrong });
     for (const latent of config.latents ?? [])
       if (latent >= sae.config.F)
         throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${sae.config.F - 1}.`);
