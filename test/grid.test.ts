@@ -115,6 +115,11 @@ describe('train --grid', () => {
     [['latents=64,64'], /latents-64 twice/],
     [['latents=many'], /--latents: found \["many"\]/],
     [['latents'], /expected FIELD=VALUE/],
+    [['latents=64', 'k=4', 'latents=128'], /"latents" is given twice.*latents=64,128/],
+    [['signed=yes'], /--signed: found \["yes"\]/],
+    [['l0=8,16'], /--l0 is of relu, gated and jumprelu/],
+    [['variant=gated', 'l0=8,16,200'], /l0 is 200 but there are only 128 latents/],
+    [['token-bias=true,false', 'k=8,256'], /k is 256 but/],
     [['k=8,256'], /k is 256 but there are only 128 latents/],
   ])(
     'refuses %j before anything is made',

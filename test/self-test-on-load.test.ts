@@ -150,6 +150,13 @@ describe('train --init-from', () => {
     expect([bad.status, bad.stderr]).toEqual([2, expect.stringMatching(/It explains nothing of these/)]);
   }, 60_000);
 
+  it('says that the run reads another hook than it was trained at', async () => {
+    const { stdout, stderr } = await saekit([...from(run, workspace.newFolder()), '--hook', 'hook_embed']);
+    expect(stdout + stderr).toMatch(
+      /It is of another place: it was trained at blocks\.\d\.hook_resid_post, this is hook_embed\./,
+    );
+  }, 60_000);
+
   it('says what is known of it', async () => {
     const out = workspace.newFolder();
     const { status, stdout } = await saekit(from(run, out));

@@ -194,6 +194,26 @@ describe('train --activations', () => {
         2,
         expect.stringMatching(/held-out rows, kept for evaluation/),
       ]);
+      const relabelled = newFolder();
+      const refused = await saekit([
+        'train',
+        '--activations',
+        acts,
+        '--hook',
+        'hook_embed',
+        '--out',
+        relabelled,
+      ]);
+      expect([refused.status, refused.stderr]).toEqual([
+        2,
+        expect.stringMatching(/rows are of blocks\.1\.hook_resid_post, and --hook is hook_embed/),
+      ]);
+      expect(existsSync(relabelled)).toBe(false);
+      const elsewhere = await saekit(['eval', folder, '--hook', 'hook_embed']);
+      expect([elsewhere.status, elsewhere.stderr]).toEqual([
+        2,
+        expect.stringMatching(/give --model and --data/),
+      ]);
       const { provenance, resolved } = await readRun(folder);
       expect(provenance.activations).toMatchObject({ hook, format: 'saekit activations' });
       expect(resolved.hook).toBe(hook);

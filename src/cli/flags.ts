@@ -88,6 +88,18 @@ export function givenFlags(command: Command, schema: z.ZodObject): Record<string
   );
 }
 
+/** One value of a list field as the schema wants it; what is no number, or neither true nor false, stays text for the schema to refuse. */
+export function parseItem(schema: z.ZodObject, name: string, text: string): unknown {
+  const type = fieldsOf(schema).find(([field]) => field === name)?.[1].items?.type;
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  if (type !== 'integer' && type !== 'number') return text;
+  try {
+    return parseNumber(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Reads a JSON config file of a command, by its name. */
 export async function readConfigFile(path: string, command: string): Promise<Record<string, unknown>> {
   let text: string;

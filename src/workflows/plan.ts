@@ -71,13 +71,17 @@ export function planTraining(
   );
 }
 
-/** The same for stored activations. */
+/** The same for stored activations. @throws UsageError also for another hook than they say they are of */
 export function planStored(
   config: TrainConfig,
   { D, rows, name, format, meta }: Pick<ActivationSource, 'D' | 'rows' | 'name' | 'format' | 'meta'>,
   options: PlanOptions,
 ): TrainPlan {
   const { cores, folder } = options;
+  if (meta.hook !== undefined && config.hook !== undefined && config.hook !== meta.hook)
+    throw new UsageError(
+      `${name} says that its rows are of ${meta.hook}, and --hook is ${config.hook}. Leave --hook out, or take activations of ${config.hook}; --hook is for rows that do not say where they were taken.`,
+    );
   const shape = { D, hook: meta.hook ?? name, contextLength: meta.contextLength };
   return finishPlan(
     config,

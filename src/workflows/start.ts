@@ -6,6 +6,7 @@ import { loadSae, outputWidth, refuseWrong, type Sae, selfTestText } from '../sa
 import { UsageError } from '../shared/errors.ts';
 import type { Provenance } from '../shared/run.ts';
 import { checkStart } from '../train/index.ts';
+import { elsewhere, trainedAt } from './own-place.ts';
 import { type TestRows, testOnRows } from './self-test.ts';
 import type { TrainPlan } from './types.ts';
 
@@ -15,10 +16,12 @@ export type Start = {
   readonly sae?: Sae | undefined;
   /** For run.json. */
   readonly initialSae?: Provenance['initialSae'];
+  /** How this run reads another hook than the SAE was trained at. */
+  readonly elsewhere?: string;
 };
 
 /** @throws UsageError when the SAE does not fit the plan; the errors of `loadSae` */
-export async function openStart({ config: { initFrom }, trainer }: TrainPlan): Promise<Start> {
+export async function openStart({ config: { initFrom }, trainer, settings }: TrainPlan): Promise<Start> {
   if (initFrom === undefined) return {};
   const sae = await loadSae(initFrom);
   try {
@@ -26,10 +29,13 @@ export async function openStart({ config: { initFrom }, trainer }: TrainPlan): P
   } catch (error) {
     throw new UsageError(`${initFrom}: ${(error as Error).message}`);
   }
+  const { hook, outputHook } = settings;
+  const other = elsewhere(trainedAt(sae.config, undefined), { hook, outputHook, modelHash: undefined });
   const sha256 = createHash('sha256');
   for (const name of ['cfg.json', 'sae_weights.safetensors'])
     for await (const chunk of createReadStream(join(initFrom, name))) sha256.update(chunk as Buffer);
-  return { sae, initialSae: { path: initFrom, sha256: sha256.digest('hex') } };
+  const initialSae = { path: initFrom, sha256: sha256.digest('hex') };
+  return { sae, initialSae, ...(other === undefined ? {} : { elsewhere: other }) };
 }
 
 /**
@@ -38,17 +44,21 @@ export async function openStart({ config: { initFrom }, trainer }: TrainPlan): P
  * @returns what to say of it
  * @throws UsageError with the reasons when it is wrong
  */
-export async function testStart({ sae, initialSae }: Start, { x, y }: TestRows): Promise<string | undefined> {
+export async function testStart(
+  { sae, initialSae, elsewhere: other }: Start,
+  { x, y }: TestRows,
+): Promise<string | undefined> {
   if (!sae || !initialSae) return undefined;
   const some = {
     x: x.subarray(0, TEST_ROWS * sae.config.D),
     y: y?.subarray(0, TEST_ROWS * outputWidth(sae.config)),
   };
+  const place = other === undefined ? '' : ` It is of another place: ${other}.`;
   const test = await testOnRows(sae, initialSae.path, some, { compare: false });
   try {
     refuseWrong(sae, test, initialSae.path);
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new UsageError(`${(error as Error).message}${place}`);
   }
-  return `The SAE to start from, ${initialSae.path}, is ${selfTestText(test)}.`;
+  return `The SAE to start from, ${initialSae.path}, is ${selfTestText(test)}.${place}`;
 }

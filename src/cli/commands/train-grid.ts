@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import type { TrainConfig } from '../../shared/config.ts';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
-import { type Grid, type GridField, gridSchema } from '../../shared/grid.ts';
+import { type Grid, gridSchema } from '../../shared/grid.ts';
 import { didYouMean } from '../../shared/nearest.ts';
 import { type GridOptions, type GridResult, resumeGrid, trainGrid } from '../../workflows/index.ts';
 import type { Context } from '../context.ts';
-import { parseConfig, parseNumber } from '../flags.ts';
+import { parseConfig, parseItem } from '../flags.ts';
 import { invocation } from '../invocation.ts';
 import { createCounter } from '../output/counter.ts';
 import { createDownloads } from '../output/downloads.ts';
@@ -17,13 +17,13 @@ import { stageLine } from '../output/training-view.ts';
 /**
  * `latents=2048,4096` and `seed=0,1` as a grid.
  *
- * @throws UsageError for what is no field of a grid (nearest names) or no value of it
+ * @throws UsageError for what is no field of a grid (nearest names), is given twice, or no value of it
  */
 export function parseGrid(given: readonly string[]): Grid {
   const names = Object.keys(gridSchema.shape);
   const raw: Record<string, unknown[]> = {};
   for (const text of given) {
-    const [, flag, values] = /^([A-Za-z-]+)=(.+)$/.exec(text) ?? [];
+    const [, flag, values] = /^([A-Za-z][A-Za-z\d-]*)=(.+)$/.exec(text) ?? [];
     if (flag === undefined || values === undefined)
       throw new UsageError(`--grid: found "${text}", expected FIELD=VALUE,VALUE such as latents=2048,4096.`);
     const name = flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
@@ -31,21 +31,13 @@ export function parseGrid(given: readonly string[]): Grid {
       throw new UsageError(
         `--grid: "${flag}" cannot vary.${didYouMean(name, names)} These can: ${names.join(', ')}.`,
       );
-    raw[name] = values.split(',').map((value) => parseValue(name as GridField, value));
+    if (name in raw)
+      throw new UsageError(
+        `--grid: "${flag}" is given twice. Put all its values behind one, such as ${flag}=${raw[name]!.join(',')},${values}.`,
+      );
+    raw[name] = values.split(',').map((value) => parseItem(gridSchema, name, value));
   }
   return parseConfig(gridSchema, raw);
-}
-
-const TEXTS: readonly GridField[] = ['hook', 'freeze'];
-
-function parseValue(field: GridField, text: string): unknown {
-  if (TEXTS.includes(field)) return text;
-  if (field === 'multiTopk') return text === 'true' ? true : text === 'false' ? false : text;
-  try {
-    return parseNumber(text);
-  } catch {
-    return text;
-  }
 }
 
 export type GridFlags = {
