@@ -1,5 +1,5 @@
 // The app in Chromium, in states that nobody shows on a stage: by keyboard alone, slow, empty, broken, and with hostile names and labels.
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import axe from 'axe-core';
@@ -324,6 +324,44 @@ describe.runIf(chromium)('empty and broken', () => {
     await alert.waitFor();
     expect(await alert.textContent()).toContain(message);
     expect(await page.getByRole('link').count()).toBeGreaterThan(4);
+    await page.context().close();
+  });
+
+  it('a run that has cards alone shows what they have, and says what an index adds', async () => {
+    const { folder } = app.fixture;
+    const features = join(folder, RUN, 'features');
+    const run = join(folder, 'cards-alone');
+    cpSync(join(folder, RUN), run, {
+      recursive: true,
+      filter: (path) => !path.startsWith(features) || path === features || path.endsWith('cards.json'),
+    });
+    const { cards } = JSON.parse(readFileSync(join(run, 'features', 'cards.json'), 'utf8'));
+    const page = await app.open(`/feature/cards-alone/${cards[0].latent}`);
+    await page.getByText(`npx saekit index ${run}`).waitFor();
+    expect(await page.locator('.reads .chips button').allTextContents()).toEqual(['deciles', 'top']);
+    for (const name of ['deciles', 'top']) {
+      await page.getByRole('button', { name, exact: true }).click();
+      expect(await page.locator('.reads .row').count()).toBeGreaterThan(0);
+      expect(await page.getByText('It never fired').count()).toBe(0);
+    }
+    await page.context().close();
+    rmSync(run, { recursive: true });
+  });
+
+  it.each(['/nope', '/steer/x', '/lists/my-list'])('%s: there is no such page', async (path) => {
+    const page = await app.open(path);
+    await page.getByRole('heading', { name: 'There is no such page' }).waitFor();
+    expect(await page.getByRole('navigation', { name: 'Pages' }).count()).toBe(1);
+    await page.context().close();
+  });
+
+  it.each([
+    ['/runs/', 'Runs'],
+    ['/lists/', 'Lists'],
+    ['/steer/', 'Steer'],
+  ])('%s is the page without the slash', async (path, title) => {
+    const page = await app.open(path);
+    await page.getByRole('heading', { level: 1, name: title }).waitFor();
     await page.context().close();
   });
 

@@ -192,8 +192,15 @@ describe.runIf(chromium)('the feature page', () => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('steer-strength');
     await page.keyboard.press('l');
     await page.getByLabel('Name of the list').waitFor();
+    // A name is typed there, and no key of the page.
+    await page.keyboard.type('jkr');
+    expect(await page.inputValue('[aria-label="Name of the list"]')).toBe('jkr');
+    await page.keyboard.press('Escape');
+    await page.getByLabel('Name of the list').waitFor({ state: 'detached' });
     await page.keyboard.press('?');
     await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('j');
+    expect(latent()).toBe(DNA);
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
     await page.keyboard.press('r');
@@ -204,6 +211,59 @@ describe.runIf(chromium)('the feature page', () => {
     expect(await page.inputValue('[type=search]')).toBe('jkr');
     await page.context().close();
   });
+
+  it('a label that is saved leaves a note of another tab, and one that was changed there says so first', async () => {
+    const path = `/feature/${RUN}/8`;
+    const page = await app.open(path);
+    const save = async (label: string) => {
+      await page.getByLabel('Label').fill(label);
+      await page.getByRole('button', { name: 'save', exact: true }).click();
+    };
+    await page.getByRole('button', { name: 'name it' }).click();
+    await ask(app.server, 'PUT', `/api/label/${RUN}/8`, { note: 'of another tab' });
+    await save('eighth');
+    await page.getByRole('heading', { name: '#8 eighth' }).waitFor();
+    await page.getByText('of another tab').waitFor();
+    await page.getByRole('button', { name: 'rename' }).click();
+    await ask(app.server, 'PUT', `/api/label/${RUN}/8`, { label: 'theirs' });
+    await save('mine');
+    await page.getByText('it is “theirs” now').waitFor();
+    await page.getByRole('heading', { name: '#8 theirs' }).waitFor();
+    await page.getByRole('button', { name: 'save', exact: true }).click();
+    await page.getByRole('heading', { name: '#8 mine' }).waitFor();
+    expect((await ask(app.server, 'GET', `/api/feature/${RUN}/8`)).body).toMatchObject({
+      label: 'mine',
+      note: 'of another tab',
+    });
+    await page.context().close();
+  });
+
+  it.each([FEATURE, `/steer?edits=${RUN}:${DNA}:add:40`])(
+    '%s: texts stand behind the prompt they were written for, or not at all',
+    async (path) => {
+      const page = await app.open(path);
+      const { without } = await samples(page);
+      const field = page.getByLabel('Prompt');
+      let go = () => {};
+      const held = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      await page.route('**/api/steer', async (route) => {
+        await held;
+        await route.fulfill({ status: 400, json: { error: { message: 'too long' } } });
+      });
+      await field.fill('Once upon');
+      await page.waitForSelector('.samples.old');
+      expect(await textOf(page, '.without p')).toBe(without);
+      go();
+      await page.getByText('too long').waitFor();
+      expect(await page.locator('.sample p').allTextContents()).toEqual(Array(3).fill('Once upon'));
+      await field.fill('');
+      await page.getByText('too long').waitFor({ state: 'detached' });
+      expect(await page.locator('.sample p').allTextContents()).toEqual(['', '', '']);
+      await page.context().close();
+    },
+  );
 
   it('keeps a label in labels.jsonl, and shows it as a person’s', async () => {
     const page = await app.open(`/feature/${RUN}/7`);
@@ -315,6 +375,31 @@ describe.runIf(chromium)('search, lists, runs', () => {
     await page.getByText('0 latents').waitFor();
     await page.getByRole('button', { name: 'delete' }).click();
     await page.getByText('No list yet').waitFor();
+    await page.context().close();
+  });
+
+  it('what another tab put on a list stays, when one is taken off and when the list comes back', async () => {
+    const add = (latent: number) =>
+      ask(app.server, 'POST', '/api/lists/two%20tabs', { features: [{ run: RUN, latent }] });
+    const onIt = async () =>
+      (await ask(app.server, 'GET', '/api/lists/two%20tabs')).body.features?.map(
+        ({ latent }: { latent: number }) => latent,
+      );
+    await add(DNA);
+    const page = await app.open('/lists');
+    await page.getByRole('button', { name: `Take #${DNA} off two tabs` }).waitFor();
+    await add(5);
+    await page.getByRole('button', { name: `Take #${DNA} off two tabs` }).click();
+    await page.getByRole('button', { name: 'Take #5 off two tabs' }).waitFor();
+    expect(await onIt()).toEqual([5]);
+    await add(6);
+    await page.getByRole('button', { name: 'delete' }).click();
+    await page.getByText('two tabs is deleted, with 2 latents').waitFor();
+    await add(7);
+    await page.getByRole('button', { name: 'undo' }).click();
+    await page.getByRole('button', { name: 'Take #6 off two tabs' }).waitFor();
+    expect(await onIt()).toEqual([7, 5, 6]);
+    await ask(app.server, 'DELETE', '/api/lists/two%20tabs');
     await page.context().close();
   });
 
@@ -446,6 +531,11 @@ describe.runIf(chromium)('search, lists, runs', () => {
     const { body } = await ask(app.server, 'GET', `/runs/${RUN}.json`);
     const [sae] = body.evaluation.candidates;
     expect(latents.reduce((sum, n) => sum + n)).toBe(sae.latents.latents - sae.latents.density.never);
+    const selector = page.getByLabel('Run', { exact: true });
+    expect(await selector.inputValue()).toBe(RUN);
+    await selector.selectOption(EARLY);
+    await page.getByRole('heading', { level: 1, name: EARLY }).waitFor();
+    expect([page.url(), await selector.inputValue()]).toEqual([`${app.server.url}/runs/${EARLY}`, EARLY]);
     await page.context().close();
   });
 

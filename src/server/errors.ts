@@ -4,7 +4,7 @@ import { UsageError } from '../shared/errors.ts';
 import { didYouMean } from '../shared/nearest.ts';
 
 type Details = {
-  readonly status: 400 | 401 | 403 | 404 | 413 | 415 | 499 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 409 | 413 | 415 | 499 | 500 | 503;
   readonly param?: string | undefined;
   readonly code?: string;
   /** Seconds. */

@@ -9,10 +9,13 @@ const fileSchema = z.strictObject({ schemaVersion: z.literal(1), lists: z.array(
 
 export type Lists = {
   all(): Promise<readonly FeatureList[]>;
-  /** Puts a list in the place of one of its name, or at the end. */
-  save(list: FeatureList): Promise<void>;
-  /** Whether it was there. */
-  remove(name: string): Promise<boolean>;
+  /**
+   * Puts what `make` makes of the list of this name in its place, or at the end; `make` sees it as it is on disk at that moment, so that
+   * nothing of another writer is lost.
+   */
+  update(name: string, make: (list: FeatureList | undefined) => FeatureList): Promise<FeatureList>;
+  /** What was there. */
+  remove(name: string): Promise<FeatureList | undefined>;
 };
 
 export function openLists(file: string): Lists {
@@ -52,17 +55,19 @@ export function openLists(file: string): Lists {
 
   return {
     all,
-    save: (list) =>
-      change((lists) => ({
-        lists: lists.some(({ name }) => name === list.name)
-          ? lists.map((one) => (one.name === list.name ? list : one))
-          : [...lists, list],
-        value: undefined,
-      })),
+    update: (name, make) =>
+      change((lists) => {
+        const before = lists.find((list) => list.name === name);
+        const value = make(before);
+        return {
+          lists: before ? lists.map((list) => (list === before ? value : list)) : [...lists, value],
+          value,
+        };
+      }),
     remove: (name) =>
       change((lists) => {
-        const rest = lists.filter((list) => list.name !== name);
-        return rest.length < lists.length ? { lists: rest, value: true } : { lists, value: false };
+        const value = lists.find((list) => list.name === name);
+        return { lists: value ? lists.filter((list) => list !== value) : lists, value };
       }),
   };
 }

@@ -45,7 +45,7 @@ describe.each(Object.entries(ways))('%s', (_, target) => {
       expect(tools.map(({ name }) => name)).toEqual(operations.map(({ name }) => name));
       expect(
         tools.filter(({ annotations }) => annotations?.readOnlyHint === false).map(({ name }) => name),
-      ).toEqual(['label_feature', 'save_list', 'delete_list']);
+      ).toEqual(['label_feature', 'save_list', 'add_to_list', 'take_off_list', 'delete_list']);
       const call = async (name: string, args: Record<string, unknown>) =>
         await client.callTool({ name, arguments: args });
       const input = { run: RUN, text: 'ACGTTAGACATTAGCA', numResults: 2 };

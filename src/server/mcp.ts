@@ -11,7 +11,7 @@ const INSTRUCTIONS =
 
 /** Tools that change nothing on disk: these ask, or compute. */
 const readOnly = ({ name }: Operation): boolean =>
-  !['label_feature', 'save_list', 'delete_list'].includes(name);
+  !['label_feature', 'save_list', 'add_to_list', 'take_off_list', 'delete_list'].includes(name);
 
 /** One server, for one connection or request. */
 export function createMcp(lab: Lab, version: string, closing: Closing): McpServer {

@@ -87,6 +87,19 @@ describe('pages and events', () => {
     try {
       for (const page of ['/', '/runs', `/feature/${encodeURIComponent('x')}/7`, '/search?q=1'])
         expect((await ask(own, 'GET', page)).body).toBe('<title>app</title>');
+      for (const page of ['/runs/', '/search/', '/steer/', '/lists/'])
+        expect((await ask(own, 'GET', page)).status, page).toBe(200);
+      // A mistyped address: a page for people, an error for programs.
+      for (const path of ['/nope', '/lists/my-list', '/steer/x', '/feature/']) {
+        const people = await ask(own, 'GET', path, undefined, { Accept: 'text/html,*/*;q=0.8' });
+        expect([people.status, people.body], path).toEqual([404, '<title>app</title>']);
+        const { status, body } = await ask(own, 'GET', path);
+        expect([status, body.error.code], path).toEqual([404, 'not_found']);
+      }
+      for (const path of ['/api/nope', '/v1/nope', '/nope.json'])
+        expect((await ask(own, 'GET', path, undefined, { Accept: 'text/html' })).body.error.code, path).toBe(
+          'not_found',
+        );
       const script = await ask(own, 'GET', '/assets/a.js');
       expect([script.body, script.headers.get('content-type')]).toEqual([
         'let a;',

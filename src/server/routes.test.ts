@@ -425,6 +425,29 @@ describe('runs and features', () => {
   });
 });
 
+it('a label or note that somebody else has changed meanwhile is not overwritten', async () => {
+  const about = { run: RUN, latent: 9 };
+  const read = async () => {
+    const { label, note } = (await call('get_feature', about)).body;
+    return { label, note };
+  };
+  // The note came meanwhile: a label alone says nothing of it.
+  await call('label_feature', { ...about, label: 'first', note: 'mine' });
+  await call('label_feature', { ...about, label: 'second', was: { label: 'first' } });
+  expect(await read()).toEqual({ label: 'second', note: 'mine' });
+  for (const [given, field] of [
+    [{ label: 'third', note: 'other' }, 'label'],
+    [{ note: 'other' }, 'note'],
+  ] as const) {
+    const was = { label: 'first', note: '' };
+    const { status, body } = await call('label_feature', { ...about, ...given, was });
+    expect([status, body.error.param, body.error.code]).toEqual([409, field, 'changed_meanwhile']);
+    expect(body.error.message).toContain(field === 'label' ? 'it is “second” now' : 'it is “mine” now');
+  }
+  expect(await read()).toEqual({ label: 'second', note: 'mine' });
+  await call('label_feature', { ...about, label: '', note: '' });
+});
+
 describe('an imported label', () => {
   const imported = {
     ...{
@@ -626,7 +649,45 @@ describe('lists', () => {
     expect([
       (await call('delete_list', { name: 'my list' })).body,
       (await call('delete_list', { name: 'my list' })).body,
-    ]).toEqual([{ deleted: true }, { deleted: false }]);
+    ]).toEqual([
+      { deleted: true, list: expect.objectContaining({ name: 'my list', description: 'again' }) },
+      { deleted: false },
+    ]);
     expect((await call('save_list', { name: '../x', features: [] })).status).toBe(400);
+  });
+
+  it('one latent goes on or off, and what another one put there meanwhile stays', async () => {
+    const name = 'shared';
+    const on = (latent: number, more = {}) =>
+      call('add_to_list', { name, features: [{ run: RUN, latent, ...more }] });
+    const latents = async () =>
+      (await call('get_list', { name })).body.features.map((one: { latent: number }) => one.latent);
+    // All at once: none is lost.
+    await Promise.all(Array.from({ length: 8 }, (_, latent) => on(latent)));
+    expect((await latents()).toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    const path = `/api/lists/${name}/${RUN}`;
+    await Promise.all([3, 4].map((latent) => ask(server, 'DELETE', `${path}/${latent}`)));
+    expect((await latents()).toSorted()).toEqual([0, 1, 2, 5, 6, 7]);
+    // Twice is once, with the last strength; a description stays where none is given.
+    await call('save_list', { name, description: 'kept', features: [{ run: RUN, latent: 1, value: 2 }] });
+    const { body } = await on(1, { mode: 'clamp', value: 9 });
+    expect(body).toMatchObject({
+      description: 'kept',
+      features: [{ run: RUN, latent: 1, mode: 'clamp', value: 9 }],
+    });
+    expect((await ask(server, 'DELETE', `${path}/1?mode=add`)).body.features).toHaveLength(1);
+    expect((await ask(server, 'DELETE', `${path}/1?mode=clamp`)).body.features).toEqual([]);
+    const many = Array.from({ length: 1000 }, (_, latent) => ({ run: RUN, latent }));
+    await call('save_list', { name, features: many });
+    const full = await on(1000);
+    expect([full.status, full.body.error.message]).toEqual([
+      400,
+      expect.stringMatching(/^shared has 1000 other latents; .*Take some off/),
+    ]);
+    expect((await call('delete_list', { name })).body).toMatchObject({
+      deleted: true,
+      list: { features: many },
+    });
+    expect((await ask(server, 'DELETE', `${path}/1`)).status).toBe(404);
   });
 });

@@ -83,6 +83,17 @@ export const featureNoteSchema = z.strictObject({
     .describe('By whom, when and on what. Default: here, today; of a label that stays, what it was.'),
 });
 
+export const featureNoteInput = featureNoteSchema.extend({
+  run: runId,
+  latent: latentIndex,
+  was: featureNoteSchema
+    .pick({ label: true, note: true })
+    .optional()
+    .describe(
+      'Label and note that the change was made on. Where one that is to change is another by now, nothing is saved: status 409.',
+    ),
+});
+
 /** A latent by name, with what one shows beside a number. */
 export const featureNameSchema = z.strictObject({
   run: runId,
@@ -368,26 +379,28 @@ export const listName = z
     'expected letters, digits, spaces, points, - and _, at most 100',
   )
   .describe('Name of a list.');
+/** Latents of one list. */
+export const MAX_LISTED = 1000;
+export const listedSchema = z.strictObject({
+  run: runId,
+  latent: latentIndex,
+  mode: interventionSchema.shape.mode.optional(),
+  value: value.describe('With one, the list is a preset for steering.'),
+  note: z.string().max(1000).optional(),
+});
 export const featureListInput = z.strictObject({
   name: listName,
   description: z.string().max(2000).default(''),
-  features: z
-    .array(
-      z.strictObject({
-        run: runId,
-        latent: latentIndex,
-        mode: interventionSchema.shape.mode.optional(),
-        value: value.describe('With one, the list is a preset for steering.'),
-        note: z.string().max(1000).optional(),
-      }),
-    )
-    .max(1000),
+  features: z.array(listedSchema).max(MAX_LISTED),
 });
 export const featureListSchema = featureListInput.extend({ updated: z.iso.datetime() });
 export type FeatureList = z.output<typeof featureListSchema>;
 export const featureListsSchema = z.strictObject({ lists: z.array(featureListSchema) });
 
-export const deletedSchema = z.strictObject({ deleted: z.boolean() });
+export const deletedSchema = z.strictObject({
+  deleted: z.boolean(),
+  list: featureListSchema.optional().describe('What was deleted.'),
+});
 
 /** Every error, of every route: OpenAI's shape. */
 export const errorSchema = z.strictObject({

@@ -43,6 +43,7 @@ async function ask<T>(method: string, path: string, body: unknown, signal?: Abor
 }
 
 const part = encodeURIComponent;
+type Noted = { label?: string; note?: string };
 
 export const api = {
   runs: (signal?: AbortSignal) => ask<{ runs: RunSummary[] }>('GET', '/api/runs', undefined, signal),
@@ -67,13 +68,18 @@ export const api = {
   readOne: (run: string, latent: number, text: string, signal?: AbortSignal) =>
     ask<FeatureOnText>('POST', '/api/activation/new', { run, latent, text }, signal),
   steer: (input: SteerRequest, signal?: AbortSignal) => ask<Steered>('POST', '/api/steer', input, signal),
-  label: (run: string, latent: number, given: { label?: string; note?: string }) =>
+  label: (run: string, latent: number, given: Noted & { was: Noted }) =>
     ask<{ label?: string; note?: string }>('PUT', `/api/label/${part(run)}/${latent}`, given),
   lists: (signal?: AbortSignal) => ask<{ lists: FeatureList[] }>('GET', '/api/lists', undefined, signal),
-  saveList: (list: Omit<FeatureList, 'updated'>) =>
-    ask<FeatureList>('PUT', `/api/lists/${part(list.name)}`, {
-      description: list.description,
-      features: list.features,
-    }),
-  deleteList: (name: string) => ask<{ deleted: boolean }>('DELETE', `/api/lists/${part(name)}`, undefined),
+  /** What others have put on the list stays. */
+  addToList: (name: string, given: { description?: string; features: FeatureList['features'] }) =>
+    ask<FeatureList>('POST', `/api/lists/${part(name)}`, given),
+  takeOffList: (name: string, { run, latent, mode }: FeatureList['features'][number]) =>
+    ask<FeatureList>(
+      'DELETE',
+      `/api/lists/${part(name)}/${part(run)}/${latent}${mode === undefined ? '' : `?mode=${part(mode)}`}`,
+      undefined,
+    ),
+  deleteList: (name: string) =>
+    ask<{ deleted: boolean; list?: FeatureList }>('DELETE', `/api/lists/${part(name)}`, undefined),
 };

@@ -13,12 +13,12 @@ import { Bar, Help } from './parts/bar.tsx';
 import { Nothing, Status } from './parts/states.tsx';
 import './style.css';
 import { go, setParams, useAnswer, usePlace } from './use.ts';
-import { decoded, mostToShow } from './words.ts';
+import { decoded, mostToShow, runPath } from './words.ts';
 
 /** Runs are looked up anew when a page is opened: one that has just ended is there. */
 function App() {
   const place = usePlace();
-  const [, page = '', first, second] = place.pathname.split('/').map(decoded);
+  const [, page = '', first, second] = place.pathname.replace(/\/+$/, '').split('/').map(decoded);
   const [help, setHelp] = useState(false);
   useEffect(() => {
     document.title = [second === undefined ? first : `#${second} ${first}`, page, 'saekit']
@@ -39,25 +39,29 @@ function App() {
     ({ architecture, problem }) => architecture !== undefined && problem === undefined,
   );
   const wanted =
-    (page === 'feature' || page === 'search' ? first : undefined) ??
+    (['feature', 'search', 'runs'].includes(page) ? first : undefined) ??
     place.searchParams.get('run') ??
     localStorage.getItem('saekit-run');
   const run = usable.find((one) => one.run === wanted) ?? mostToShow(usable);
+  // The page of a run that cannot be used (yet) is of that run all the same.
+  const onPage = page === 'runs' ? runs?.find((one) => one.run === first) : undefined;
+  const listed = onPage && !usable.includes(onPage) ? [...usable, onPage] : usable;
   const choose = (name: string) => {
     localStorage.setItem('saekit-run', name);
     if (page === 'search') go(`/search/${encodeURIComponent(name)}${place.search}`);
     else if (page === 'feature') go(`/search/${encodeURIComponent(name)}`);
+    else if (page === 'runs' && first !== undefined) go(runPath(name));
     else setParams({ run: name });
   };
   const shown = () => {
     if (page === 'runs')
       return first === undefined ? <RunsPage runs={runs ?? []} /> : <RunPage run={first} />;
-    if (page === 'lists') return <ListsPage />;
+    if (page === 'lists' && first === undefined) return <ListsPage />;
     if (!run && runs) return <RunsPage runs={[]} />;
     if (page === 'search' && (first ?? run) !== undefined)
       return <SearchPage key={first ?? run?.run} run={first ?? run!.run} runs={usable} />;
     if (page === '' && run) return <Home run={run} runs={usable} />;
-    if (page === 'steer' && run) return <SteerPage run={run.run} />;
+    if (page === 'steer' && first === undefined && run) return <SteerPage run={run.run} />;
     if (page === 'feature' && first !== undefined && /^\d+$/.test(second ?? ''))
       return (
         <FeaturePage
@@ -84,7 +88,7 @@ function App() {
         Skip the bar
       </a>
       {!place.searchParams.has('embed') && (
-        <Bar runs={usable} run={run?.run ?? ''} onRun={choose} onHelp={() => setHelp(true)} />
+        <Bar runs={listed} run={(onPage ?? run)?.run ?? ''} onRun={choose} onHelp={() => setHelp(true)} />
       )}
       <div id="main" tabIndex={-1}>
         {shown()}

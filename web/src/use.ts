@@ -52,23 +52,35 @@ export type Answer<T> = {
   readonly again: () => void;
 };
 
+type State<T> = {
+  readonly key?: string;
+  readonly value?: T;
+  readonly error?: string;
+  readonly refused?: boolean;
+};
+const NOTHING: State<never> = {};
+
 /**
  * Asks when `key` changes: at once, or, while an answer is still awaited, `delay` ms after the last change. What is no longer wanted is
- * stopped. undefined asks nothing.
+ * stopped. undefined asks nothing, and there is no answer then.
  */
 export function useAnswer<T>(
   key: string | undefined,
   ask: (signal: AbortSignal) => Promise<T>,
   { delay = 0, keep = true } = {},
 ): Answer<T> {
-  const [state, setState] = useState<{ key?: string; value?: T; error?: string; refused?: boolean }>({});
+  const [state, setState] = useState<State<T>>(NOTHING);
   const [slow, setSlow] = useState(false);
   const [attempt, setAttempt] = useState(0);
   const latest = useRef(ask);
   latest.current = ask;
   const asking = useRef(false);
   useEffect(() => {
-    if (key === undefined) return;
+    if (key === undefined) {
+      setState(NOTHING);
+      asking.current = false;
+      return;
+    }
     const controller = new AbortController();
     const wait = asking.current ? delay : 0;
     asking.current = true;
@@ -100,11 +112,12 @@ export function useAnswer<T>(
       setSlow(false);
     };
   }, [key, delay, attempt]);
+  const { value, error, refused } = key === undefined ? NOTHING : state;
   const waiting = key !== undefined && state.key !== key;
   return {
-    value: keep || !waiting ? state.value : undefined,
-    error: waiting ? undefined : state.error,
-    refused: !waiting && state.refused === true,
+    value: keep || !waiting ? value : undefined,
+    error: waiting ? undefined : error,
+    refused: !waiting && refused === true,
     slow: slow && waiting,
     waiting,
     again: () => {
@@ -121,7 +134,7 @@ export const useName = (run: string, latent: number): Answer<FeatureName | undef
     async (signal) => (await api.search(run, `#${latent}`, { limit: 1 }, signal)).features[0],
   );
 
-/** Single keys, when nothing is being typed. */
+/** Single keys, when nothing is being typed and no dialog is open. */
 export function useKeys(keys: Readonly<Record<string, () => void>>): void {
   const latest = useRef(keys);
   latest.current = keys;
@@ -129,6 +142,7 @@ export function useKeys(keys: Readonly<Record<string, () => void>>): void {
     const press = (event: KeyboardEvent) => {
       const { target, key, ctrlKey, metaKey, altKey } = event;
       if (ctrlKey || metaKey || altKey) return;
+      if (document.querySelector('dialog[open]')) return;
       if (
         target instanceof HTMLElement &&
         target.closest('input:not([type=range]), textarea, select, [contenteditable]')

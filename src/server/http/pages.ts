@@ -18,7 +18,7 @@ const POLICY =
 const ASSETS_FIRST = 60;
 
 /** Pages of the app (web/src/main.tsx). */
-const PAGE = /^\/(|feature\/.+|search(\/.*)?|runs(\/.*)?|steer|lists)$/;
+const PAGE = /^\/(|feature\/.+|search(\/.*)?|runs(\/.*)?|steer\/?|lists\/?)$/;
 
 /** Paths from the root of the site -> files. Only what stands in this list is ever read. */
 function filesOf(folder: string): ReadonlyMap<string, string> {
@@ -39,9 +39,10 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
   const files = filesOf(folder);
   const index = files.get('/index.html');
 
-  async function fileResponse(path: string, fixed = false): Promise<Response> {
+  async function fileResponse(path: string, { fixed = false, status = 200 } = {}): Promise<Response> {
     const type = getMimeType(path) ?? 'application/octet-stream';
     return new Response(new Uint8Array(await readFile(path)), {
+      status,
       headers: {
         'Content-Type': type,
         'Cache-Control': fixed ? 'public, max-age=31536000, immutable' : 'no-cache',
@@ -65,7 +66,7 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
   app.get('*', async (c) => {
     const file = files.get(c.req.path);
     // Assets are named by their content.
-    if (file !== undefined) return await fileResponse(file, c.req.path.startsWith('/assets/'));
+    if (file !== undefined) return await fileResponse(file, { fixed: c.req.path.startsWith('/assets/') });
     // /runs.json, /feature/RUN/7.json, …: the data of the page of that name.
     if (c.req.path.endsWith('.json')) {
       const url = new URL(c.req.url);
@@ -84,6 +85,10 @@ export function addPages(app: Hono, lab: Lab, folder: string): void {
     }
     // Names of runs have points in them: what a page is, its first part says.
     const isPage = PAGE.test(c.req.path) && !c.req.path.endsWith('.json');
+    // Somebody who mistyped an address reads so on a page with the bar; programs get an error to read.
+    const forPeople =
+      (c.req.header('Accept') ?? '').includes('text/html') && !/^\/(api|v1)\/|\.json$/.test(c.req.path);
+    if (!isPage && forPeople && index !== undefined) return await fileResponse(index, { status: 404 });
     if (!isPage || (index === undefined && c.req.path !== '/'))
       throw new ApiError(
         `There is nothing at ${c.req.path.slice(0, 200)}. GET /openapi.json lists what there is.`,

@@ -5,6 +5,7 @@ import type { Model } from '../../models/types.ts';
 import { decoderNeighbours, openSae, rowsInFile, rowsInMemory } from '../../sae/index.ts';
 import {
   type FeatureName,
+  featureNoteInput,
   featureNoteSchema,
   featurePageSchema,
   featureSchema,
@@ -17,7 +18,7 @@ import {
 } from '../../shared/api.ts';
 import { readRun, writeLabel } from '../../store/index.ts';
 import { readEvaluation } from '../../workflows/inspect.ts';
-import { badRequest } from '../errors.ts';
+import { ApiError, badRequest } from '../errors.ts';
 import type { FeatureSource, Found, TokenTexts } from '../features/source.ts';
 import type { Lab } from '../lab.ts';
 import { nameOf } from '../names.ts';
@@ -278,14 +279,20 @@ export const featureOperations = [
     path: '/api/label/{run}/{latent}',
     summary:
       "Saves what a person calls a latent, or a note, to the run's labels.jsonl. A field that is left out stays; while the label stays, so does who gave it.",
-    input: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
+    input: featureNoteInput,
     output: featureNoteSchema.extend({ run: runId, latent: latentIndex }),
-    async run(lab, { run, latent, ...given }, signal) {
+    async run(lab, { run, latent, was, ...given }, signal) {
       const { latents: F = 0 } = await lab.summary(run);
       const { folder, before } = await lab.useReader(run, signal, async ({ folder, features }) => {
         checkLatentBelow(F, run, latent);
         return { folder, before: features.note(latent) };
       });
+      for (const field of ['label', 'note'] as const)
+        if (was && given[field] !== undefined && (before?.[field] ?? '') !== (was[field] ?? ''))
+          throw new ApiError(
+            `Somebody else has changed the ${field} meanwhile: ${before?.[field] === undefined ? 'it is gone' : `it is “${before[field]}” now`}. Nothing was saved.`,
+            { status: 409, param: field, code: 'changed_meanwhile' },
+          );
       const today = new Date().toISOString().slice(0, 10);
       const { label, note } = { ...before, ...given };
       const kept = {

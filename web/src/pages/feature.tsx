@@ -108,12 +108,19 @@ function chosen(kind: Kind, { histogram = [], maximum = 0, passages: n = 0 }: Fe
   }[kind];
 }
 
+const none = (kind: Kind, { density }: Feature): string =>
+  density === 0 && kind !== 'near_miss'
+    ? 'It never fired on the indexed text.'
+    : 'The index has no such passages of it.';
+
 function Reads({ feature, folder }: { feature: Feature; folder: string }) {
   const { latent } = feature;
   const { examples = [] } = feature;
-  // Cards, and tables of earlier versions, have deciles alone.
-  const kinds = KINDS.filter(([name]) => name !== 'interval' || examples.some((row) => row.kind === name));
-  const [[first]] = kinds as [(typeof KINDS)[number]];
+  // Cards have neither every tenth of the range, nor random ones, nor near misses; tables of earlier versions not the first.
+  const has = (kind: Kind) => examples.some((row) => row.kind === kind);
+  const tables = feature.indexedOn !== undefined;
+  const kinds = KINDS.filter(([name]) => has(name) || (name !== 'interval' && tables));
+  const first = kinds[0]?.[0] ?? 'spread';
   const [wanted, setKind] = useState<Kind>(first);
   const kind = kinds.some(([name]) => name === wanted) ? wanted : first;
   const maximum = feature.maximum ?? 1;
@@ -126,32 +133,36 @@ function Reads({ feature, folder }: { feature: Feature; folder: string }) {
       {feature.histogram && feature.maximum !== undefined && (
         <Histogram bins={feature.histogram} maximum={feature.maximum} />
       )}
-      <div className="chips small" role="group" aria-label="Which passages">
-        {kinds.map(([name, text]) => (
-          <button
-            key={name}
-            type="button"
-            className={kind === name ? 'on' : ''}
-            aria-pressed={kind === name}
-            onClick={() => setKind(name)}
-          >
-            {text}
-          </button>
-        ))}
-      </div>
+      {kinds.length > 0 && (
+        <div className="chips small" role="group" aria-label="Which passages">
+          {kinds.map(([name, text]) => (
+            <button
+              key={name}
+              type="button"
+              className={kind === name ? 'on' : ''}
+              aria-pressed={kind === name}
+              onClick={() => setKind(name)}
+            >
+              {text}
+            </button>
+          ))}
+        </div>
+      )}
       {rows.length > 0 && (
         <>
           <p className="fine">{chosen(kind, feature)}</p>
           <Concordance rows={rows} latent={latent} maximum={maximum} />
         </>
       )}
-      {rows.length === 0 && (
+      {!tables ? (
         <p className="fine">
           {feature.indexed
-            ? 'It never fired on the indexed text in this way.'
+            ? 'These are of the evaluation. Random passages and near misses come with'
             : 'No passages are known: this run has no index yet. Make one with'}{' '}
-          {!feature.indexed && <code>npx saekit index {shellWord(folder)}</code>}
+          <code>npx saekit index {shellWord(folder)}</code>
         </p>
+      ) : (
+        rows.length === 0 && <p className="fine">{none(kind, feature)}</p>
       )}
       <Yours feature={feature} />
     </section>
@@ -181,7 +192,7 @@ function Yours({ feature: { run, latent, maximum } }: { feature: Feature }) {
         />
       </label>
       {text !== '' && read && (
-        <p className={`reading${answer.waiting ? ' old' : ''}`}>
+        <p className={`reading${answer.waiting || answer.error !== undefined ? ' old' : ''}`}>
           {read.tokens.map((token, t) => (
             <span
               key={t}

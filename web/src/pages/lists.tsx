@@ -12,15 +12,15 @@ export function ListsPage() {
   const [version, setVersion] = useState(0);
   const [gone, setGone] = useState<FeatureList>();
   const [problem, setProblem] = useState<string>();
-  async function change(work: Promise<unknown>, deleted?: FeatureList): Promise<void> {
+  /** What is on disk may have changed since it was read: changes are of one thing, and the lists are read again behind each. */
+  async function change(work: Promise<{ list?: FeatureList }>): Promise<void> {
     try {
-      await work;
-      setGone(deleted);
+      setGone((await work).list);
       setProblem(undefined);
-      setVersion(version + 1);
     } catch (error) {
       setProblem((error as Error).message);
     }
+    setVersion((before) => before + 1);
   }
   const answer = useAnswer(`lists ${version}`, (signal) => api.lists(signal));
   const lists = answer.value?.lists ?? [];
@@ -31,8 +31,8 @@ export function ListsPage() {
       {problem && <Problem>{problem}</Problem>}
       {gone && (
         <p role="status">
-          {gone.name} is deleted.{' '}
-          <button type="button" onClick={() => void change(api.saveList(gone))}>
+          {gone.name} is deleted, with {howMany(gone)}.{' '}
+          <button type="button" onClick={() => void change(restored(gone))}>
             undo
           </button>
         </p>
@@ -46,30 +46,26 @@ export function ListsPage() {
         <section key={list.name}>
           <h2>{list.name}</h2>
           <p className="fine">
-            {list.features.length} {list.features.length === 1 ? 'latent' : 'latents'}, changed{' '}
-            {list.updated.slice(0, 10)} · <Link href={presetOf(list)}>steer with them</Link> ·{' '}
+            {howMany(list)}, changed {list.updated.slice(0, 10)} ·{' '}
+            <Link href={presetOf(list)}>steer with them</Link> ·{' '}
             <a href={`/lists/${encodeURIComponent(list.name)}.json`} download={`${list.name}.json`}>
               export JSON
             </a>{' '}
             ·{' '}
-            <button type="button" onClick={() => void change(api.deleteList(list.name), list)}>
+            <button type="button" onClick={() => void change(api.deleteList(list.name))}>
               delete
             </button>
           </p>
           {list.description && <p className="fine">{list.description}</p>}
           <div className="name-list">
             {list.features.map((one) => (
-              <div key={`${one.run} ${one.latent}`} className="listed">
+              <div key={`${one.run} ${one.latent} ${one.mode}`} className="listed">
                 <Listed {...one} />
                 <button
                   type="button"
                   aria-label={`Take #${one.latent} off ${list.name}`}
                   title="take off"
-                  onClick={() =>
-                    void change(
-                      api.saveList({ ...list, features: list.features.filter((other) => other !== one) }),
-                    )
-                  }
+                  onClick={() => void change(api.takeOffList(list.name, one).then(() => ({})))}
                 >
                   ×
                 </button>
@@ -80,6 +76,15 @@ export function ListsPage() {
       ))}
     </main>
   );
+}
+
+const howMany = ({ features: { length } }: FeatureList): string =>
+  `${length} ${length === 1 ? 'latent' : 'latents'}`;
+
+/** Where there is a list of this name again, they go on it. */
+async function restored({ name, description, features }: FeatureList): Promise<Record<string, never>> {
+  await api.addToList(name, { description, features });
+  return {};
 }
 
 function Listed({ run, latent, mode, value }: FeatureList['features'][number]) {

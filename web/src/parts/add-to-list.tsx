@@ -2,6 +2,12 @@ import { useState } from 'react';
 import { api, type Feature } from '../api.ts';
 import { strengthIn, unitOf } from '../steering.ts';
 
+/** What is typed next is a name, and no key of the page. */
+function focus(input: HTMLInputElement | null): void {
+  input?.focus();
+  input?.select();
+}
+
 /** Puts a latent, as strong as the page has it, on a named list; the last name is offered again. */
 export function AddToList({ feature }: { feature: Feature }) {
   const { run, latent } = feature;
@@ -14,14 +20,7 @@ export function AddToList({ feature }: { feature: Feature }) {
   };
   async function add(name: string): Promise<void> {
     try {
-      const { lists } = await api.lists();
-      const list = lists.find((one) => one.name === name);
-      const features = (list?.features ?? []).filter((one) => one.run !== run || one.latent !== latent);
-      await api.saveList({
-        name,
-        description: list?.description ?? '',
-        features: [...features, { run, latent, ...steering() }],
-      });
+      await api.addToList(name, { features: [{ run, latent, ...steering() }] });
       localStorage.setItem('saekit-list', name);
       setSaid(`on ${name}`);
       setOpen(false);
@@ -37,12 +36,14 @@ export function AddToList({ feature }: { feature: Feature }) {
       {open && (
         <form
           className="inline"
+          onKeyDown={({ key }) => key === 'Escape' && setOpen(false)}
           onSubmit={(event) => {
             event.preventDefault();
             void add(String(new FormData(event.currentTarget).get('name')).trim());
           }}
         >
           <input
+            ref={focus}
             name="name"
             aria-label="Name of the list"
             defaultValue={localStorage.getItem('saekit-list') ?? 'favourites'}

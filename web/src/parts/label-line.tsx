@@ -1,6 +1,6 @@
 /** Label, guess and scores of a latent. A person's label is written here, and kept in labels.jsonl. */
 import { useState } from 'react';
-import { api, type Feature, type RunSummary } from '../api.ts';
+import { api, type Feature, Refused, type RunSummary } from '../api.ts';
 import { hue } from '../colour.ts';
 import { figure, indexText, rarity, titleOf } from '../words.ts';
 import { AddToList } from './add-to-list.tsx';
@@ -16,18 +16,29 @@ export function LabelLine({
   selfTest: RunSummary['selfTest'] | undefined;
   onChange: () => void;
 }) {
-  const [editing, setEditing] = useState(false);
+  /** Label and note that the fields began with. */
+  const [opened, setOpened] = useState<{ label: string; note: string }>();
   const [problem, setProblem] = useState<string>();
-  const { run, latent, best, density, indexedOn } = feature;
+  const { run, latent, best, density, indexedOn, label = '', note = '' } = feature;
+  /** Sends what was changed here alone: the other field may have been written elsewhere. */
   async function save(data: FormData): Promise<void> {
+    const changed = (['label', 'note'] as const)
+      .map((name) => [name, String(data.get(name))] as const)
+      .filter(([name, text]) => text !== opened?.[name]);
     try {
-      await api.label(run, latent, { label: String(data.get('label')), note: String(data.get('note')) });
-      setEditing(false);
-      setProblem(undefined);
-      onChange();
+      if (changed.length > 0)
+        await api.label(run, latent, { ...Object.fromEntries(changed), was: { label, note } });
+      close();
     } catch (error) {
-      setProblem((error as Error).message);
+      const meanwhile = error instanceof Refused && error.status === 409;
+      setProblem(`${(error as Error).message}${meanwhile ? ' Save again to put yours in its place.' : ''}`);
+      if (!meanwhile) return;
     }
+    onChange();
+  }
+  function close(): void {
+    setOpened(undefined);
+    setProblem(undefined);
   }
   return (
     <header className="label-line" style={hue(latent)}>
@@ -47,12 +58,16 @@ export function LabelLine({
           </span>
         )}
         <span title={indexedOn && `Of ${indexText(indexedOn)}`}>{rarity(density)}</span>
-        <button type="button" onClick={() => setEditing(!editing)} aria-expanded={editing}>
+        <button
+          type="button"
+          onClick={() => (opened ? close() : setOpened({ label, note }))}
+          aria-expanded={opened !== undefined}
+        >
           {feature.label === undefined ? 'name it' : 'rename'}
         </button>
         <AddToList feature={feature} />
       </span>
-      {editing && (
+      {opened && (
         <form
           className="edit"
           onSubmit={(event) => {
@@ -61,16 +76,16 @@ export function LabelLine({
           }}
         >
           <label>
-            Label <input name="label" defaultValue={feature.label ?? ''} maxLength={500} />
+            Label <input name="label" defaultValue={opened.label} maxLength={500} />
           </label>
           <label>
-            Note <input name="note" defaultValue={feature.note ?? ''} maxLength={10_000} />
+            Note <input name="note" defaultValue={opened.note} maxLength={10_000} />
           </label>
           <button type="submit">save</button>
           {problem && <span role="alert">{problem}</span>}
         </form>
       )}
-      {feature.note && !editing && <p className="fine">{feature.note}</p>}
+      {feature.note && !opened && <p className="fine">{feature.note}</p>}
     </header>
   );
 }

@@ -10,7 +10,10 @@ const WAYS = [
 ] as const;
 
 export function Samples({ prompt, answer }: { prompt: string; answer: Answer<Steered> }) {
-  const written = (text: string) => (text.startsWith(prompt) ? text.slice(prompt.length) : text);
+  // Texts stand behind the prompt that they were written for, also while another one is typed.
+  const texts = answer.error === undefined ? answer.value : undefined;
+  const begun = texts?.prompt ?? prompt;
+  const written = (text: string) => (text.startsWith(begun) ? text.slice(begun.length) : text);
   return (
     <>
       <div className="state">
@@ -23,8 +26,8 @@ export function Samples({ prompt, answer }: { prompt: string; answer: Answer<Ste
               {name}
             </span>
             <p>
-              <span className="prompt">{prompt}</span>
-              {written(answer.value?.[way] ?? '')}
+              <span className="prompt">{begun}</span>
+              {written(texts?.[way] ?? '')}
             </p>
           </div>
         ))}
