@@ -12,7 +12,7 @@ const WAYS = [
 export function Samples({ prompt, answer }: { prompt: string; answer: Answer<Steered> }) {
   // Texts stand behind the prompt that they were written for, also while another one is typed.
   const texts = answer.error === undefined ? answer.value : undefined;
-  const begun = texts?.prompt ?? prompt;
+  const begun = answer.error === undefined ? (texts?.prompt ?? prompt) : '';
   const written = (text: string) => (text.startsWith(begun) ? text.slice(begun.length) : text);
   return (
     <>
