@@ -57,6 +57,8 @@ describe('generate --steer', () => {
     // Its rule never holds; the SAE stands in place of the activations.
     const ruled = ['--steer', `${SAE}:${DNA}=clamp:60 if 3>1e9`, '--no-keep-error'];
     const spliced = await written(...ruled);
+    // Of --latent only.
+    expect(spliced).not.toHaveProperty('strength');
     expect(spliced.without).toBe(much.without);
     expect(spliced.with).not.toBe(much.without);
   }, 60_000);
@@ -97,6 +99,7 @@ describe('generate --steer', () => {
       ),
     ],
     [[`${early.path}:12=8 if ${SAE}:1>3`], 2, /computed later/],
+    [[`${SAE}:12=mean:<|bos|>`], 2, /mean of "<\|bos\|>": all of its 2 tokens are special/],
     [[`${SAE}:12=nan`], 2, /no change "nan"/],
     [[`${SAE}:12=8`, '--sae', SAE, '--latent', '12'], 2, /--sae with --latent, or --steer/],
     [[`${SAE}:12=8`, '--positions', 'x'], 2, /--positions: "x" is no place/],

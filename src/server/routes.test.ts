@@ -500,6 +500,14 @@ describe('steer', () => {
       /no run "nope"/,
     ],
     [{ run: RUN, latent: 1, value: 1, sae: '/etc' }, 'features[0].sae', /Unknown field/],
+    [{ run: RUN, latent: 1, mode: 'splice' }, 'features[0]', /splice takes a whole SAE/],
+    [{ run: RUN, latent: 1, mode: 'mean', text: '' }, 'features[0]', /mean of "": .* special/],
+    [{ run: RUN, mode: 'mean', text: '<|bos|>' }, 'features[0]', /mean of "<\|bos\|>": .* special/],
+    [
+      { run: RUN, latent: 1, value: 1, positions: [[5, 2]] },
+      'features[0].positions[0]',
+      /found \[5,2\], expected \[from, to\) with to behind from/,
+    ],
     [{ run: RUN, latent: 1, value: 1, mode: 'explode' }, 'features[0].mode', /"explode"/],
   ])('refuses %j at %s', async (feature, param, message) => {
     const { status, body } = await call('steer', { prompt: 'a', features: [feature] });

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { evalResultSchema } from './eval.ts';
 import { featureCardSchema, featureExampleSchema, featureLabelSchema, labelScoreSchema } from './feature.ts';
-import { interventionSchema } from './intervention.ts';
+import { interventionSchema, strengthSchema } from './intervention.ts';
 import { runSchema } from './run.ts';
 import { selfTestSchema } from './self-test.ts';
 
@@ -324,9 +324,7 @@ export const topkByTokenSchema = z.strictObject({
   ),
 });
 
-/** Beyond this numbers of 32 bits lose themselves in a model. */
-const MAX_VALUE = 1e6;
-const value = z.number().min(-MAX_VALUE).max(MAX_VALUE).optional();
+const value = strengthSchema.optional();
 const runConditionSchema = z
   .strictObject({
     run: runId.optional().describe('Run of the latent that is looked at. Default: the one that is edited.'),

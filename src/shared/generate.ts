@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { modelDevice, trainFields } from './config.ts';
-import { interventionSchema } from './intervention.ts';
+import { interventionSchema, strengthSchema } from './intervention.ts';
 
 /** `saekit generate`: a model -> text, with a latent of an SAE turned up or not. */
 export const generateConfigSchema = z.strictObject({
@@ -49,7 +49,7 @@ export const generateConfigSchema = z.strictObject({
     .describe(
       'With `steer`, also with an SAE that was trained on another model, such as the base of this one.',
     ),
-  strength: z.number().default(8).describe('How much of it, in units of its activation.'),
+  strength: strengthSchema.default(8).describe('How much of it, in units of its activation.'),
   maxTokens: z.int().nonnegative().default(48).describe('Tokens to write at most.'),
   temperature: z.number().nonnegative().default(0.7).describe('0 takes the likeliest token.'),
   topP: z

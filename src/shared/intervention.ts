@@ -26,9 +26,23 @@ export const steeringModes = [
   'splice',
 ] as const;
 
+/** Beyond this numbers of 32 bits lose themselves in a model. */
+export const MAX_STRENGTH = 1e6;
+export const strengthSchema = z.number().min(-MAX_STRENGTH).max(MAX_STRENGTH);
+
+/** Whether [from, to) has no token in a text of any length; edges of two signs may or may not. */
+export const isEmptyRange = ([from, to]: readonly [number, number | null]): boolean =>
+  to !== null && from < 0 === to < 0 && from >= to;
+
 export const positionsSchema = z.union([
   z.enum(['all', 'prompt', 'generated']),
-  z.array(z.tuple([z.int(), z.int().nullable()])).min(1),
+  z
+    .array(
+      z
+        .tuple([z.int(), z.int().nullable()])
+        .refine((range) => !isEmptyRange(range), { error: 'expected [from, to) with to behind from' }),
+    )
+    .min(1),
 ]);
 
 export const conditionSchema = z
@@ -68,7 +82,7 @@ export const interventionSchema = z.strictObject({
     .describe(
       'What becomes of the activation z: add z + value, clamp value, at-least max(z, value), at-most min(z, value), scale z times value, zero 0, suppress `value` (default 0) where z is above `above`, patch z in `text`, mean its mean over the tokens of `text`; splice: the SAE in place of the activations.',
     ),
-  value: z.number().optional(),
+  value: strengthSchema.optional(),
   unit: z
     .enum(['activation', 'max'])
     .default('activation')

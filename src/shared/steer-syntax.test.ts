@@ -51,12 +51,24 @@ describe('one line', () => {
     ['runs/a:12=clamp', /clamp needs a number and found ""/],
     ['runs/a:12=zero:3', /zero takes no number/],
     ['runs/a:12=8e40', /8e40 is too large/],
+    ['runs/a:12=1000001', /1000001 is too large: expected a number from -1000000 to 1000000/],
+    ['runs/a:12=8 at 0:3,5:2', /5:2 has no token: expected FROM:TO/],
+    ['runs/a:12=8 at 3:3', /3:3 has no token/],
+    ['runs/a:12=8 at -1:-2', /-1:-2 has no token/],
     ['runs/a:12=8 at here', /"here" is no place: expected all/],
     ['runs/a:12=8 if 3=2', /after `if` comes LATENT>NUMBER/],
+    ['runs/a:99999999999999999999=8', /latent: Too big.* Written as/],
     ['runs/a:12=patch', /patch needs the text/],
     ['runs/a:12=suppress:1max', /without max/],
   ])('%s is refused', (text, message) => {
     expect(() => parseIntervention(text)).toThrow(message);
+  });
+
+  test('a range whose edges count from two ends may have tokens', () => {
+    expect(parseIntervention('runs/a:12=8 at 5:-1,-3:2').positions).toEqual([
+      [5, -1],
+      [-3, 2],
+    ]);
   });
 
   test('says what stands in the line before what is given for all lines', () => {

@@ -13,6 +13,8 @@ import {
   type InterventionConfig,
   type InterventionConfigInput,
   interventionSchema,
+  isEmptyRange,
+  MAX_STRENGTH,
   type Positions,
   steeringModes,
 } from './intervention.ts';
@@ -63,7 +65,10 @@ export function parseIntervention(
     throw fail(`${made.mode} needs a latent: ${what}:LATENT=${change}.`);
   if (latent !== undefined && made.mode === 'splice')
     throw fail('splice takes the whole SAE, without a latent.');
-  return interventionSchema.parse(made);
+  const checked = interventionSchema.safeParse(made);
+  if (checked.success) return checked.data;
+  const { path, message } = checked.error.issues[0]!;
+  throw fail(`${path.join('.')}: ${message}.`);
 }
 
 function parseChange(
@@ -89,7 +94,8 @@ function parseChange(
   const number = new RegExp(`^(${NUMBER})(max)?$`).exec(argument.trim());
   if (!number) throw fail(`${mode} needs a number and found ${JSON.stringify(argument)}.`);
   const value = Number(number[1]);
-  if (!Number.isFinite(Math.fround(value))) throw fail(`${number[1]} is too large for a number of 32 bits.`);
+  if (Math.abs(value) > MAX_STRENGTH)
+    throw fail(`${number[1]} is too large: expected a number from -${MAX_STRENGTH} to ${MAX_STRENGTH}.`);
   const unit = number[2] ? { unit: 'max' as const } : {};
   if (mode === 'suppress' && number[2])
     throw fail('the threshold of suppress is an activation, without max.');
@@ -108,6 +114,9 @@ export function parsePositions(
       throw fail(
         `${JSON.stringify(text)} is no place: expected all, prompt, generated, or ranges of tokens such as 0:5,-1: (from:to).`,
       );
-    return [Number(from), to === undefined ? null : Number(to)];
+    const range: [number, number | null] = [Number(from), to === undefined ? null : Number(to)];
+    if (isEmptyRange(range))
+      throw fail(`${part} has no token: expected FROM:TO with TO behind FROM, which is not in it.`);
+    return range;
   });
 }

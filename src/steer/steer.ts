@@ -15,7 +15,12 @@ import { describeSae } from '../sae/check.ts';
 import { latentColumn } from '../sae/edit.ts';
 import { encode } from '../sae/encode.ts';
 import type { Sae } from '../sae/types.ts';
-import type { InterventionConfigInput, SteeringMode } from '../shared/intervention.ts';
+import {
+  type InterventionConfigInput,
+  isEmptyRange,
+  MAX_STRENGTH,
+  type SteeringMode,
+} from '../shared/intervention.ts';
 import { latentCode } from './code.ts';
 
 /** An intervention as in files and on the command line (docs/steering.md), with the SAE itself in place of its name. */
@@ -41,7 +46,8 @@ const valued: readonly SteeringMode[] = ['add', 'clamp', 'at-least', 'at-most', 
  * Interventions for `model.generate` and the other ways to run a model. Making them costs nothing; features, strengths, positions and rules
  * may change from call to call.
  *
- * @throws for an unknown hook or latent, an SAE of another model or hook (both named), values that are missing or not finite
+ * @throws for an unknown hook or latent, an SAE of another model or hook (both named), values that are missing or too large,
+ * positions without a token, a mean over no token
  * @example
  * const louder = await steer(model, [{ sae, latent: 3508, mode: 'clamp', value: 30 }]);
  * await model.generate('The meeting will be held', { interventions: louder });
@@ -66,6 +72,13 @@ async function intervention(
     throw new Error(
       'An intervention takes an SAE or a direction of your own: give one of `sae` and `vector`.',
     );
+  if (mode === 'splice' && (sae === undefined || latent !== undefined))
+    throw new Error(
+      `splice takes a whole SAE, without a latent; found ${sae ? `latent ${latent}` : 'a direction'}. Leave it out, or choose another mode.`,
+    );
+  const empty = typeof positions === 'string' ? undefined : positions.find(isEmptyRange);
+  if (empty)
+    throw new Error(`positions [${empty.join(', ')}) has no token: expected [from, to) with to behind from.`);
   const { reads, writes } = placeOf(model, spec);
   const common = {
     ...{ reads, writes, positions },
@@ -108,7 +121,12 @@ async function intervention(
   if (mode === 'suppress' && sae)
     return {
       ...made,
-      when: { code: latentCode(sae), reads, latent: latent!, above: spec.above ?? 0 },
+      when: {
+        code: latentCode(sae),
+        reads,
+        latent: latent!,
+        above: finite(spec.above ?? 0, `above of ${what}`),
+      },
     };
   return made;
 }
@@ -162,7 +180,11 @@ function changeOf({ sae, mode = 'add', value, unit: inUnits, max }: Intervention
     throw new Error(
       `${what}: its largest activation is not known, so a value in units of it means nothing. ${sae ? 'Give `max`.' : 'Give the value without max.'}`,
     );
-  const v = finite((value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1), `${mode} of ${what}`);
+  const v = (value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1);
+  if (!(Math.abs(v) <= MAX_STRENGTH))
+    throw new Error(
+      `${mode} of ${what}: the value is ${v}; expected a number from -${MAX_STRENGTH} to ${MAX_STRENGTH}.`,
+    );
   if (mode === 'add') return { ...free, scale: 1, shift: v };
   if (mode === 'scale') return { ...free, scale: v, shift: 0 };
   if (mode === 'at-least') return { ...free, scale: 1, shift: 0, least: v };
@@ -204,6 +226,10 @@ async function otherRun(
   const used = [...batch.ids.keys()].filter(
     (t) => specials || !model.tokenizer?.specialIds.has(batch.ids[t]!),
   );
+  if (used.length === 0)
+    throw new Error(
+      `${mode} of ${JSON.stringify(text)}: all of its ${batch.ids.length} tokens are special ones, which are left out. Give a text with others, or set \`specials\`.`,
+    );
   return { data: cache[hook]!.data, used };
 }
 

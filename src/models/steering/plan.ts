@@ -85,7 +85,7 @@ function checkReplaced(interventions: readonly Intervention[]): void {
     const first = replacing.find(({ writes }) => writes === one.writes)!;
     if (first.replace === one.replace && first.code === one.code && first.reads === one.reads) continue;
     throw new SteeringConflict(
-      `${one.writes} is replaced twice, by ${describe(first)} and by ${describe(one)}; a hook takes one. Leave one out, or keep the error of its SAE (keepError true).`,
+      `${one.writes} is replaced twice, by ${describe(first)} and by ${describe(one)}; a hook takes one. Leave out a splice, a patch, or keepError false.`,
       one,
     );
   }
