@@ -156,7 +156,7 @@ function checkTiling(
   }
   if (at > byteLength) {
     throw new Error(
-      `${what}: truncated: the header describes ${at} bytes, the file has ${byteLength} (${at - byteLength} missing). Download it again.`,
+      `${what}: truncated: the header describes ${at} bytes, the file has ${byteLength} (${at - byteLength} missing). It is not whole: copy or download it again, or make it anew.`,
     );
   }
   if (at < byteLength)
@@ -192,7 +192,7 @@ export function toFloat32(data: TensorArray, dtype: Dtype, name: string): Float3
 export async function readSafetensors(source: ByteSource, name = 'safetensors file'): Promise<Safetensors> {
   if (source.byteLength < 8)
     throw new Error(
-      `${name}: ${source.byteLength} bytes is too short for safetensors (at least 10). Download it again.`,
+      `${name}: ${source.byteLength} bytes is too short for safetensors (at least 10). It is not whole: copy or download it again, or make it anew.`,
     );
   const lengthBytes = await source.slice(0, 8);
   const headerLength = Number(
@@ -206,7 +206,7 @@ export async function readSafetensors(source: ByteSource, name = 'safetensors fi
   const dataStart = 8 + headerLength;
   if (dataStart > source.byteLength) {
     throw new Error(
-      `${name}: truncated within its header (${headerLength} bytes announced, ${source.byteLength - 8} present). Download it again.`,
+      `${name}: truncated within its header (${headerLength} bytes announced, ${source.byteLength - 8} present). It is not whole: copy or download it again, or make it anew.`,
     );
   }
   const header = await source.slice(8, dataStart);

@@ -26,6 +26,7 @@ export { readLabels, writeLabel, writeLabels } from './labels.ts';
 export { lockFolder, lockOwner } from './lock.ts';
 export { tensorboardSink } from './logs/tensorboard.ts';
 export { checkLogUrl, type UrlReport, urlSink } from './logs/url.ts';
+export { makeFolder } from './make-folder.ts';
 export {
   createRunFolder,
   type RunFolder,

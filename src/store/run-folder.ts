@@ -7,7 +7,7 @@
  *     checkpoints/step-N/                 complete state, the last two
  *     .lock                               while a process writes
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { migrate } from '../shared/migrate.ts';
 import { type MetricsLine, type Run, runSchema } from '../shared/run.ts';
@@ -21,6 +21,7 @@ import {
   writeCheckpoint,
 } from './checkpoints.ts';
 import { isLockFile, lockFolder } from './lock.ts';
+import { makeFolder } from './make-folder.ts';
 import { METRICS_FILE, openMetricsLog, readMetrics, truncateMetrics } from './metrics.ts';
 import type { Checkpoint, CheckpointArray, FolderWriter, StreamedArray } from './types.ts';
 
@@ -74,7 +75,7 @@ async function lockAndOpen(path: string, on: Disk, prepare: () => Promise<void>)
  * @throws when the folder already holds a run or other files, or another process writes it
  */
 export async function createRunFolder(path: string, { on = disk }: { on?: Disk } = {}): Promise<RunFolder> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   return await lockAndOpen(path, on, async () => {
     // A process that was killed before it had written run.json leaves these and nothing else.
     const names = (await readdir(path)).filter((name) => !isLockFile(name) && !isTemporary(name));

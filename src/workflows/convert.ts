@@ -18,6 +18,7 @@ import {
 import { UsageError } from '../shared/errors.ts';
 import { folderWriter } from '../store/index.ts';
 import { requireNewFolder } from './new-folder.ts';
+import { requireSae } from './run-state.ts';
 import { type TestOn, testOn } from './self-test.ts';
 
 export type ConvertOptions = HubAccess & TestOn & { readonly to: string };
@@ -52,6 +53,7 @@ export async function convertSae(
       `--to ${to}: ${to in formats ? 'that format is read, not written' : 'no such format'}. Written are ${writtenFormats.join(', ')}.`,
     );
   await requireNewFolder(out);
+  await requireSae(location);
   const format = to as FormatName;
   const opened = await openSae(location, options);
   try {

@@ -21,6 +21,7 @@ import { elsewhere, type Place, placeOf, trainedAt } from './own-place.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
 import { kept, recordedTest, resultsFolder } from './recorded.ts';
 import { withResources } from './resources.ts';
+import { requireSae } from './run-state.ts';
 import { testOnDocuments, testOnRows } from './self-test.ts';
 import { openText, type TextOptions, tokenizerOf } from './streams.ts';
 import { openSource, resumeTraining, type TrainOptions, trainSae } from './train-sae.ts';
@@ -75,6 +76,7 @@ export type Evaluated = Measured & {
  * @throws UsageError when model, hook or data are neither given nor known from the run
  */
 export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOptions = {}): Promise<Evaluated> {
+  await requireSae(config.sae);
   const stored = await findStored(config);
   if (stored) return await evaluateStored(config, stored, options);
   const target = await findTarget(config, hubAccess(options));
@@ -240,6 +242,7 @@ export async function findTarget(
   access: HubAccess = {},
 ): Promise<EvalTarget> {
   const folder = await saeFolder(config.sae, access);
+  await requireSae(folder);
   // By its name: a registry may say more of it than its files.
   const sae = await loadSae(config.sae, access);
   const earlier = existsSync(join(folder, 'run.json')) ? await readRun(folder) : undefined;

@@ -6,7 +6,7 @@
  * Training documents are gone through once: rows that come again are better made by the training that reads them. The rows of a part
  * are those that `train` would feed (before its shuffling) or measure with the same seed.
  */
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Corpus,
@@ -27,6 +27,7 @@ import {
   HELDOUT_FOLDER,
   harvestFolders,
   lockFolder,
+  makeFolder,
   readActivationsManifest,
   type ShardWriter,
 } from '../store/index.ts';
@@ -94,7 +95,7 @@ export async function harvest(config: HarvestConfig, options: HarvestOptions): P
       throw new Error(
         'No document is left for training: all are held out. Add text, or name other files with --heldout.',
       );
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     own({ close: await lockFolder(folder) });
     await checkFolder(plan);
 

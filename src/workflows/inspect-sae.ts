@@ -8,6 +8,7 @@ import { openFile } from '../platform/node.ts';
 import { type Format, loadPlan } from '../sae/formats/format.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
+import { requireSae } from './run-state.ts';
 import { type SaeStatistics, saeStatistics } from './sae-statistics.ts';
 import { type TestOn, testOn } from './self-test.ts';
 
@@ -54,6 +55,7 @@ export async function isTranscoderFile(path: string): Promise<boolean> {
 
 /** @throws as `loadSae` does */
 export async function inspectSae(path: string, options: HubAccess & TestOn): Promise<SaeInspection> {
+  await requireSae(path);
   const opened = await openSae(path, hubAccess(options));
   try {
     const sae = await loadPlan(opened.plan, opened.where, options.signal);

@@ -6,11 +6,12 @@ import { readSaeConfig, type SaeConfig } from '../sae/index.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import type { FeatureCards } from '../shared/feature.ts';
 import type { Run } from '../shared/run.ts';
-import { lockOwner, readRun } from '../store/index.ts';
+import { readRun } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { readResults } from './inspect.ts';
 import { elsewhere, trainedAt } from './own-place.ts';
 import { createPublic } from './public-names.ts';
+import { requireSae, SAE_FILES } from './run-state.ts';
 
 const WEIGHTS = 'sae_weights.safetensors';
 const FEATURES = 'features/cards.json';
@@ -50,17 +51,13 @@ export async function readPublication(
       : error;
   });
   const has = (name: string): boolean => names.includes(name);
+  await requireSae(folder, { finished: true });
   if (!has('run.json') && !has('cfg.json'))
     throw new Error(
-      has('grid.json')
-        ? `${folder} holds the runs of a grid: ${names
-            .filter((name) => name !== 'grid.json')
-            .slice(0, 3)
-            .join(', ')}, … Push one of them.`
-        : `${folder} is no run and no SAE: it holds ${names.slice(0, 5).join(', ') || 'nothing'}. Expected run.json, or cfg.json and ${WEIGHTS}.`,
+      `${folder} is no run and no SAE: it holds ${names.slice(0, 5).join(', ') || 'nothing'}. Expected run.json, or cfg.json and ${WEIGHTS}.`,
     );
-  const run = has('run.json') ? await finishedRun(folder) : undefined;
-  for (const name of ['cfg.json', WEIGHTS])
+  const run = has('run.json') ? await readRun(folder) : undefined;
+  for (const name of SAE_FILES)
     if (!has(name))
       throw new Error(`${folder} has no ${name}, so there is no SAE to publish. Is the folder a whole copy?`);
   const sae = await readSaeConfig(folder);
@@ -109,18 +106,6 @@ function requireOwn(
     throw new Error(
       `${folder}/eval.json is not of the place that the SAE reads: ${other}. Measure it anew with saekit eval, or take eval.json away.`,
     );
-}
-
-async function finishedRun(folder: string): Promise<Run> {
-  const run = await readRun(folder);
-  const writer = await lockOwner(folder);
-  if (writer)
-    throw new Error(`${folder} is being written by process ${writer.pid}. Push when it has finished.`);
-  if (run.status === 'finished') return run;
-  const state = run.status === 'running' ? 'stopped without saying so' : run.status;
-  throw new Error(
-    `${folder} is not finished: ${state} at step ${run.step} of ${run.resolved.totalSteps ?? '?'}. Finish it first: saekit train --resume ${folder}`,
-  );
 }
 
 /** The very bytes of the file, unless they name a local path. */

@@ -8,7 +8,7 @@
  * All members stand at the same step, so that a resume needs one place in the data: the last step that all of them have a checkpoint of. A
  * member whose loss diverged is left behind; `--resume` of its own folder goes on with it alone.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sae } from '../sae/index.ts';
 import type { TrainConfig } from '../shared/config.ts';
@@ -22,6 +22,7 @@ import {
   createRunFolder,
   folderWriter,
   isTemporary,
+  makeFolder,
   type RunFolder,
   readRun,
   resumeRunFolder,
@@ -97,7 +98,7 @@ export async function trainGrid(config: TrainConfig, grid: Grid, options: GridOp
     for (const plan of plans) requirePlanMemory(plan);
     for (const plan of plans) await openStart(plan);
     const source = await unread.read();
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     // What a kill left of grid.json.
     const names = (await readdir(folder)).filter((name) => !name.startsWith('.') && !isTemporary(name));
     if (names.length > 0)

@@ -7,6 +7,7 @@ import { openModel } from '../../models/index.ts';
 import { loadSae, selfTestText } from '../../sae/index.ts';
 import { type TrainConfigInput, trainConfigSchema } from '../../shared/config.ts';
 import type { FeatureCard } from '../../shared/feature.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import {
   estimateTraining,
   findSteering,
@@ -100,7 +101,7 @@ async function showShipped(
     print(
       style.format(
         'dim',
-        `${path === folder ? 'More of it' : 'Another one'}: ${invocation()} inspect ${relative(process.cwd(), path)} --features 48`,
+        `${path === folder ? 'More of it' : 'Another one'}: ${invocation()} inspect ${shellWord(relative(process.cwd(), path))} --features 48`,
       ),
     );
   if (run.evaluation) print(`\n${compactEval(mainRows(run.evaluation, 'this SAE'), style)}`);
@@ -174,7 +175,9 @@ async function trainFresh(shipped: Run | undefined, seconds: number, context: Co
     context,
   );
   if (result.status === 'interrupted') {
-    print(`\nStopped at step ${result.step}. Go on with: ${invocation()} train --resume ${folder}`);
+    print(
+      `\nStopped at step ${result.step}. Go on with: ${invocation()} train --resume ${shellWord(folder)}`,
+    );
     return;
   }
   const { measured } = result;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
 import { harvestConfigSchema } from '../../shared/harvest.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import { type HarvestResult, harvest } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
@@ -85,6 +86,6 @@ function report(
   const time = worked ? `in ${duration(seconds)}` : 'finished earlier';
   const ended = rows < tokens ? `. The data ended before ${grouped(tokens)} rows` : '';
   note(
-    `${stored}, ${time}${ended}\nSaved in ${folder}. Look inside: ${invocation()} inspect ${folder}\nTrain on it: ${invocation()} train --activations ${hooks[0]!.folder}`,
+    `${stored}, ${time}${ended}\nSaved in ${folder}. Look inside: ${invocation()} inspect ${shellWord(folder)}\nTrain on it: ${invocation()} train --activations ${shellWord(hooks[0]!.folder)}`,
   );
 }

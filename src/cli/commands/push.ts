@@ -1,5 +1,6 @@
 /** `saekit push`: shows what of a run would go to the Hugging Face hub, and with --upload sends it. */
 import { type Command, Option } from 'commander';
+import { shellWord } from '../../shared/shell-word.ts';
 import { type PushRunOptions, planPush, pushPlanned } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { invocation } from '../invocation.ts';
@@ -17,13 +18,7 @@ Examples:
 The access token is that of HF_TOKEN or of \`hf auth login\`. Checkpoints and controls stay here, local paths are reduced to file names. More: docs/hub.md`;
 
 /** What was typed, so that it can be typed again. */
-const commandLine = (): string =>
-  [
-    invocation(),
-    ...process.argv
-      .slice(2)
-      .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)),
-  ].join(' ');
+const commandLine = (): string => [invocation(), ...process.argv.slice(2).map(shellWord)].join(' ');
 
 type Flags = Omit<PushRunOptions, 'signal' | 'onProgress'> & {
   readonly upload?: boolean;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { tokenizeConfigSchema } from '../../shared/config.ts';
 import { UsageError } from '../../shared/errors.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import { tokenize } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
@@ -47,7 +48,7 @@ export function addTokenizeCommand(program: Command): void {
         rate.end();
         const { train, heldout, contextLength } = manifest;
         context.note(
-          `${grouped(train.tokens)} tokens for training and ${grouped(heldout.tokens)} held out, in rows of ${contextLength}; ${manifest.split}\nSaved in ${out}. Train on it: ${invocation()} train --model ${config.model} --data ${out}`,
+          `${grouped(train.tokens)} tokens for training and ${grouped(heldout.tokens)} held out, in rows of ${contextLength}; ${manifest.split}\nSaved in ${out}. Train on it: ${invocation()} train --model ${shellWord(config.model)} --data ${shellWord(out)}`,
         );
         if (context.json) context.print(JSON.stringify({ folder: out, ...manifest }));
       } finally {

@@ -1,9 +1,10 @@
 /** `saekit train --grid`: several SAEs on the same rows. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TrainConfig } from '../../shared/config.ts';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
 import { type Grid, gridSchema } from '../../shared/grid.ts';
 import { didYouMean } from '../../shared/nearest.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import { type GridOptions, type GridResult, resumeGrid, trainGrid } from '../../workflows/index.ts';
 import type { Context } from '../context.ts';
 import { parseConfig, parseItem } from '../flags.ts';
@@ -12,6 +13,7 @@ import { createCounter } from '../output/counter.ts';
 import { createDownloads } from '../output/downloads.ts';
 import { createGridReport, gridPlanText, gridResultText } from '../output/grid-view.ts';
 import { duration, grouped } from '../output/numbers.ts';
+import { trainingRemarks } from '../output/training-remarks.ts';
 import { stageLine } from '../output/training-view.ts';
 
 /**
@@ -104,7 +106,7 @@ export async function trainGridCommand(
   conclude(result, context);
 }
 
-function conclude(result: GridResult, { style, note, print, json }: Context): void {
+function conclude(result: GridResult, { style, note, print, json, signal }: Context): void {
   const { folder, status, members, failed, seconds } = result;
   const [first] = members;
   if (first?.progress)
@@ -116,10 +118,13 @@ function conclude(result: GridResult, { style, note, print, json }: Context): vo
     );
   if (status === 'interrupted')
     throw new Interrupted(
-      `Stopped at step ${first?.step} of ${first?.plan.settings.totalSteps}. The state of all ${members.length} is saved; go on with: ${invocation()} train --resume ${folder}`,
+      `${first?.step === 0 ? 'Stopped before the first step, so there is no state yet; begin' : `Stopped at step ${first?.step} of ${first?.plan.settings.totalSteps}. The state of all ${members.length} is saved; go on`} with: ${invocation()} train --resume ${shellWord(folder)}`,
     );
   note(`\n${gridResultText(result, style)}`);
-  note(`\nSaved in ${folder}. Compare them: ${invocation()} inspect ${folder}`);
+  for (const member of members)
+    for (const remark of trainingRemarks(member, signal.aborted))
+      note(`\n${basename(member.folder)}: ${remark}`);
+  note(`\nSaved in ${folder}. Compare them: ${invocation()} inspect ${shellWord(folder)}`);
   if (json)
     print(
       JSON.stringify({
@@ -137,6 +142,6 @@ function conclude(result: GridResult, { style, note, print, json }: Context): vo
     );
   if (failed.length > 0)
     throw new Error(
-      `${failed.length} of ${failed.length + members.length} SAEs stopped early; go on with one: ${invocation()} train --resume ${join(folder, failed[0]!.folder.split(/[\\/]/).at(-1)!)}`,
+      `${failed.length} of ${failed.length + members.length} SAEs stopped early; go on with one: ${invocation()} train --resume ${shellWord(join(folder, failed[0]!.folder.split(/[\\/]/).at(-1)!))}`,
     );
 }

@@ -6,6 +6,7 @@ import { formatEvalTable } from '../../eval/index.ts';
 import { type TrainConfig, trainConfigSchema } from '../../shared/config.ts';
 import { Interrupted, UsageError } from '../../shared/errors.ts';
 import { type Grid, gridSchema } from '../../shared/grid.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import {
   GRID_FILE,
   resumeTraining,
@@ -20,6 +21,7 @@ import { createCounter } from '../output/counter.ts';
 import { createDownloads } from '../output/downloads.ts';
 import { bytes, duration, grouped } from '../output/numbers.ts';
 import { briefPlan, planText } from '../output/plan.ts';
+import { trainingRemarks } from '../output/training-remarks.ts';
 import { createTrainingReport } from '../output/training-report.ts';
 import { stageLine } from '../output/training-view.ts';
 import { parseGrid, trainGridCommand } from './train-grid.ts';
@@ -165,10 +167,11 @@ async function train(
     );
   if (result.status === 'interrupted')
     throw new Interrupted(
-      `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on with: ${invocation()} train --resume ${folder}`,
+      `${step === 0 ? 'Stopped before the first step, so there is no state yet; begin' : `Stopped at step ${step} of ${plan.settings.totalSteps}. The state is saved; go on`} with: ${invocation()} train --resume ${shellWord(folder)}`,
     );
   if (result.measured) context.note(`\n${formatEvalTable(result.measured.evaluation)}`);
-  context.note(`\nSaved in ${folder}. Look inside: ${invocation()} inspect ${folder}`);
+  for (const remark of trainingRemarks(result, context.signal.aborted)) context.note(`\n${remark}`);
+  context.note(`\nSaved in ${folder}. Look inside: ${invocation()} inspect ${shellWord(folder)}`);
   if (context.json) {
     context.print(
       JSON.stringify({

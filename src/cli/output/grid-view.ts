@@ -1,5 +1,6 @@
 /** What a person sees of a grid: the members before, while and after they train. */
 import type { EvalResult } from '../../shared/eval.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import { type GridResult, type Inspection, joinMemory } from '../../workflows/index.ts';
 import type { TrainPlan, TrainProgress } from '../../workflows/types.ts';
 import type { Context } from '../context.ts';
@@ -157,7 +158,7 @@ export function gridInspectionText(
     style,
   );
   const open = members.some((member) => member?.run.status !== 'finished' && member?.writer === undefined);
-  return `${head}\n\n${body}${open ? `\n\nGo on with it: ${invocation()} train --resume ${path}` : ''}`;
+  return `${head}\n\n${body}${open ? `\n\nGo on with it: ${invocation()} train --resume ${shellWord(path)}` : ''}`;
 }
 
 const FIGURES = [

@@ -1,5 +1,6 @@
 import { basename, relative } from 'node:path';
 import { shortHash } from '../../shared/model-hash.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { bytes, grouped, stored } from './numbers.ts';
@@ -40,7 +41,7 @@ export function harvestText(path: string, { folders, writer, verified }: Harvest
       'checksums',
       verified
         ? `${grouped(verified.files)} files, ${bytes(verified.bytes)}: all as they were written`
-        : `not compared; ${invocation()} inspect ${path} --verify does`,
+        : `not compared; ${invocation()} inspect ${shellWord(path)} --verify does`,
     ],
   ];
   const lines = folders.map(({ folder, manifest: { origin: own, rows: count, shards, statistics } }) => [

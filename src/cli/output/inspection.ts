@@ -3,6 +3,7 @@ import { describeSae } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import { shortHash } from '../../shared/model-hash.ts';
 import type { Run } from '../../shared/run.ts';
+import { shellWord } from '../../shared/shell-word.ts';
 import type { Inspection } from '../../workflows/index.ts';
 import { invocation } from '../invocation.ts';
 import { cardText } from './card.ts';
@@ -92,7 +93,7 @@ function runText(path: string, found: Inspection & { kind: 'run' }, style: Style
   ];
   const next =
     run.status !== 'finished' && writer === undefined
-      ? `\n\nGo on with it: ${invocation()} train --resume ${path}`
+      ? `\n\nGo on with it: ${invocation()} train --resume ${shellWord(path)}`
       : '';
   return (
     pairs(
@@ -129,7 +130,9 @@ function resultsText(
   { style, features }: InspectionOptions,
 ): string {
   const parts: string[] = [];
-  parts.push(evaluation ? formatEvalTable(evaluation) : `Not measured yet: ${invocation()} eval ${path}`);
+  parts.push(
+    evaluation ? formatEvalTable(evaluation) : `Not measured yet: ${invocation()} eval ${shellWord(path)}`,
+  );
   if (cards && features > 0) parts.push(featuresText(cards, style, features));
   return `\n\n${parts.join('\n\n')}`;
 }

@@ -7,7 +7,6 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { balancedOrder, type DataCursor, packRows } from '../../data/index.ts';
 import { createRowReader } from '../../eval/index.ts';
@@ -20,6 +19,7 @@ import {
   folderWriter,
   lockFolder,
   MANIFEST_FILE,
+  makeFolder,
   openBlocks,
   readTablesManifest,
 } from '../../store/index.ts';
@@ -145,7 +145,7 @@ export async function indexSae(
       )
       .digest('hex');
 
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const unlock = await lockFolder(folder);
     own({ close: unlock });
     const blocks = await openBlocks(join(folder, '.index'), identity);

@@ -6,7 +6,6 @@
  *
  * Every measured candidate is a line of arms.jsonl, so that the same command goes on where it was stopped.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkers } from '../../demo/checkers.ts';
 import { openModel } from '../../models/index.ts';
@@ -15,7 +14,7 @@ import { UsageError } from '../../shared/errors.ts';
 import { schemaVersionOf } from '../../shared/migrate.ts';
 import { didYouMean } from '../../shared/nearest.ts';
 import type { SteeredFeature, SteerReport, SteerReportConfig } from '../../shared/steer-report.ts';
-import { folderWriter, readLabels } from '../../store/index.ts';
+import { folderWriter, makeFolder, readLabels } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
 import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
@@ -94,7 +93,7 @@ export async function steerReport(
     });
     const shared = texts.positive.length > 0 ? makeConcept(model, texts, config.target) : undefined;
     const chosen = await chooseLatents(work, facts, shared);
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     const arms = await openArms(work, join(folder, reportFiles.arms), chosen.length * candidateCount(config));
     const features: SteeredFeature[] = [];
     const labels = await readLabels(target.folder);
