@@ -35,7 +35,22 @@ describe('tokenize', () => {
     const { model, corpus } = workspace;
     const written = await saekit(['tokenize', '--model', model, '--data', corpus, '--out', tokens, '--json']);
     expect(written.status).toBe(0);
-    const manifest = JSON.parse(written.stdout) as { train: { tokens: number }; contextLength: number };
+    const manifest = JSON.parse(written.stdout) as {
+      train: { tokens: number; rows: number };
+      contextLength: number;
+    };
+    const seen = await saekit(['inspect', tokens]);
+    const [tokenCount, rows] = [manifest.train.tokens, manifest.train.rows].map((n) =>
+      n.toLocaleString('en'),
+    );
+    expect(seen.stdout).toContain(`${rows} rows, ${tokenCount} tokens`);
+    expect(seen.stdout).toMatch(/tokenizer +\S+, sha256 \w{12}…\n.*row +64 positions/);
+    const long = ['--out', join(work, 'long'), '--context-length', '96'];
+    const longer = await saekit(['tokenize', '--model', model, '--data', corpus, ...long]);
+    expect([longer.status, longer.stdout]).toEqual([
+      0,
+      expect.stringMatching(/Rows of 96 tokens are longer than the 64/),
+    ]);
     expect(manifest.contextLength).toBe(64);
     expect(manifest.train.tokens).toBeGreaterThan(6 * 256 + 1024);
     const onText = await train([]);

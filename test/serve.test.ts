@@ -85,6 +85,9 @@ describe('saekit serve', () => {
     const start = async (folder: string, host = '127.0.0.1') =>
       await serve([folder], { ...config, host }, { version: '0' });
     await expect(start(join(fixture.path, 'nothing'))).rejects.toThrow(/nothing: no such folder/);
+    await expect(
+      serve([fixture.folder], { ...config, model: 'demo/modell' }, { version: '0' }),
+    ).rejects.toThrow(/--model demo\/modell: no such folder or file. Did you mean "demo\/model"/);
     await expect(start(fixture.folder, '203.0.113.7')).rejects.toThrow(
       /203.0.113.7 is no address of this machine/,
     );

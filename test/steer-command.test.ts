@@ -37,6 +37,11 @@ describe('vector', () => {
       // The file says which model it is for.
       const { stdout } = await generate('--temperature', '0', '--steer', `${out}=2`, '--json');
       expect((JSON.parse(stdout) as { with: string }).with).toMatch(/\p{Script=Greek}{3}/u);
+      const seen = await saekit(['inspect', out]);
+      expect(seen.status, seen.stderr).toBe(0);
+      expect(seen.stdout).toMatch(
+        new RegExp(`model +demo/model, hash \\w+.*\\n.*hook +${LATE}\\n.*width +${demoModel.D}\\n`),
+      );
       const most = await generate('--steer', `${out}=1.5max`);
       expect([most.status, most.stderr]).toEqual([2, expect.stringMatching(/Give the value without max\./)]);
     } finally {

@@ -321,9 +321,13 @@ describe('bad input', () => {
     [{ target: ['two words'] }, /"two words" is 9 tokens/],
     [{ latents: [F] }, /latents 0 to 47/],
     [{ controls: 200 }, /only \d+ others are as frequent/],
+    [{ register: undefined, latents: [3], target: ['two words'] }, /"two words" is 9 tokens/],
+    [{ register: undefined, latents: [3], controls: 200 }, /only \d+ others are as frequent/],
     [{ hook: 'blocks.9.hook_resid_post' }, /blocks.9/],
   ] as const)('%o', async (change, message) => {
-    await expect(report(change as Partial<SteerReportConfigInput>)).rejects.toThrow(message);
+    const out = join(place, `refused-${folders++}`);
+    await expect(report({ ...(change as Partial<SteerReportConfigInput>), out })).rejects.toThrow(message);
+    expect(existsSync(out)).toBe(false);
   });
 });
 

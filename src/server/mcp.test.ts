@@ -86,6 +86,17 @@ describe.each(Object.entries(ways))('%s', (_, target) => {
   }, 60_000);
 });
 
+it('a line that is no JSON is answered with the error of JSON-RPC, and the next line is read', () => {
+  const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', fixture.folder];
+  const input = '{"jsonrpc": "2.0", "id"\n\n[}\n';
+  const written = execFileSync(process.execPath, saekit, { input, encoding: 'utf8', timeout: 30_000 });
+  const answers = written.trim().split('\n');
+  expect(answers.map((line) => JSON.parse(line))).toEqual([
+    { jsonrpc: '2.0', id: null, error: { code: -32700, message: expect.stringMatching(/JSON/) } },
+    { jsonrpc: '2.0', id: null, error: { code: -32700, message: expect.stringMatching(/JSON/) } },
+  ]);
+}, 60_000);
+
 it('saekit mcp ends when its input does', () => {
   const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', fixture.folder];
   expect(execFileSync(process.execPath, saekit, { input: '', encoding: 'utf8', timeout: 30_000 })).toBe('');

@@ -6,9 +6,11 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { modelArgument } from '../hub/index.ts';
 import { readSaeConfig } from '../sae/load.ts';
 import type { RunSummary } from '../shared/api.ts';
 import { UsageError } from '../shared/errors.ts';
+import type { ServeConfig } from '../shared/serve.ts';
 import { readRun, readTablesManifest } from '../store/index.ts';
 import { readEvaluation } from '../workflows/inspect.ts';
 import { looksLikeSae } from '../workflows/inspect-sae.ts';
@@ -53,6 +55,15 @@ export function checkFolders(folders: readonly string[]): void {
   for (const folder of folders)
     if (!existsSync(folder))
       throw new UsageError(`${folder}: no such folder. Give a run, an SAE, or a folder that holds some.`);
+}
+
+/** @throws UsageError for a `--model` that is neither on this machine nor a name of the hub; what is fetched is not looked for yet */
+export async function checkModel(folders: readonly string[], { model }: ServeConfig): Promise<void> {
+  if (model === undefined || model.startsWith('npm:')) return;
+  const [first = '.'] = findRuns(folders).values();
+  await modelArgument(locateModel(model, first)).catch((error: Error) => {
+    throw new UsageError(`--model ${error.message}`);
+  });
 }
 
 /** A model that a run names by a relative path is looked for from here, then from every folder above the run. */

@@ -11,7 +11,7 @@ import { createClosing } from './closing.ts';
 import { createApp } from './http/app.ts';
 import { isLoopback } from './http/security.ts';
 import { createLab, type Lab } from './lab.ts';
-import { checkFolders } from './runs.ts';
+import { checkFolders, checkModel } from './runs.ts';
 
 /** The built app lies beside server/ in dist/. */
 const WEB = fileURLToPath(new URL('../web', import.meta.url));
@@ -46,7 +46,7 @@ export const listsFile = (folders: readonly string[], { lists }: ServeConfig): s
 /**
  * Serves the runs of some folders over HTTP.
  *
- * @throws UsageError for a folder that is not there, and when the port is taken
+ * @throws UsageError for a folder or model that is not there, and when the port is taken
  */
 export async function serve(
   folders: readonly string[],
@@ -54,6 +54,7 @@ export async function serve(
   { version, web = WEB, token: given, onError = () => {} }: ServeOptions,
 ): Promise<RunningServer> {
   checkFolders(folders);
+  await checkModel(folders, config);
   const lab = createLab(folders, config, listsFile(folders, config));
   const closing = createClosing();
   const token = isLoopback(config.host) ? undefined : (given ?? randomBytes(18).toString('base64url'));

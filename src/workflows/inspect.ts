@@ -1,19 +1,22 @@
-/** What is in a folder or file: a run, an SAE, a model, activations, a corpus. Decides by what is there, not by names. */
+/** What is in a folder or file: a run, an SAE, a model, a direction, activations, a corpus, packed rows. Decides by what is there, not by names. */
 import { readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { type Corpus, openCorpus } from '../data/index.ts';
+import { type Corpus, openCorpus, readTokenManifest, type TokenManifest } from '../data/index.ts';
+import { readSafetensors } from '../formats/index.ts';
 import { findGguf, modelArgument } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { describeOnnx, type OnnxDescription, openModel } from '../models/index.ts';
 import type { HookInfo, ModelInfo } from '../models/types.ts';
+import { openFile } from '../platform/node.ts';
 import { UsageError } from '../shared/errors.ts';
 import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { type FeatureCards, type FeatureLabel, featureCardsSchema } from '../shared/feature.ts';
 import type { GridFile } from '../shared/grid.ts';
 import { type FileKind, migrate, NewerFile } from '../shared/migrate.ts';
 import type { MetricsLine, Run } from '../shared/run.ts';
+import { readVector, type SteeringVector } from '../steer/index.ts';
 import {
   lockOwner,
   NoActivations,
@@ -71,6 +74,14 @@ export type Inspection =
   | ({ readonly kind: 'harvest' } & HarvestInspection)
   | ({ readonly kind: 'activations' } & ActivationsInspection)
   | {
+      readonly kind: 'vector';
+      readonly hook: string;
+      readonly D: number;
+      readonly length: number;
+      readonly metadata: SteeringVector['metadata'];
+    }
+  | { readonly kind: 'tokens'; readonly manifest: TokenManifest }
+  | {
       readonly kind: 'corpus';
       readonly files: Corpus['files'];
       readonly train: number;
@@ -126,6 +137,10 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
   )
     return { ...(await inspectSae(path, options)), evaluation: undefined, cards: undefined };
   if (!info && !path.includes('#')) throw new Error(`${path}: no such file or folder.`);
+  if (info?.isFile() && path.endsWith('.safetensors')) {
+    const vector = await inspectVector(path);
+    if (vector) return vector;
+  }
   const has = (file: string): Promise<boolean> =>
     stat(join(path, file)).then(
       () => true,
@@ -149,6 +164,8 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
       return { ...(await inspectSae(path, options)), ...(await readResults(path)) };
     if ((await has('config.json')) || (await findGguf(path)) !== undefined)
       return await inspectModel(path, options);
+    const manifest = await readTokenManifest(path);
+    if (manifest) return { kind: 'tokens', manifest };
     const harvested = await inspectHarvest(path, options);
     if (harvested) return { kind: 'harvest', ...harvested };
   }
@@ -159,6 +176,19 @@ async function look(path: string, { textField = 'text', ...options }: InspectOpt
     return await inspectCorpus(path, textField, stop);
   } catch (error) {
     throw found instanceof NoActivations ? error : found;
+  }
+}
+
+/** A direction of `saekit vector`; undefined for a file of other tensors. */
+async function inspectVector(path: string): Promise<Inspection | undefined> {
+  const source = await openFile(path);
+  try {
+    const file = await readSafetensors(source, path);
+    if (!file.tensors.has('vector') || file.metadata.hook === undefined) return undefined;
+    const { vector, hook, metadata } = await readVector(source, path);
+    return { kind: 'vector', hook, D: vector.length, length: Math.hypot(...vector), metadata };
+  } finally {
+    await source.close?.();
   }
 }
 

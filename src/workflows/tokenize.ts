@@ -34,6 +34,10 @@ export async function tokenize(
         'A mixture is mixed when it is read: tokenize its parts one by one, and give the folders with weights to train.',
       );
     const contextLength = config.contextLength ?? Math.min(model.info.contextLength, 256);
+    if (contextLength > model.info.contextLength)
+      access.onNote?.(
+        `Rows of ${contextLength} tokens are longer than the ${model.info.contextLength} that ${model.info.name} takes: only a model of the same tokenizer and a longer context can read them.`,
+      );
     const { bosTokenId } = model.info;
     const packed = (documents: typeof corpus.train) => ({
       documents: documents.count,

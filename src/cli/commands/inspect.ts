@@ -14,6 +14,8 @@ Examples:
   saekit inspect model.onnx                   inputs, tensors, and which are the residual stream
   saekit inspect ollama:smollm2:135m          the same of a model of Ollama, or of a .gguf file
   saekit inspect demo/corpus/train.jsonl.gz   documents, held-out part, registers
+  saekit inspect tokens                       packed rows of saekit tokenize: tokenizer, row length, counts
+  saekit inspect greek.safetensors            a direction of saekit vector: model, hook, width
   saekit inspect trainer_0/ae.pt              an SAE of any format: kind, norms, thresholds, near duplicates
   saekit inspect acts --verify                harvested activations, every byte compared with its checksum
   saekit inspect vit/patches.npy              activations of another program; PATH#NAME chooses one of several`;

@@ -30,7 +30,7 @@ export function addMcpCommand(program: Command, version: string): void {
       { json: true },
       async ({ signal, note }) => {
         const { serveMcp } = await import('../../server/index.ts');
-        const served = serveMcp(foldersOr(folders), config, {
+        const served = await serveMcp(foldersOr(folders), config, {
           version,
           onError: (error) => note(String(error)),
         });

@@ -49,6 +49,10 @@ export function inspectionText(
       return harvestText(path, found, style);
     case 'activations':
       return activationsText(path, found, style);
+    case 'vector':
+      return vectorText(path, found, style);
+    case 'tokens':
+      return tokensText(path, found, style);
     case 'corpus':
       return corpusText(path, found, style);
   }
@@ -172,6 +176,47 @@ function modelText(path: string, { info, hooks }: Inspection & { kind: 'model' }
     style,
   );
   return `${pairs(rows, style)}\n\n${hookTable}`;
+}
+
+function vectorText(
+  path: string,
+  { hook, D, length, metadata }: Inspection & { kind: 'vector' },
+  style: Style,
+): string {
+  const { model = 'not said', model_hash, method, tokens, positive, negative } = metadata;
+  const rows: [string, string][] = [
+    ['direction', path],
+    ['model', `${model}${model_hash === undefined ? '' : `, hash ${shortHash(model_hash)}`}`],
+    ['hook', hook],
+    ['width', grouped(D)],
+    ['length', length.toPrecision(3)],
+    ...(method === undefined
+      ? []
+      : [
+          ['made by', `${method} of ${positive} against ${negative} texts, tokens: ${tokens}`] as [
+            string,
+            string,
+          ],
+        ]),
+  ];
+  return `${pairs(rows, style)}\n\nSteer with it: ${invocation()} generate --steer ${path}=1 --prompt "…"`;
+}
+
+function tokensText(path: string, { manifest }: Inspection & { kind: 'tokens' }, style: Style): string {
+  const { contextLength, bosTokenId, tokenizer, seed, roles, split, sources, train, heldout } = manifest;
+  const part = ({ documents, rows, tokens }: typeof train): string =>
+    `${grouped(documents)} documents, ${grouped(rows)} rows, ${grouped(tokens)} tokens`;
+  const rows: [string, string][] = [
+    ['packed rows', path],
+    ['tokenizer', `${tokenizer.model}, sha256 ${tokenizer.sha256.slice(0, 12)}…`],
+    ['row', `${grouped(contextLength)} positions, ${bosTokenId === null ? 'no BOS' : `BOS ${bosTokenId}`}`],
+    ['training', part(train)],
+    ['held out', `${part(heldout)} (${split})`],
+    ...(roles ? [['roles', roles.join(', ')] as [string, string]] : []),
+    ['seed', seed],
+    ['text', sources.map((source) => source.path).join(', ')],
+  ];
+  return pairs(rows, style);
 }
 
 function corpusText(path: string, found: Inspection & { kind: 'corpus' }, style: Style): string {

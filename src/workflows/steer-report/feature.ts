@@ -11,7 +11,7 @@
 import { differenceOfMeans, noiseDirection, withNorm } from '../../eval/steering/directions.ts';
 import { matchedLatents, matchedStrata } from '../../eval/steering/matched.ts';
 import { padBatch } from '../../models/index.ts';
-import { outputWidth } from '../../sae/index.ts';
+import { outputWidth, type Sae } from '../../sae/index.ts';
 import type {
   SteerArmName,
   SteeredFeature,
@@ -40,21 +40,33 @@ const PROMPT_TOKENS = 24;
 export const candidateCount = ({ strengths, controls }: SteerReportConfig): number =>
   2 + strengths.length * (3 + controls + NOISES);
 
+/** Who is compared with a latent: random ones of like density and norm. */
+export function matchedTo({ config, sae }: Work, latent: number, facts: LatentFacts): readonly number[] {
+  const strata = matchedStrata(facts.density, decoderNorms(sae), config.controls + 1);
+  return matchedLatents(strata, latent, config.controls, `${config.seed}/matched/${latent}`);
+}
+
+const decoderNorms = (sae: Sae): Float64Array =>
+  Float64Array.from({ length: sae.config.F }, (_, f) => Math.hypot(...decoderRow(sae, f)));
+
+/** What is measured of one latent. */
+export type Subject = {
+  readonly chosen: Chosen;
+  readonly concept: Concept;
+  readonly matched: readonly number[];
+};
+
 export async function reportFeature(
   work: Work,
-  chosen: Chosen,
-  concept: Concept,
+  { chosen, concept, matched }: Subject,
   facts: LatentFacts,
   arms: Arms,
 ): Promise<SteeredFeature> {
   const { config, options, model, sae, hook, writes, checker } = work;
   const { latent } = chosen;
-  const { F } = sae.config;
   const { signal, judge } = options;
   const { tokenStrings, decode } = tokenizerOf(model);
-  const norms = Float64Array.from({ length: F }, (_, f) => Math.hypot(...decoderRow(sae, f)));
-  const strata = matchedStrata(facts.density, norms, config.controls + 1);
-  const matched = matchedLatents(strata, latent, config.controls, `${config.seed}/matched/${latent}`);
+  const norms = decoderNorms(sae);
   const measure = await createMeasure(model, {
     ...{ prompt: config.prompt, samples: config.samples, maxTokens: config.maxTokens, seed: config.seed },
     ...{ temperature: config.temperature, topP: config.topP, checker, judge, signal },
@@ -120,7 +132,7 @@ export async function reportFeature(
     density: facts.density[latent]!,
     largest: facts.largest[latent]!,
     selectivity: concept.selectivity ?? facts.selectivity[latent]!,
-    matched,
+    matched: [...matched],
     unsteered: [pointOf('none', 0, [none], config.seed), pointOf('prompt', 0, [prompted], config.seed)],
     points,
     tests: testsOf(doses),

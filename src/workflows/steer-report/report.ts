@@ -29,7 +29,7 @@ import { openArms } from './arms.ts';
 import { becomes } from './becomes.ts';
 import { chooseLatents } from './choose.ts';
 import { latentFacts, makeConcept, ownConcept, readConcept } from './concept.ts';
-import { candidateCount, reportFeature } from './feature.ts';
+import { candidateCount, matchedTo, reportFeature } from './feature.ts';
 import { reportPage } from './page.ts';
 import { changedHook } from './push.ts';
 import { corrected } from './summary.ts';
@@ -93,14 +93,19 @@ export async function steerReport(
     });
     const shared = texts.positive.length > 0 ? makeConcept(model, texts, config.target) : undefined;
     const chosen = await chooseLatents(work, facts, shared);
+    // Whatever is refused is refused before there is a folder.
+    const subjects = chosen.map((one) => ({
+      chosen: one,
+      concept: shared ?? ownConcept(model, config.target, one.latent, labelled, facts),
+      matched: matchedTo(work, one.latent, facts),
+    }));
     await makeFolder(folder);
     const arms = await openArms(work, join(folder, reportFiles.arms), chosen.length * candidateCount(config));
     const features: SteeredFeature[] = [];
     const labels = await readLabels(target.folder);
-    for (const one of chosen) {
-      const concept = shared ?? ownConcept(model, config.target, one.latent, labelled, facts);
-      const label = labels.get(one.latent)?.label;
-      const measured = await reportFeature(work, one, concept, facts, arms);
+    for (const subject of subjects) {
+      const label = labels.get(subject.chosen.latent)?.label;
+      const measured = await reportFeature(work, subject, facts, arms);
       features.push({ ...measured, ...(label === undefined ? {} : { label }) });
     }
     const report: SteerReport = {
