@@ -3,32 +3,21 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../platform/node.ts';
 import { buildOnce } from '../../test/fixtures/command-line.ts';
-import { ask, createServerFixture, LABELS, type Lab, RUN } from '../../test/fixtures/server.ts';
+import { ask, LABELS, RUN, servedFixture } from '../../test/fixtures/server.ts';
 import { root } from '../../test/repository.ts';
 import { DNA } from '../../test/support/demo.ts';
-import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
-let fixture: Lab;
-let server: RunningServer;
-beforeAll(async () => {
-  buildOnce();
-  fixture = await createServerFixture();
-  server = await fixture.start();
-}, 60_000);
-afterAll(async () => {
-  await server?.close();
-  fixture?.remove();
-});
+const served = servedFixture(buildOnce);
 
 const ways: Record<string, () => ConstructorParameters<typeof StdioClientTransport>[0] | URL> = {
-  'over HTTP': () => new URL(`${server.url}/mcp`),
+  'over HTTP': () => new URL(`${served.server.url}/mcp`),
   'saekit mcp': () => ({
     command: process.execPath,
-    args: [join(root, 'dist', 'cli', 'main.js'), 'mcp', fixture.folder, '--threads', '1'],
+    args: [join(root, 'dist', 'cli', 'main.js'), 'mcp', served.fixture.folder, '--threads', '1'],
     cwd: root,
   }),
 };
@@ -49,7 +38,7 @@ describe.each(Object.entries(ways))('%s', (_, target) => {
       const call = async (name: string, args: Record<string, unknown>) =>
         await client.callTool({ name, arguments: args });
       const input = { run: RUN, text: 'ACGTTAGACATTAGCA', numResults: 2 };
-      const { body } = await ask(server, 'POST', '/api/search-topk-by-token', input);
+      const { body } = await ask(served.server, 'POST', '/api/search-topk-by-token', input);
       expect((await call('top_features_by_token', input)).structuredContent).toEqual(body);
       const feature = await call('get_feature', { run: RUN, latent: DNA });
       expect(feature.structuredContent).toMatchObject({ label: LABELS[DNA] });
@@ -87,7 +76,7 @@ describe.each(Object.entries(ways))('%s', (_, target) => {
 });
 
 it('a line that is no JSON is answered with the error of JSON-RPC, and the next line is read', () => {
-  const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', fixture.folder];
+  const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', served.fixture.folder];
   const input = '{"jsonrpc": "2.0", "id"\n\n[}\n';
   const written = execFileSync(process.execPath, saekit, { input, encoding: 'utf8', timeout: 30_000 });
   const answers = written.trim().split('\n');
@@ -98,6 +87,6 @@ it('a line that is no JSON is answered with the error of JSON-RPC, and the next 
 }, 60_000);
 
 it('saekit mcp ends when its input does', () => {
-  const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', fixture.folder];
+  const saekit = [join(root, 'dist', 'cli', 'main.js'), 'mcp', served.fixture.folder];
   expect(execFileSync(process.execPath, saekit, { input: '', encoding: 'utf8', timeout: 30_000 })).toBe('');
 }, 60_000);

@@ -1,43 +1,36 @@
 // Pages, their .json, the description of the routes, the files of the app and live events.
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../platform/node.ts';
-import { ask, createServerFixture, type Lab, RUN } from '../../test/fixtures/server.ts';
+import { ask, RUN, servedFixture } from '../../test/fixtures/server.ts';
 import { LONGEST_ADDRESS } from '../shared/address.ts';
-import type { RunningServer } from './index.ts';
 import { operations } from './operations/all.ts';
 
-let fixture: Lab;
-let server: RunningServer;
-beforeAll(async () => {
-  fixture = await createServerFixture();
-  server = await fixture.start();
-}, 60_000);
-afterAll(async () => {
-  await server?.close();
-  fixture?.remove();
-});
+const served = servedFixture();
 
 describe('pages and events', () => {
   it('every page has a .json', async () => {
     for (const page of ['runs', `runs/${RUN}`, `features/${RUN}`, `feature/${RUN}/7`, 'lists'])
-      expect((await ask(server, 'GET', `/${page}.json`)).body).toEqual(
-        (await ask(server, 'GET', `/api/${page}`)).body,
+      expect((await ask(served.server, 'GET', `/${page}.json`)).body).toEqual(
+        (await ask(served.server, 'GET', `/api/${page}`)).body,
       );
-    expect((await ask(server, 'GET', `/features/${RUN}.json?limit=3`)).body.features).toHaveLength(3);
+    expect((await ask(served.server, 'GET', `/features/${RUN}.json?limit=3`)).body.features).toHaveLength(3);
   });
 
   it('an address as long as the app makes them is read, a much longer one is not', async () => {
     const status = async (length: number) =>
-      (await fetch(`${server.url}/openapi.json?text=${'x'.repeat(length - '/openapi.json?text='.length)}`))
-        .status;
+      (
+        await fetch(
+          `${served.server.url}/openapi.json?text=${'x'.repeat(length - '/openapi.json?text='.length)}`,
+        )
+      ).status;
     expect(await status(LONGEST_ADDRESS)).toBe(200);
     expect(await status(2 * LONGEST_ADDRESS)).toBe(431);
   });
 
   it('openapi.json names every operation and answers to its paths', async () => {
-    const { body } = await ask(server, 'GET', '/openapi.json');
+    const { body } = await ask(served.server, 'GET', '/openapi.json');
     expect(body.openapi).toBe('3.1.0');
     const named = Object.entries(
       body.paths as Record<string, Record<string, { operationId: string }>>,
@@ -50,7 +43,7 @@ describe('pages and events', () => {
     // None of them is unknown to the server.
     for (const { path, method } of named) {
       const { body: reply } = await ask(
-        server,
+        served.server,
         method.toUpperCase(),
         path.replaceAll(/\{\w+\}/g, '0'),
         method === 'get' ? undefined : {},
@@ -66,10 +59,10 @@ describe('pages and events', () => {
   });
 
   it('a page says what is here, and what came from a file is inert in it', async () => {
-    const evil = join(fixture.folder, '<img src=x onerror=alert(1)>');
+    const evil = join(served.fixture.folder, '<img src=x onerror=alert(1)>');
     mkdirSync(evil);
     writeFileSync(join(evil, 'cfg.json'), '{"architecture": "<script>alert(1)</script>"}');
-    const { status, headers, body } = await ask(server, 'GET', '/');
+    const { status, headers, body } = await ask(served.server, 'GET', '/');
     expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=UTF-8']);
     expect(headers.get('content-security-policy')).toContain("default-src 'self'");
     expect(body).toContain(RUN);
@@ -78,12 +71,12 @@ describe('pages and events', () => {
   });
 
   it('serves the built app, its pages, and no other file', async () => {
-    const web = join(fixture.path, 'web');
+    const web = join(served.fixture.path, 'web');
     mkdirSync(join(web, 'assets'), { recursive: true });
     writeFileSync(join(web, 'index.html'), '<title>app</title>');
     writeFileSync(join(web, 'assets', 'a.js'), 'let a;');
-    writeFileSync(join(fixture.path, 'secret.txt'), 'secret');
-    const own = await fixture.start({}, { web });
+    writeFileSync(join(served.fixture.path, 'secret.txt'), 'secret');
+    const own = await served.fixture.start({}, { web });
     try {
       for (const page of ['/', '/runs', `/feature/${encodeURIComponent('x')}/7`, '/search?q=1'])
         expect((await ask(own, 'GET', page)).body).toBe('<title>app</title>');
@@ -121,14 +114,14 @@ describe('pages and events', () => {
   });
 
   it('live events: lines of metrics as they are written, from a step on, and the status', async () => {
-    const run = join(fixture.folder, 'fresh');
+    const run = join(served.fixture.folder, 'fresh');
     mkdirSync(run);
     const file = join(run, 'metrics.jsonl');
-    const record = JSON.parse(readFileSync(join(fixture.folder, RUN, 'run.json'), 'utf8'));
+    const record = JSON.parse(readFileSync(join(served.fixture.folder, RUN, 'run.json'), 'utf8'));
     writeFileSync(join(run, 'run.json'), JSON.stringify({ ...record, status: 'running', step: 40 }));
     writeFileSync(file, '{"step":20,"fvu":0.5}\n{"step":40,"fvu":0.4}\n{"step":60,"f');
     const stop = new AbortController();
-    const response = await fetch(`${server.url}/api/runs/fresh/events`, {
+    const response = await fetch(`${served.server.url}/api/runs/fresh/events`, {
       headers: { 'Last-Event-ID': '20' },
       signal: stop.signal,
     });
@@ -152,11 +145,11 @@ describe('pages and events', () => {
     await until('"status":"finished"');
     stop.abort();
     expect(
-      (await ask(server, 'GET', '/api/runs/fresh/events', undefined, { 'Last-Event-ID': 'x' })).status,
+      (await ask(served.server, 'GET', '/api/runs/fresh/events', undefined, { 'Last-Event-ID': 'x' })).status,
     ).toBe(400);
-    expect((await ask(server, 'GET', '/api/runs/nope/events')).status).toBe(404);
+    expect((await ask(served.server, 'GET', '/api/runs/nope/events')).status).toBe(404);
     // What has not finished cannot be used, and says why.
-    expect((await ask(server, 'GET', '/api/feature/fresh/1')).body.error.message).toMatch(
+    expect((await ask(served.server, 'GET', '/api/feature/fresh/1')).body.error.message).toMatch(
       /fresh has no finished SAE yet/,
     );
     expect(existsSync(join(run, 'cfg.json'))).toBe(false);

@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { modelArgument } from '../hub/index.ts';
 import { readSaeConfig } from '../sae/load.ts';
+import { WEIGHTS_FILE } from '../sae/save.ts';
 import type { RunSummary } from '../shared/api.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { ServeConfig } from '../shared/serve.ts';
@@ -91,7 +92,7 @@ export async function summarise(run: string, folder: string): Promise<Omit<RunSu
   } as const;
   try {
     const earlier = base.kind === 'run' ? await readRun(folder) : undefined;
-    const finished = earlier === undefined || existsSync(join(folder, 'sae_weights.safetensors'));
+    const finished = earlier === undefined || existsSync(join(folder, WEIGHTS_FILE));
     const config = finished ? await readSaeConfig(folder) : undefined;
     const { metadata } = config ?? {};
     const evaluation = await readEvaluation(folder);

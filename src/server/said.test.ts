@@ -1,23 +1,13 @@
 // What people say of latents, and lists of them, over HTTP: kept on disk, and nothing of somebody else's is lost.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import '../platform/node.ts';
-import { ask, callOperation, createServerFixture, EARLY, type Lab, RUN } from '../../test/fixtures/server.ts';
+import { ask, callOperation, EARLY, RUN, servedFixture } from '../../test/fixtures/server.ts';
 import { DNA } from '../../test/support/demo.ts';
-import type { RunningServer } from './index.ts';
 
-let fixture: Lab;
-let server: RunningServer;
-beforeAll(async () => {
-  fixture = await createServerFixture();
-  server = await fixture.start();
-}, 60_000);
-afterAll(async () => {
-  await server?.close();
-  fixture?.remove();
-});
-const call = (name: string, input?: Record<string, unknown>) => callOperation(server, name, input);
+const served = servedFixture();
+const call = (name: string, input?: Record<string, unknown>) => callOperation(served.server, name, input);
 
 it('a label or note that somebody else has changed meanwhile is not overwritten', async () => {
   const about = { run: RUN, latent: 9 };
@@ -52,13 +42,13 @@ describe('an imported label', () => {
     },
   };
   const lineOf = () =>
-    readFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), 'utf8')
+    readFileSync(join(served.fixture.folder, EARLY, 'labels.jsonl'), 'utf8')
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
       .find(({ latent }) => latent === 6);
   beforeEach(() =>
-    writeFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`),
+    writeFileSync(join(served.fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`),
   );
 
   it.each([{ note: 'my note' }, { note: 'my note', label: ' months ' }])(
@@ -80,7 +70,7 @@ describe('an imported label', () => {
     const person = { origin: 'person', checked: expect.stringMatching(/^by a person/) };
     await call('label_feature', { run: EARLY, latent: 6, label: 'names of months', note: 'n' });
     expect(lineOf()).toEqual({ latent: 6, label: 'names of months', note: 'n', ...person });
-    writeFileSync(join(fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`);
+    writeFileSync(join(served.fixture.folder, EARLY, 'labels.jsonl'), `${JSON.stringify(imported)}\n`);
     await call('label_feature', { run: EARLY, latent: 6, label: '', note: 'n' });
     expect(lineOf()).toEqual({ latent: 6, note: 'n', ...person });
   });
@@ -94,7 +84,7 @@ describe('lists', () => {
     ];
     const saved = await call('save_list', { name: 'my list', features });
     expect(saved.body).toMatchObject({ name: 'my list', description: '', features });
-    const file = join(fixture.folder, 'lists.json');
+    const file = join(served.fixture.folder, 'lists.json');
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ schemaVersion: 1, lists: [saved.body] });
     await call('save_list', { name: 'my list', description: 'again', features: [] });
     expect((await call('list_lists')).body.lists).toHaveLength(1);
@@ -122,7 +112,7 @@ describe('lists', () => {
     await Promise.all(Array.from({ length: 8 }, (_, latent) => on(latent)));
     expect((await latents()).toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     const path = `/api/lists/${name}/${RUN}`;
-    await Promise.all([3, 4].map((latent) => ask(server, 'DELETE', `${path}/${latent}`)));
+    await Promise.all([3, 4].map((latent) => ask(served.server, 'DELETE', `${path}/${latent}`)));
     expect((await latents()).toSorted()).toEqual([0, 1, 2, 5, 6, 7]);
     // Twice is once, with the last strength; a description stays where none is given.
     await call('save_list', { name, description: 'kept', features: [{ run: RUN, latent: 1, value: 2 }] });
@@ -131,8 +121,8 @@ describe('lists', () => {
       description: 'kept',
       features: [{ run: RUN, latent: 1, mode: 'clamp', value: 9 }],
     });
-    expect((await ask(server, 'DELETE', `${path}/1?mode=add`)).body.features).toHaveLength(1);
-    expect((await ask(server, 'DELETE', `${path}/1?mode=clamp`)).body.features).toEqual([]);
+    expect((await ask(served.server, 'DELETE', `${path}/1?mode=add`)).body.features).toHaveLength(1);
+    expect((await ask(served.server, 'DELETE', `${path}/1?mode=clamp`)).body.features).toEqual([]);
     const many = Array.from({ length: 1000 }, (_, latent) => ({ run: RUN, latent }));
     await call('save_list', { name, features: many });
     const full = await on(1000);
@@ -144,6 +134,6 @@ describe('lists', () => {
       deleted: true,
       list: { features: many },
     });
-    expect((await ask(server, 'DELETE', `${path}/1`)).status).toBe(404);
+    expect((await ask(served.server, 'DELETE', `${path}/1`)).status).toBe(404);
   });
 });

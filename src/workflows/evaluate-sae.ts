@@ -11,6 +11,7 @@ import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
 import { loadSae, refuseWrong, type Sae, type SelfTest, selfTestText } from '../sae/index.ts';
+import { WEIGHTS_FILE } from '../sae/save.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
@@ -351,7 +352,7 @@ async function frozenControl(
       `--controls trains a frozen decoder with the budget of the run, but ${config.sae} has no run.json.`,
     );
   const folder = join(config.sae, 'controls', 'frozen-decoder');
-  if (existsSync(join(folder, 'sae_weights.safetensors'))) return await loadSae(folder);
+  if (existsSync(join(folder, WEIGHTS_FILE))) return await loadSae(folder);
   const { training } = options;
   const settings = { folder, ...training, ...hubAccess(options) };
   // A control that was stopped half-way is continued.

@@ -5,6 +5,7 @@ import { readTensors } from '../formats/index.ts';
 import { parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openFile } from '../platform/node.ts';
+import { TRANSCODER_FILE } from '../sae/formats/circuit-tracer.ts';
 import { type Format, loadPlan } from '../sae/formats/format.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
@@ -43,7 +44,7 @@ export function looksLikeSae(path: string, isFolder: boolean | undefined): boole
 
 /** Whether a file is a transcoder of circuit-tracer: its name may be that of activations, its tensors are not. */
 export async function isTranscoderFile(path: string): Promise<boolean> {
-  if (!/^layer_\d+\.safetensors$/.test(basename(path))) return false;
+  if (!TRANSCODER_FILE.test(basename(path))) return false;
   const source = await openFile(path);
   try {
     const { tensors } = await readTensors(source, path);

@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { PushFile } from '../hub/index.ts';
 import { readSaeConfig, type SaeConfig } from '../sae/index.ts';
+import { WEIGHTS_FILE } from '../sae/save.ts';
 import type { EvalResult } from '../shared/eval.ts';
 import type { FeatureCards } from '../shared/feature.ts';
 import type { Run } from '../shared/run.ts';
@@ -13,10 +14,16 @@ import { elsewhere, trainedAt } from './own-place.ts';
 import { createPublic } from './public-names.ts';
 import { requireSae, SAE_FILES } from './run-state.ts';
 
-const WEIGHTS = 'sae_weights.safetensors';
 const FEATURES = 'features/cards.json';
 /** In the order in which they are shown. */
-export const PUBLISHED = ['cfg.json', WEIGHTS, 'run.json', 'eval.json', FEATURES, 'metrics.jsonl'] as const;
+export const PUBLISHED = [
+  'cfg.json',
+  WEIGHTS_FILE,
+  'run.json',
+  'eval.json',
+  FEATURES,
+  'metrics.jsonl',
+] as const;
 /** Part of the JSON files that can hold names of models and data. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   'cfg.json': ['metadata'],
@@ -54,7 +61,7 @@ export async function readPublication(
   await requireSae(folder, { finished: true });
   if (!has('run.json') && !has('cfg.json'))
     throw new Error(
-      `${folder} is no run and no SAE: it holds ${names.slice(0, 5).join(', ') || 'nothing'}. Expected run.json, or cfg.json and ${WEIGHTS}.`,
+      `${folder} is no run and no SAE: it holds ${names.slice(0, 5).join(', ') || 'nothing'}. Expected run.json, or cfg.json and ${WEIGHTS_FILE}.`,
     );
   const run = has('run.json') ? await readRun(folder) : undefined;
   for (const name of SAE_FILES)
@@ -71,7 +78,7 @@ export async function readPublication(
     const info = await stat(file).catch(() => undefined);
     if (!info?.isFile() || (path === FEATURES && !features)) continue;
     files.push(
-      path === WEIGHTS
+      path === WEIGHTS_FILE
         ? { path, bytes: info.size, content: { file } }
         : await publicFile(path, new Uint8Array(await readFile(file)), toPublic),
     );

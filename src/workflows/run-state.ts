@@ -9,12 +9,13 @@
  * Of a folder that is none of these nothing is said: what it is the formats of SAEs know.
  */
 import { readdir } from 'node:fs/promises';
+import { CFG_FILE, WEIGHTS_FILE } from '../sae/save.ts';
 import type { Run } from '../shared/run.ts';
 import { shellWord } from '../shared/shell-word.ts';
 import { lockOwner, readRun, runCheckpoints } from '../store/index.ts';
 
 /** What an SAE of ours consists of. */
-export const SAE_FILES = ['cfg.json', 'sae_weights.safetensors'] as const;
+export const SAE_FILES = [CFG_FILE, WEIGHTS_FILE] as const;
 
 /** @throws when there is none; with `finished` also when the run is not over, though the SAE may be there */
 export async function requireSae(

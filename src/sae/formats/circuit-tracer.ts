@@ -11,7 +11,8 @@
 import type { SaeConfig } from '../types.ts';
 import { type Format, type Plan, refuseComputing, type SaeFiles, tensorsOf } from './format.ts';
 
-const FILE = /^layer_(\d+)\.safetensors$/;
+/** What the file of layer N is called. */
+export const TRANSCODER_FILE = /^layer_(\d+)\.safetensors$/;
 const CONFIG = 'config.yaml';
 const SET = 'transcoder_set';
 const THRESHOLD = 'activation_function.threshold';
@@ -25,7 +26,7 @@ async function placeOf(
   { yaml, path, folder, file }: SaeFiles,
   threshold: boolean,
 ): Promise<Record<string, unknown>> {
-  const layer = FILE.exec(file!)![1]!;
+  const layer = TRANSCODER_FILE.exec(file!)![1]!;
   const said = (await yaml(CONFIG)) ?? {};
   const where = `${folder.name}/${CONFIG}`;
   refuseComputing(said, where, threshold ? /^jump_?relu$/i : /^relu$/i);
@@ -74,7 +75,7 @@ export const circuitTracer: Format = {
   folders: [],
   // Activations are kept under such names, too.
   async matches({ file = '', tensors: open }) {
-    if (!FILE.test(file)) return false;
+    if (!TRANSCODER_FILE.test(file)) return false;
     const { tensors } = await open(file);
     return tensors.has('W_enc') && tensors.has('W_dec');
   },
