@@ -45,6 +45,10 @@ export async function readTensors(source: ByteSource, name: string): Promise<Ten
     return { name, kind: 'npz', tensors, values: new Map() };
   }
   if (magic[0] === 0x80 && magic[8] !== 0x7b) return torch(name, await readTorchLegacy(source, name));
+  if (magic.length === 9 && magic[8] !== 0x7b)
+    throw new Error(
+      `${name}: it begins as none of safetensors, .npz and .pt (torch.save) does, so it is damaged or of another kind. Copy or download it again.`,
+    );
   const file = await readSafetensors(source, name);
   const tensors = [...file.tensors.values()].map(
     (entry) => [entry.name, { ...entry, order: 'C', source }] as [string, NamedTensor],

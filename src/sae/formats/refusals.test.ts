@@ -214,6 +214,12 @@ describe('a square SAE whose shapes do not tell how it lies', () => {
   });
 });
 
+test('a .pt that is no file of tensors at all', async () => {
+  const { weights, open } = copyOf('openai-relu');
+  writeFileSync(weights, 'not a pickle, but some text');
+  await expect(loadSae(open)).rejects.toThrow(/begins as none of safetensors, \.npz and \.pt/);
+});
+
 test('a malicious .pt is refused by the name it asks for, as a folder and as a file', async () => {
   for (const name of ['openai-topk', 'dictionary-learning-BatchTopKSAE']) {
     const { weights, open } = copyOf(name);
