@@ -28,12 +28,12 @@ gpt2-small-res-jb:
     neuronpedia: gpt2-small/8-res-jb
     path: 'blocks.8.hook_resid_pre'
     variance_explained: 0.9
-somebody-temporal:
-  conversion_func: temporal
+somebody-else:
+  conversion_func: somebody
   repo_id: a/b
   saes:
   - id: layer0
-    path: layer_0/temporal
+    path: layer_0/own
 clt:
   conversion_func: mntss_clt_layer_transcoder
   repo_id: a/e
@@ -94,7 +94,7 @@ test('releases, their repositories and their SAEs are read, and nothing of the l
       undefined,
       'gpt2-small/8-res-jb',
     ],
-    ['somebody-temporal', 'layer0', 'a/b', 'layer_0/temporal', '', undefined, undefined],
+    ['somebody-else', 'layer0', 'a/b', 'layer_0/own', '', undefined, undefined],
     ['clt', 'layer_0', 'a/e', '0', '', undefined, undefined],
     ['scaled', 'one', 'a/c', 'one', '', undefined, undefined],
     ['changed', 'one', 'a/d', 'one', '', undefined, undefined],
@@ -121,8 +121,8 @@ test('names are resolved, or refused with the nearest or with the reason', async
   await expect(resolveSaeName('neuronpedia:gpt2-small/8-res-jp')).rejects.toThrow(
     /not in the registry of 6 SAEs\. Nearest: gpt2-small\/8-res-jb/,
   );
-  await expect(resolveSaeName('saelens:somebody-temporal/layer0')).rejects.toThrow(
-    /a temporal SAE predicts each row from the rows before it/,
+  await expect(resolveSaeName('saelens:somebody-else/layer0')).rejects.toThrow(
+    /SAELens reads it with somebody, a form that is not read here/,
   );
   await expect(resolveSaeName('saelens:clt/layer_0')).rejects.toThrow(/writes to every layer behind it/);
   expect(await resolveSaeName('saelens:scaled/one')).toEqual({

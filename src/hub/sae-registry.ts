@@ -51,14 +51,15 @@ const READ = [
     'goodfire',
     'deepseek_r1',
     'connor_rob_hook_z',
-    'mwhanna_transcoder',
+    ...['mwhanna_transcoder', 'temporal'],
   ],
 ];
-/** Of these the scale of the input is taken from the registry; in files of llama_scope it stands itself. */
+/** Of these the scale of the input is taken from the registry. */
 const SCALED = ['null', 'llama_scope_r1_distill'];
+/** In files of these it stands itself. */
+const IN_FILE = ['llama_scope', 'temporal'];
 /** Why others are not. */
 const REASONS: Readonly<Record<string, string>> = {
-  temporal: 'a temporal SAE predicts each row from the rows before it, and rows are encoded one by one here',
   mntss_clt_layer_transcoder:
     'a layer of a cross-layer transcoder writes to every layer behind it, and what is read here to one place',
 };
@@ -168,9 +169,10 @@ export function searchRegistry(saes: readonly RegisteredSae[], words: readonly s
 export function unreadable({ conversion, scale, overrides = {} }: RegisteredSae): string | undefined {
   if (!READ.includes(conversion))
     return REASONS[conversion] ?? `SAELens reads it with ${conversion}, a form that is not read here`;
-  if (scale !== undefined && conversion !== 'llama_scope' && !SCALED.includes(conversion))
+  if (scale !== undefined && !IN_FILE.includes(conversion) && !SCALED.includes(conversion))
     return `its input scale ${scale} stands in the registry only, and is not folded here`;
-  const settings = Object.keys(overrides).filter((key) => key !== 'dataset_path');
+  const named = conversion === 'temporal' ? ['dataset_path', 'model_name', 'hook_name'] : ['dataset_path'];
+  const settings = Object.keys(overrides).filter((key) => !named.includes(key));
   if (settings.length > 0 && conversion !== 'null')
     return `the registry changes its ${settings.join(', ')}, which is known for SAELens's own format only`;
   return undefined;

@@ -152,6 +152,10 @@ describe('published in a form of its own, read by its name in the registry', () 
       ] as const),
     ],
     [
+      ...(['temporal', 'temporal', 'canrager/temporalSAEs', 'gemma-2-2B/layer_1/temporal'] as const),
+      { model_name: 'lab/tiny', hook_name: 'blocks.1.hook_resid_post' },
+    ],
+    [
       ...(['llamascopium-2025', 'llama_scope_r1_distill', 'fnlp/Llama-Scope-R1-Distill', 'a/L1R'] as const),
       { hook_name: 'blocks.1.hook_resid_post' },
     ],
@@ -172,16 +176,16 @@ describe('published in a form of its own, read by its name in the registry', () 
     const registry = join(home, `${conversion}.yaml`);
     writeFileSync(
       registry,
-      `release:\n  conversion_func: ${conversion}\n  repo_id: ${repo}\n  saes:\n  - id: one\n    path: ${path}\n    norm_scaling_factor: ${name === 'llamascopium-2025' ? 1.7 : 'null'}\n`,
+      `release:\n${name === 'temporal' ? '  config_overrides:\n    model_name: lab/tiny\n    hook_name: blocks.1.hook_resid_post\n' : ''}  conversion_func: ${conversion}\n  repo_id: ${repo}\n  saes:\n  - id: one\n    path: ${path}\n    norm_scaling_factor: ${name === 'llamascopium-2025' ? 1.7 : 'null'}\n`,
     );
     vi.stubEnv('HF_ENDPOINT', own.url);
     vi.stubEnv('SAEKIT_SAE_REGISTRY', registry);
     try {
       const sae = await loadSae('saelens:release/one');
       expect(sae.config.metadata).toMatchObject(metadata);
-      const { x, z, xhat } = goldenNumbers(name);
+      const { x, z, xhat, sequences } = goldenNumbers(name);
       const rows = Float32Array.from(x);
-      const code = await encode(sae, rows);
+      const code = await encode(sae, rows, sequences ? { sequences } : {});
       const far = (a: ArrayLike<number>, b: readonly number[]) =>
         b.reduce((most, value, i) => Math.max(most, Math.abs(a[i]! - value)), 0);
       expect(far(dense(code, sae.config.F), z)).toBeLessThan(2e-5);

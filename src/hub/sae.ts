@@ -12,11 +12,11 @@ import type { HubAccess, HubFile, HubId, Snapshot } from './types.ts';
 /** One of these makes a folder an SAE (sae/formats, whose test compares). */
 export const WEIGHTS = [
   ...['sae_weights.safetensors', 'sae.safetensors', 'ae.pt', 'params.npz', 'params.safetensors'],
-  ...['checkpoints/final.safetensors', 'weights.safetensors'],
+  ...['checkpoints/final.safetensors', 'weights.safetensors', 'latest_ckpt.safetensors'],
 ];
 export const BESIDE = [
   ...['cfg.json', 'config.json', 'hyperparams.json', 'activation_scaler.json', 'saekit.json', 'run.json'],
-  ...['sae.json', 'config.yaml'],
+  ...['sae.json', 'config.yaml', 'conf.yaml'],
 ];
 const WEIGHT_FILE = /\.(safetensors|npz|pt|pth|bin)$/;
 

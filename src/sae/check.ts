@@ -28,6 +28,7 @@ export function shapesOf(
     W_dec: [F, Dout],
     b_dec: [Dout],
     ...Object.fromEntries(variantOf(config.architecture).arrays.map((name) => [name, [F]])),
+    ...variantOf(config.architecture).shapes?.(config as never),
     ...(has.W_skip ? { W_skip: [Dout, D] } : {}),
     ...(has.b_token ? { b_token: [Math.floor(has.b_token.length / Dout), Dout] } : {}),
   };
@@ -81,12 +82,12 @@ export function checkSae(sae: Sae): Selection {
   return variant.selection(settings.data, sae);
 }
 
-/** As `checkSae`, where z has to be a function of pre: in a graph, screened, or while the model runs. @throws for matching pursuit */
+/** As `checkSae`, where z has to be a function of pre: in a graph, screened, or while the model runs. @throws for matching pursuit and temporal SAEs */
 export function preSelection(sae: Sae): PreSelection {
   const selection = checkSae(sae);
-  if (selection.by === 'pursuit')
+  if (selection.by === 'pursuit' || selection.by === 'context')
     throw new Error(
-      `${describeSae(sae.config)}: latents are taken one after the other, each out of what the last ones left, as many as a row needs. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, give rows of its decoder as vectors.`,
+      `${describeSae(sae.config)}: ${selection.by === 'pursuit' ? 'latents are taken one after the other, each out of what the last ones left, as many as a row needs' : 'a row is read with those before it'}. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, give rows of its decoder as vectors.`,
     );
   return selection;
 }

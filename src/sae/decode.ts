@@ -1,5 +1,5 @@
 /**
- *     xhat [B,Dout] = z W_dec + b_dec  (+ W_skip x)  (+ b_token[id]),  scaled back where the input was normalised
+ *     xhat [B,Dout] = z W_dec + b_dec  (+ W_skip x)  (+ b_token[id])  (+ context),  scaled back where the input was normalised
  */
 import { outputWidth } from './check.ts';
 import { restoreRow } from './normalise.ts';
@@ -17,7 +17,7 @@ export type DecodeOptions = {
 export function decode(sae: Sae, code: SparseCode, { x, ids }: DecodeOptions = {}): Float32Array {
   const { D, F, inputNorm } = sae.config;
   const { W_dec, W_skip, b_token } = sae;
-  const { B, K, values, indices } = code;
+  const { B, K, values, indices, context } = code;
   const Dout = outputWidth(sae.config);
   if ((inputNorm || W_skip) && x?.length !== B * D)
     throw new RangeError(
@@ -26,6 +26,10 @@ export function decode(sae: Sae, code: SparseCode, { x, ids }: DecodeOptions = {
   if (b_token && ids?.length !== B)
     throw new RangeError(
       `This SAE has a bias for every token: decode(sae, code, { ids }) needs the ${B} token ids.`,
+    );
+  if (sae.config.architecture === 'temporal' && context?.length !== B * Dout)
+    throw new RangeError(
+      `A temporal SAE decodes codes of \`encode\`, which have \`context\` [B,Dout]: what the rows before tell.`,
     );
   const out = new Float32Array(B * Dout);
   for (let b = 0; b < B; b++) {
@@ -41,6 +45,7 @@ export function decode(sae: Sae, code: SparseCode, { x, ids }: DecodeOptions = {
     }
     if (W_skip) addProduct(W_skip, x!.subarray(b * D, (b + 1) * D), row);
     if (b_token) addTokenBias(b_token, ids![b]!, row);
+    if (context) for (let d = 0; d < Dout; d++) row[d]! += context[b * Dout + d]!;
     if (inputNorm) restoreRow(inputNorm, x!.subarray(b * D, (b + 1) * D), row);
   }
   return out;

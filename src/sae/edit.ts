@@ -27,7 +27,7 @@ export function latentColumn({ B, K, values, indices }: SparseCode, latent: numb
  * @throws for what is no number of a latent, and for values that are not finite
  */
 export function editLatent(
-  { B, K, values, indices }: SparseCode,
+  { B, K, values, indices, context }: SparseCode,
   latent: number,
   change: (value: number, row: number) => number,
 ): SparseCode {
@@ -45,7 +45,10 @@ export function editLatent(
     slots[b] = found >= 0 ? found : after[b] === 0 ? -1 : free >= 0 ? free : K;
   }
   const K2 = slots.includes(K) ? K + 1 : K;
-  const edited = { B, K: K2, values: new Float32Array(B * K2), indices: new Int32Array(B * K2) };
+  const edited = {
+    ...{ B, K: K2, values: new Float32Array(B * K2), indices: new Int32Array(B * K2) },
+    ...(context ? { context } : {}),
+  };
   for (let b = 0; b < B; b++) {
     edited.values.set(values.subarray(b * K, (b + 1) * K), b * K2);
     edited.indices.set(indices.subarray(b * K, (b + 1) * K), b * K2);

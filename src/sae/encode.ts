@@ -15,6 +15,7 @@ import { createProduct, latentTile, rowTile } from './product.ts';
 import { pursue } from './pursuit.ts';
 import { createScreen, type Screened } from './screen/screen.ts';
 import { createSelector, joinCodes } from './select.ts';
+import { openTemporal, type Temporal } from './temporal.ts';
 import type { Sae, SparseCode } from './types.ts';
 import type { PreSelection } from './variants/variant.ts';
 
@@ -22,11 +23,16 @@ import type { PreSelection } from './variants/variant.ts';
 export type Screening = 'int8';
 
 /** The signal is looked at before each tile of rows. */
-export type EncodeOptions = { readonly signal?: AbortSignal; readonly screen?: Screening | undefined };
+export type EncodeOptions = {
+  readonly signal?: AbortSignal;
+  readonly screen?: Screening | undefined;
+  /** Of a temporal SAE: how many rows each sequence has, one after the other, from its first token on. */
+  readonly sequences?: readonly number[];
+};
 
 export type Encoder = {
   /** Rows x [B,D] -> the active latents of each, largest magnitude first; a free slot is (0, index 0). */
-  encode(x: Float32Array, options?: Pick<EncodeOptions, 'signal'>): Promise<SparseCode>;
+  encode(x: Float32Array, options?: Pick<EncodeOptions, 'signal' | 'sequences'>): Promise<SparseCode>;
   /** With screening: what it has come to so far. */
   screened?(): Screened;
   close(): Promise<void>;
@@ -48,7 +54,9 @@ export async function createEncoder(
   const screened = screen ? preSelection(sae) : undefined;
   const { D, F, inputNorm } = sae.config;
   const product = await createProduct(threads);
-  const tiles = selection.by === 'pursuit' ? undefined : openTiles(selection, F);
+  const tiled = selection.by !== 'pursuit' && selection.by !== 'context' ? selection : undefined;
+  const tiles = tiled && openTiles(tiled, F);
+  const temporal = selection.by === 'context' ? await openTemporal(sae, selection, threads) : undefined;
   const bias = subtractsBias(sae.config) ? sae.b_dec : undefined;
   const b_enc = selection.by === 'threshold' && selection.bias === false ? new Float32Array(F) : sae.b_enc;
   async function encodeRows(x: Float32Array, signal: AbortSignal | undefined): Promise<SparseCode> {
@@ -77,6 +85,22 @@ export async function createEncoder(
     }
     return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
   }
+  async function encodeSequences(
+    { encode: read }: Temporal,
+    x: Float32Array,
+    B: number,
+    sequences: readonly number[] | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<SparseCode> {
+    const whole = sequences?.every((T) => Number.isInteger(T) && T > 0) === true;
+    if (!whole || sequences!.reduce((sum, T) => sum + T, 0) !== B)
+      throw new RangeError(
+        `A temporal SAE reads every row with those before it: encode(sae, x, { sequences }) needs the lengths of the sequences that the ${B} rows are${sequences ? `, found ${sequences.slice(0, 5).join(', ')}` : ''}. Indexing, evaluating and the app read rows one by one, so they cannot use it.`,
+      );
+    const r = new Float32Array(x.length);
+    normaliseRows(inputNorm, x, D, bias, r);
+    return await read(r, sequences!, signal);
+  }
   const screening = screened
     ? await createScreen({
         sae,
@@ -93,9 +117,10 @@ export async function createEncoder(
   let last: Promise<unknown> = Promise.resolve();
   return {
     // One call after the other: they share the memory of the kernels.
-    encode(x, { signal } = {}) {
+    encode(x, { signal, sequences } = {}) {
       const code = last.then(() => {
-        rowsOf(x, D);
+        const B = rowsOf(x, D);
+        if (temporal) return encodeSequences(temporal, x, B, sequences, signal);
         return (screening?.encode ?? encodeRows)(x, signal);
       });
       last = code.catch(() => {});
@@ -104,6 +129,7 @@ export async function createEncoder(
     ...(screening ? { screened: screening.screened } : {}),
     async close() {
       await product.close();
+      await temporal?.close();
       await screening?.close();
     },
   };

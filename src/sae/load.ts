@@ -104,11 +104,18 @@ async function readYaml(folder: ByteFolder, file: string): Promise<Record<string
   const text = await readText(folder, file);
   if (text === undefined) return undefined;
   const entries: [string, string][] = [];
+  let outer = '';
+  /** How far the first line within it is in. */
+  let indent = 0;
   for (const line of text.split('\n')) {
-    const [, key, rest] = /^([\w-]+):[ \t](.*)/.exec(line) ?? [];
-    if (key === undefined || rest === undefined) continue;
+    const [, spaces = '', key, rest] = /^( *)([\w-]+):(?:[ \t](.*))?\r?$/.exec(line) ?? [];
+    if (key === undefined) continue;
+    if (spaces === '') [outer, indent] = [key, 0];
+    else if (indent === 0) indent = spaces.length;
+    if (rest === undefined || spaces.length !== (spaces === '' ? 0 : indent)) continue;
     const [, double, single] = /^\s*(?:"([^"]*)"|'([^']*)')/.exec(rest) ?? [];
-    entries.push([key, double ?? single ?? rest.split(/\s#/, 1)[0]!.trim()]);
+    const value = double ?? single ?? rest.split(/\s#/, 1)[0]!.trim();
+    entries.push([spaces === '' ? key : `${outer}.${key}`, value]);
   }
   return Object.fromEntries(entries.filter(([, value]) => !/^(?:null|~|)$/.test(value)));
 }

@@ -136,8 +136,8 @@ describe('refusals', () => {
     expect(await refusal({})).toBe('loaded');
   });
   test('an architecture that is not known, and one whose tensors are not there', async () => {
-    expect(await refusal({ architecture: 'temporal' })).toMatch(
-      /architecture "temporal"; known are standard, gated, jumprelu, topk/,
+    expect(await refusal({ architecture: 'crosscoder' })).toMatch(
+      /architecture "crosscoder"; known are standard, gated, jumprelu, topk/,
     );
     expect(await refusal({ architecture: 'jumprelu', k: undefined })).toMatch(
       /no threshold; the file has W_dec/,

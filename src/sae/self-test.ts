@@ -70,7 +70,8 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
       `Encoder and decoder rows of the same latent have nothing in common (mean cosine ${cosine.toFixed(3)}): one of the two is transposed, or of another SAE.`,
     );
   const shown = cosine === undefined ? {} : { cosine };
-  if (!x) {
+  // Of rows alone it is not known which are one sequence.
+  if (!x || inContext(sae)) {
     reasons.push(...(await probe(sae, signal)));
     return { state: reasons.length > 0 ? 'wrong' : 'unverified', reasons, ...shown };
   }
@@ -198,6 +199,9 @@ function meanCosine({ W_enc, W_dec, config: { D, F, Dout } }: Sae): number | und
   return live === 0 ? 0 : sum / live;
 }
 
+/** Whether a row is read with those before it. */
+const inContext = ({ config }: Sae): boolean => config.architecture === 'temporal';
+
 /** Normal rows about b_dec, as long as the decoder's own: finite and not all silent is all that is asked. */
 async function probe(sae: Sae, signal: AbortSignal | undefined): Promise<string[]> {
   const { D, Dout } = sae.config;
@@ -206,7 +210,8 @@ async function probe(sae: Sae, signal: AbortSignal | undefined): Promise<string[
     { length: PROBE_ROWS * D },
     (_, i) => 3 * rng.normal() + (Dout === undefined ? sae.b_dec[i % D]! : 0),
   );
-  const code = await encode(sae, x, signal ? { signal } : {});
+  const sequences = inContext(sae) ? { sequences: [PROBE_ROWS] } : {};
+  const code = await encode(sae, x, { ...sequences, ...(signal ? { signal } : {}) });
   const xhat = decode(sae, code, { x, ids: new Int32Array(PROBE_ROWS) });
   return xhat.every(Number.isFinite) ? [] : ['The output of a probe batch is not finite.'];
 }

@@ -39,4 +39,6 @@ export type SparseCode = {
   readonly K: number;
   readonly values: Float32Array;
   readonly indices: Int32Array;
+  /** [B,Dout], of a temporal SAE: what the rows before tell of each, which the code is without and `decode` adds. */
+  readonly context?: Float32Array;
 };

@@ -98,6 +98,8 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
           return size(p) >= least ? (config.signed ? p : Math.max(0, p)) : 0;
         case 'matching-pursuit':
           return pursued[f]!;
+        case 'temporal':
+          throw new Error('A row needs those before it: temporal.test.ts has the equations.');
       }
     };
     const minus = (v: number, d: number): number => v - (subtracted ? b_dec[d]! : 0);

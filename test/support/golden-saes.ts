@@ -22,6 +22,7 @@ const byFamily: readonly (readonly [prefix: string, inside: string, format: Form
   ['goodfire', `${goodfire}/${goodfire}.pth`, 'goodfire'],
   ['attention-out', 'gpt2-small_L1_Hcat_z_v9.pt', 'attention-out'],
   ['circuit-tracer-', 'layer_1.safetensors', 'circuit-tracer'],
+  ['temporal', 'gemma-2-2B/layer_1/temporal', 'temporal'],
 ];
 
 /** Every case. @throws for one that is not placed here */
@@ -34,6 +35,8 @@ const placed = (name: string) => {
 export const formatOfGolden = (name: string): FormatName => placed(name)[2];
 /** The folder or file of a case, in `root`. */
 export const golden = (name: string, root = join(goldenSaes, name)): string => join(root, placed(name)[1]);
-/** x [B,D], z [B,F] dense and xhat [B,Dout] of the program that the format is of. */
-export const goldenNumbers = (name: string): { B: number; x: number[]; z: number[]; xhat: number[] } =>
+/** x [B,D], z [B,F] dense and xhat [B,Dout] of the program that the format is of; of temporal SAEs how long the sequences are. */
+export const goldenNumbers = (
+  name: string,
+): { B: number; x: number[]; z: number[]; xhat: number[]; sequences?: number[] } =>
   JSON.parse(readFileSync(join(goldenSaes, name, 'numbers.json'), 'utf8'));

@@ -258,6 +258,7 @@ function stateOf(sae: Sae): {
         },
       };
     case 'matching-pursuit':
+    case 'temporal':
       return none();
   }
   if (x === 'x') none('that reads x itself');

@@ -47,7 +47,7 @@ export type SaeFiles = {
   /** Settings that take the place of those in the files, of a registry. */
   readonly overrides: Readonly<Record<string, unknown>>;
   json(file: string): Promise<Record<string, unknown> | undefined>;
-  /** The lines `key: value` of a YAML file at its outermost level; lists and what is nested are passed over. */
+  /** The lines `key: value` of a YAML file; those one level in are called `outer.key`. Lists and what is deeper are passed over. */
   yaml(file: string): Promise<Record<string, string> | undefined>;
   /** Reads the header of a file of tensors; the tensors when they are asked for. */
   tensors(file: string): Promise<TensorFile>;
@@ -244,6 +244,7 @@ export async function loadPlan(plan: Plan, where: string, signal?: AbortSignal):
   const arrays: Record<string, Float32Array> = {};
   for (const [name, array] of Object.entries(plan.arrays)) {
     signal?.throwIfAborted();
+    if (!array) continue;
     if (array instanceof Float32Array) arrays[name] = array;
     else {
       const { tensor, transposed = false, change } = array;

@@ -29,9 +29,9 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 async function expectNumbers(sae: Sae, name: string): Promise<void> {
-  const { x, z, xhat } = goldenNumbers(name);
+  const { x, z, xhat, sequences } = goldenNumbers(name);
   const rows = Float32Array.from(x);
-  const code = await encode(sae, rows);
+  const code = await encode(sae, rows, sequences ? { sequences } : {});
   expect(largestDifference(dense(code, sae.config.F), z)).toBeLessThan(2e-5);
   expect(largestDifference(decode(sae, code, { x: rows }), xhat)).toBeLessThan(2e-5);
 }

@@ -46,8 +46,8 @@ test('a copy that nothing was done to is read', async () => {
   for (const name of names) await loadSae(copyOf(name).open);
 });
 
-// Gemma Scope 1 and the named files have no config, or one with settings of training as dictionary_learning's.
-test.each(names.filter((name) => !isNamed(name) && !/^(gemma-scope$|dictionary)/.test(name)))(
+// Gemma Scope 1 and the named files have no config, or one with settings of training, as dictionary_learning's and temporal SAEs'.
+test.each(names.filter((name) => !isNamed(name) && !/^(gemma-scope$|dictionary|temporal)/.test(name)))(
   'a setting that nobody knows: %s',
   async (name) => {
     const { config, open } = copyOf(name);
@@ -112,7 +112,9 @@ test.each(names)('NaN among the weights: %s', async (name) => {
   const { weights, open } = copyOf(name);
   const bytes = readFileSync(weights);
   const { tensors } = await tensorsIn(weights);
-  const W = [...tensors.values()].find(({ name: key, shape }) => /dec|W_D/.test(key) && shape.length === 2)!;
+  const W = [...tensors.values()].find(
+    ({ name: key, shape }) => /dec|W_D|^D$/.test(key) && shape.length === 2,
+  )!;
   // The first number of the matrix, found by its first bytes: containers lay their entries out in their own ways.
   const at = bytes.indexOf(await W.source.slice(W.start, W.start + 16));
   expect(at).toBeGreaterThan(0);

@@ -1,8 +1,9 @@
 /** Writes SAELens's cfg.json + sae_weights.safetensors, as of version 6; saelens.ts says what lies in them. */
 import type { FolderWriter } from '../../store/types.ts';
-import { describeSae, outputWidth } from '../check.ts';
+import { describeSae, outputWidth, shapesOf } from '../check.ts';
 import type { Sae } from '../types.ts';
 import type { Architecture } from '../variants/registry.ts';
+import { type ATTENTION, attentionName } from './temporal.ts';
 import {
   bytesOf,
   checkFinite,
@@ -34,6 +35,7 @@ const NAMES: Readonly<Record<Architecture, readonly [plain: string, transcoder?:
   batchtopk: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   matryoshka: ['jumprelu'],
   'matching-pursuit': ['matching_pursuit'],
+  temporal: ['temporal'],
 };
 
 /** The object that cfg.json holds for an SAE. Metadata names are SAELens's: model_name, hook_name, context_size, … */
@@ -56,7 +58,9 @@ function cfgOf(sae: Sae): Record<string, unknown> {
             ...(architecture === 'matryoshka' ? { prefixes: config.prefixes } : {}),
           },
         }
-      : {};
+      : architecture === 'temporal'
+        ? { saekit: { epsilon: config.epsilon } }
+        : {};
   const kwargs =
     config.inputNorm === 'centre'
       ? {
@@ -90,6 +94,14 @@ function cfgOf(sae: Sae): Record<string, unknown> {
           stop_on_duplicate_support: config.revisits !== true,
         }
       : {}),
+    ...(architecture === 'temporal'
+      ? {
+          ...{ n_heads: config.heads, n_attn_layers: config.layers },
+          bottleneck_factor: F / config.attentionWidth,
+          sae_diff_type: config.K < F ? 'topk' : 'relu',
+          ...{ kval_topk: config.K < F ? config.K : null, tied_weights: false },
+        }
+      : {}),
     metadata: {
       ...metadata,
       ...kwargs,
@@ -100,6 +112,16 @@ function cfgOf(sae: Sae): Record<string, unknown> {
   };
 }
 
+/** Of a temporal SAE, under SAELens's names. */
+function attentionArrays(sae: Sae): NamedArray[] {
+  return Object.entries(shapesOf(sae.config)).flatMap(([name, shape]) => {
+    const [, layer, part, bias] = /^attn\.(\d+)\.([a-z]+?)(_bias)?$/.exec(name) ?? [];
+    if (layer === undefined) return [];
+    const theirs = attentionName(Number(layer), part as keyof typeof ATTENTION, bias ? 'bias' : 'weight');
+    return [{ name: theirs, shape, data: sae[name as `attn.${string}`]! }];
+  });
+}
+
 /** cfg.json and sae_weights.safetensors, loadable with `SAE.load_from_disk`. Beyond the SAE itself this takes one block of at most 8 MB. */
 export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal): Promise<void> {
   const { D, F, architecture } = sae.config;
@@ -108,11 +130,12 @@ export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal
   const gated = architecture === 'gated';
   // Its encoder is its decoder, which is all that SAELens saves of it.
   const tied = architecture === 'matching-pursuit';
+  const inContext = architecture === 'temporal';
   const threshold =
     'threshold' in sae.config ? new Float32Array(F).fill(sae.config.threshold) : sae.threshold;
   const tensors: NamedArray[] = [
     { name: 'b_dec', shape: [Dout], data: sae.b_dec },
-    ...(tied ? [] : [{ name: gated ? 'b_gate' : 'b_enc', shape: [F], data: sae.b_enc }]),
+    ...(tied || inContext ? [] : [{ name: gated ? 'b_gate' : 'b_enc', shape: [F], data: sae.b_enc }]),
     ...(gated
       ? [
           { name: 'b_mag', shape: [F], data: sae.b_mag! },
@@ -126,6 +149,7 @@ export async function write(sae: Sae, folder: FolderWriter, signal?: AbortSignal
     ...(sae.b_token
       ? [{ name: 'b_token', shape: [sae.b_token.length / Dout, Dout], data: sae.b_token }]
       : []),
+    ...(inContext ? attentionArrays(sae) : []),
     ...(tied ? [] : [{ name: 'W_enc', shape: [D, F], data: sae.W_enc }]),
   ];
   for (const { name, data } of tensors) checkFinite(name, data);

@@ -28,6 +28,7 @@ import {
 import { rowsRead } from './model-kwargs.ts';
 import { modernised, overridden } from './saelens-old.ts';
 import { CFG_FILE, type Saekit, WEIGHTS_FILE, write } from './saelens-write.ts';
+import { attentionSlots, EPSILON } from './temporal.ts';
 
 /** SAELens's name -> ours, and whether it reads one place and writes another. */
 const KINDS: Readonly<Record<string, { architecture: Architecture; transcoder?: true; skip?: true }>> = {
@@ -39,6 +40,7 @@ const KINDS: Readonly<Record<string, { architecture: Architecture; transcoder?: 
   batchtopk: { architecture: 'batchtopk' },
   matryoshka_batchtopk: { architecture: 'matryoshka' },
   matching_pursuit: { architecture: 'matching-pursuit' },
+  temporal: { architecture: 'temporal' },
   transcoder: { architecture: 'relu', transcoder: true },
   skip_transcoder: { architecture: 'relu', transcoder: true, skip: true },
   jumprelu_transcoder: { architecture: 'jumprelu', transcoder: true },
@@ -109,7 +111,8 @@ async function read(files: SaeFiles): Promise<Plan> {
 
   const file = await files.tensors(WEIGHTS_FILE);
   const tensors = tensorsOf(file);
-  const tied = kind.architecture === 'matching-pursuit';
+  const inContext = kind.architecture === 'temporal';
+  const tied = kind.architecture === 'matching-pursuit' || (inContext && cfg.flag('tied_weights', true));
   const slots: Record<string, Slot | Float32Array> = {
     W_enc: tied ? { tensor: tensors.take('W_dec') } : { tensor: tensors.take('W_enc'), transposed: true },
     W_dec: { tensor: tensors.take('W_dec') },
@@ -118,9 +121,10 @@ async function read(files: SaeFiles): Promise<Plan> {
       tied && json.apply_b_dec_to_input === false
         ? new Float32Array(tensors.take('b_dec').shape[0]!)
         : { tensor: tensors.take('b_dec') },
-    b_enc: tied
-      ? new Float32Array(F)
-      : { tensor: kind.architecture === 'gated' ? tensors.take('b_gate') : tensors.take('b_enc') },
+    b_enc:
+      tied || inContext
+        ? new Float32Array(F)
+        : { tensor: kind.architecture === 'gated' ? tensors.take('b_gate') : tensors.take('b_enc') },
   };
   if (kind.architecture === 'gated')
     for (const array of ['b_mag', 'r_mag']) slots[array] = { tensor: tensors.take(array) };
@@ -147,7 +151,11 @@ async function read(files: SaeFiles): Promise<Plan> {
     ['none', 'expected_average_only_in', 'constant_norm_rescale', 'constant_scalar_rescale', 'layer_norm'],
     'none',
   );
-  if (norm === 'constant_scalar_rescale')
+  if (norm === 'constant_scalar_rescale' && inContext) {
+    scale = cfg.number('activation_normalization_factor');
+    folds.push((arrays) => foldScales(arrays, scale));
+    notes.push(`The input scale ${scale} of cfg.json is folded into the weights.`);
+  } else if (norm === 'constant_scalar_rescale')
     throw new Error(
       `${where}: normalize_activations is "constant_scalar_rescale", whose scalar is not in the file`,
     );
@@ -157,7 +165,9 @@ async function read(files: SaeFiles): Promise<Plan> {
     if (typeof factor === 'number' && factor > 0) {
       scale = factor;
       // sx has the code s z: latents stay as long as they are.
-      folds.push((arrays) => (tied ? scaleBias(arrays, factor) : foldScales(arrays, factor)));
+      folds.push((arrays) =>
+        kind.architecture === 'matching-pursuit' ? scaleBias(arrays, factor) : foldScales(arrays, factor),
+      );
       notes.push(
         `The input scale ${factor} of ${scaler ? 'activation_scaler.json' : "SAELens's registry"} is folded into the weights.`,
       );
@@ -247,6 +257,19 @@ async function read(files: SaeFiles): Promise<Plan> {
           residualThreshold: cfg.number('residual_threshold') / scale,
           steps,
           ...(cfg.flag('stop_on_duplicate_support', true) ? {} : { revisits: true }),
+        };
+      }
+      case 'temporal': {
+        const layers = cfg.number('n_attn_layers');
+        Object.assign(slots, attentionSlots(tensors.take, layers));
+        const ranked =
+          cfg.oneOf('sae_diff_type', ['topk', 'relu'], 'topk') === 'topk' && cfg.has('kval_topk');
+        const K = ranked ? cfg.count('kval_topk') : F;
+        cfg.ignore('kval_topk', 'activation_normalization_factor');
+        const { epsilon = EPSILON / scale } = (saekit ?? {}) as { epsilon?: number };
+        return {
+          ...{ ...shared, architecture: 'temporal', K, heads: cfg.count('n_heads'), layers, epsilon },
+          attentionWidth: F / cfg.count('bottleneck_factor'),
         };
       }
       default:

@@ -6,6 +6,7 @@ import { jumprelu } from './jumprelu.ts';
 import { matchingPursuit } from './matching-pursuit.ts';
 import { matryoshka } from './matryoshka.ts';
 import { relu } from './relu.ts';
+import { temporal } from './temporal.ts';
 import { topk } from './topk.ts';
 import type { Variant } from './variant.ts';
 
@@ -17,6 +18,7 @@ export const variants = {
   batchtopk,
   matryoshka,
   'matching-pursuit': matchingPursuit,
+  temporal,
 };
 
 export type Architecture = keyof typeof variants;

@@ -29,6 +29,8 @@ export type Arrays = {
   readonly W_skip?: Float32Array;
   /** [V,Dout], SAE with token bias: a row for each token id. */
   readonly b_token?: Float32Array;
+  /** Temporal SAE: attn.0.q [E,F] and the like, of each layer (temporal.ts). */
+  readonly [attention: `attn.${string}`]: Float32Array | undefined;
 };
 
 /** How z is read off pre. `threshold`: z = scale pre + shift where pre > threshold, if that is positive; scale 1 and shift 0 when absent. */
@@ -48,10 +50,18 @@ export type Selection =
       readonly residualThreshold: number;
       readonly steps: number;
       readonly revisits: boolean;
+    }
+  /** Of what the rows before do not tell (temporal.ts). */
+  | {
+      readonly by: 'context';
+      readonly K: number;
+      readonly heads: number;
+      readonly layers: number;
+      readonly epsilon: number;
     };
 
 /** Selections that read z off pre. */
-export type PreSelection = Exclude<Selection, { by: 'pursuit' }>;
+export type PreSelection = Exclude<Selection, { by: 'pursuit' | 'context' }>;
 
 export type Variant<Settings extends z.ZodType = z.ZodType> = {
   /** For people: TopK, JumpReLU. */
@@ -60,6 +70,8 @@ export type Variant<Settings extends z.ZodType = z.ZodType> = {
   readonly settings: Settings;
   /** The arrays [F] that it has beside the four of all. */
   readonly arrays: readonly ('threshold' | 'r_mag' | 'b_mag')[];
+  /** Arrays of other shapes, by name. */
+  shapes?(config: z.output<Settings> & { readonly D: number; readonly F: number }): Record<string, number[]>;
   /** @throws when settings and arrays do not go together */
   selection(settings: z.output<Settings>, arrays: Arrays): Selection;
 };

@@ -135,6 +135,61 @@ def matching_pursuit():
             record(name, sae.encode(X), sae(X), f"sae-lens {sae_lens.__version__}")
 
 
+def temporal():
+    """Two sequences, which SAELens takes as a batch: numbers.json has their lengths, and xhat of forward, with the context."""
+    import sae_lens
+    from sae_lens import SAE
+    from sae_lens.saes.temporal_sae import TemporalSAE, TemporalSAEConfig
+
+    length = 5
+    rows = torch.cat([X, rand(2 * length - B, D, scale=1.5, mean=0.3)])
+
+    def done(name, sae, by):
+        with torch.no_grad():
+            both = rows.reshape(2, length, D)
+            z, xhat = sae.encode(both).flatten(0, 1), sae(both).flatten(0, 1)
+        record(name, z, xhat, by, rows)
+        path = os.path.join(OUT, name, "numbers.json")
+        with open(path) as f:
+            numbers = json.load(f)
+        with open(path, "w") as f:
+            json.dump({**numbers, "sequences": [length, length]}, f)
+            f.write("\n")
+
+    def filled(sae):
+        with torch.no_grad():
+            for key, p in sae.named_parameters():
+                p.copy_(rand(*p.shape, scale=2.0 if key.startswith("W_") else 0.5 if p.dim() == 2 else 0.3))
+        return sae
+
+    metadata = {"model_name": "tiny-model", "hook_name": HOOK, "context_size": 64}
+    shared = {"architecture": "temporal", "d_in": D, "d_sae": F, "n_heads": 2, "bottleneck_factor": 4, "metadata": metadata}
+    for name, fields in (
+        ("saelens-temporal", {"kval_topk": K, "n_attn_layers": 1, "normalize_activations": "constant_scalar_rescale", "activation_normalization_factor": 0.4}),
+        ("saelens-temporal-untied", {"sae_diff_type": "relu", "n_attn_layers": 2, "tied_weights": False, "apply_b_dec_to_input": False}),
+    ):
+        sae = filled(TemporalSAE(TemporalSAEConfig.from_dict({**shared, **fields})))
+        path = folder(name)
+        sae.save_model(path)
+        done(name, SAE.load_from_disk(path, dtype="float32"), f"sae-lens {sae_lens.__version__}")
+
+    # As released: SAELens's loader, and the SAE that it makes.
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    name, place, scale = "temporal", "gemma-2-2B/layer_1/temporal", 0.4
+    path = folder(f"{name}/{place}")
+    with open(os.path.join(path, "conf.yaml"), "w") as f:
+        f.write(f"data:\n  dtype: float32\nllm:\n  dimin: {D}\n  layers:\n  - 1\nsae:\n  sae_type: temporal\n  exp_factor: {F / D}\n  n_heads: 2\n  n_attn_layers: 1\n  bottleneck_factor: 4\n  sae_diff_type: topk\n  kval_topk: {K}\n  tied_weights: true\n  scaling_factor: {scale}\n")
+    made = filled(TemporalSAE(TemporalSAEConfig.from_dict({**shared, "kval_topk": K, "n_attn_layers": 1})))
+    state = {k: v.clone() for k, v in made.state_dict().items()}
+    save_file({"D": state.pop("W_dec"), "b": state.pop("b_dec"), **state}, os.path.join(path, "latest_ckpt.safetensors"))
+    loaders.hf_hub_download = lambda repo_id, filename, **_: os.path.join(OUT, name, filename)
+    cfg, state, _ = loaders.temporal_sae_huggingface_loader("lab/temporalSAEs", place, "cpu", cfg_overrides={"dtype": "float32", "d_sae": F})
+    sae = TemporalSAE(TemporalSAEConfig.from_dict(cfg))
+    sae.load_state_dict(state)
+    done(name, sae, f"sae-lens {sae_lens.__version__} temporal_sae_huggingface_loader")
+
+
 def circuit_tracer(wheel):
     # Its __init__ wants transformer_lens and nnsight, which its class of one layer does not.
     for name in ("circuit_tracer", "circuit_tracer.transcoder", "circuit_tracer.utils"):
@@ -175,3 +230,4 @@ if __name__ == "__main__":
     published()
     circuit_tracer(*sys.argv[1:])
     matching_pursuit()
+    temporal()

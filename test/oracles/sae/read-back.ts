@@ -37,6 +37,8 @@ for (const name of [
   'skip-transcoder',
   'jumprelu-skip-transcoder',
   'matching-pursuit',
+  'temporal',
+  'temporal-untied',
 ])
   await write(`sl-${name}`, `saelens-${name}`, 'saelens');
 await write('sl-bt', 'dictionary-learning-BatchTopKSAE/ae.pt', 'saelens');

@@ -79,6 +79,8 @@ def main(root):
         with open(os.path.join(GOLDEN, case, "numbers.json")) as f:
             golden = json.load(f)
         x = torch.tensor(golden["x"]).reshape(golden["B"], -1)
+        if "sequences" in golden:
+            x = x.reshape(len(golden["sequences"]), golden["sequences"][0], -1)
         with torch.no_grad():
             z = sae.encode(x)
             xhat = sae(x) if name.startswith("sl-") else sae.decode(z)
