@@ -1,8 +1,9 @@
-/** Named lists of latents in one file on disk, read anew at every look: several servers, or a person, may write it. */
+/** Named lists of latents in one file on disk, read anew at every look: several servers, which take turns, or a person may write it. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { type FeatureList, featureListSchema } from '../shared/api.ts';
 import { writeJson } from '../store/atomic.ts';
+import { whileLocked } from '../store/lock.ts';
 
 const MAX_LISTS = 1000;
 const fileSchema = z.strictObject({ schemaVersion: z.literal(1), lists: z.array(featureListSchema) });
@@ -41,14 +42,15 @@ export function openLists(file: string): Lists {
   function change<T>(
     make: (lists: readonly FeatureList[]) => { lists: readonly FeatureList[]; value: T },
   ): Promise<T> {
-    const done = last.then(async () => {
+    const write = async (): Promise<T> => {
       const before = await all();
       const { lists, value } = make(before);
       if (lists.length > MAX_LISTS)
         throw new RangeError(`There are ${MAX_LISTS} lists already; delete one first.`);
       if (lists !== before) await writeJson(file, { schemaVersion: 1, lists }, 'the lists');
       return value;
-    });
+    };
+    const done = last.then(() => whileLocked(file, write));
     last = done.catch(() => {});
     return done;
   }

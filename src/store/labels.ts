@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { type FeatureLabel, featureLabelSchema } from '../shared/feature.ts';
 import { writeAtomic } from './atomic.ts';
+import { whileLocked } from './lock.ts';
 
 const LABELS_FILE = 'labels.jsonl';
 
@@ -37,14 +38,15 @@ type Given = z.input<typeof featureLabelSchema>;
 
 /** Lines of some latents -> the file with `added` in their place. */
 function replaceLines(folder: string, latents: ReadonlySet<number>, added: readonly Given[]): Promise<void> {
-  const write = last.then(async () => {
+  const change = async (): Promise<void> => {
     const lines = await readLines(folder);
     const others = lines.filter((line) => !latents.has(line.label.latent)).map(({ text }) => text);
     if (added.length === 0 && others.length === lines.length) return;
     const all = [...others, ...added.map((label) => JSON.stringify(featureLabelSchema.parse(label)))];
     const bytes = new TextEncoder().encode(all.map((line) => `${line}\n`).join(''));
     await writeAtomic(join(folder, LABELS_FILE), [bytes], { byteLength: bytes.length, what: LABELS_FILE });
-  });
+  };
+  const write = last.then(() => whileLocked(join(folder, LABELS_FILE), change));
   last = write.catch(() => {});
   return write;
 }

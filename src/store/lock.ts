@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, unlinkSync } from 'node:fs';
-import { link, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explainFull } from './atomic.ts';
 import {
@@ -128,9 +128,36 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   return hold(path, JSON.stringify(me));
 }
 
-async function heldBy(owner: LockOwner, folder: string, path: string): Promise<Error> {
+/** How long a change of one small file is waited for. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Runs `work`, which reads and writes one file, while nobody else does who asks here: FILE.lock is there for as long.
+ *
+ * @throws when another living process holds it for longer than a change takes
+ */
+export async function whileLocked<T>(file: string, work: () => Promise<T>): Promise<T> {
+  const path = `${file}.lock`;
+  await mkdir(dirname(path), { recursive: true });
+  const me = await describeMe();
+  const last = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const owner = await acquire(path, me);
+    if (!owner) break;
+    if (Date.now() > last) throw await heldBy(owner, file, path);
+    await sleep(10 + 20 * Math.random());
+  }
+  const release = hold(path, JSON.stringify(me));
+  try {
+    return await work();
+  } finally {
+    await release();
+  }
+}
+
+async function heldBy(owner: LockOwner, what: string, path: string): Promise<Error> {
   const { pid, host, since } = owner;
-  const held = `${folder} is being written by`;
+  const held = `${what} is being written by`;
   if (pid === 0 || (host === hostname() && !(await isHeld(owner, path))))
     return new Error(`${path}: could not be taken; several processes are trying. Run again.`);
   if (host !== hostname())
