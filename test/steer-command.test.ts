@@ -3,6 +3,11 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import '../src/platform/node.ts';
+import { fromBytes } from '../src/platform/index.ts';
+import { loadSae, saveSae } from '../src/sae/index.ts';
+import { encodeVector, readVector } from '../src/steer/index.ts';
+import { folderWriter } from '../src/store/index.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { cardsOf, DNA, demoModel, early, GREEK, LATE, late } from './support/demo.ts';
 
@@ -42,12 +47,62 @@ describe('vector', () => {
       expect(seen.stdout).toMatch(
         new RegExp(`model +demo/model, hash \\w+.*\\n.*hook +${LATE}\\n.*width +${demoModel.D}\\n`),
       );
+      const { vector, hook, metadata } = await readVector(fromBytes(readFileSync(out)), out);
+      const other = join(work, 'other.safetensors');
+      writeFileSync(
+        other,
+        encodeVector({ vector, hook, metadata: { ...metadata, model_hash: 'a'.repeat(64) } }),
+      );
+      const refused = await generate('--steer', `${other}=2`);
+      expect([refused.status, refused.stderr]).toEqual([
+        2,
+        expect.stringMatching(/hash aaaa.*--allow-wrong/),
+      ]);
+      expect((await generate('--steer', `${other}=2`, '--allow-wrong')).status).toBe(0);
       const most = await generate('--steer', `${out}=1.5max`);
       expect([most.status, most.stderr]).toEqual([2, expect.stringMatching(/Give the value without max\./)]);
     } finally {
       rmSync(work, { recursive: true });
     }
   }, 60_000);
+});
+
+describe('generate --sae --latent', () => {
+  const one = ['--json', '--temperature', '0', '--sae'];
+  const latent = ['--latent', String(GREEK)];
+  it('says the same as --steer with special tokens, of an SAE that normalises its rows, too, whose decoder rows are of another length', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'saekit-latent-'));
+    try {
+      const sae = await loadSae(SAE);
+      const config = { ...sae.config, inputNorm: 'layer' as const };
+      const W_dec = sae.W_dec.map((value) => value * 3);
+      await saveSae(folderWriter(work), { ...sae, config, W_dec });
+      const old = await generate('--model', 'demo/model', ...one, work, ...latent, '--strength', '2');
+      expect(old.status, old.stderr).toBe(0);
+      const steer = [{ sae: work, latent: GREEK, value: 2, specials: true }];
+      writeFileSync(join(work, 'g.json'), JSON.stringify({ model: 'demo/model', temperature: 0, steer }));
+      const now = await generate('--json', '--config', join(work, 'g.json'));
+      expect(now.status, now.stderr).toBe(0);
+      const [a, b] = [JSON.parse(old.stdout), JSON.parse(now.stdout)];
+      expect([a.without, a.steered, a.random]).toEqual([b.without, b.with, b.random]);
+      expect(a.steered).not.toBe(a.without);
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+  }, 60_000);
+
+  it.each([
+    [[SAE, '--latent', '9999'], /Latent 9999 is not there/],
+    [[SAE, ...latent, '--positions', 'generated'], /--positions and --no-keep-error go with --steer/],
+  ] as const)(
+    '%j is refused',
+    async (args, message) => {
+      const { status, stderr } = await generate(...one, ...args);
+      expect(stderr).toMatch(message);
+      expect(status).toBe(2);
+    },
+    20_000,
+  );
 });
 
 describe('generate --steer', () => {
@@ -62,8 +117,6 @@ describe('generate --steer', () => {
     // Its rule never holds; the SAE stands in place of the activations.
     const ruled = ['--steer', `${SAE}:${DNA}=clamp:60 if 3>1e9`, '--no-keep-error'];
     const spliced = await written(...ruled);
-    // Of --latent only.
-    expect(spliced).not.toHaveProperty('strength');
     expect(spliced.without).toBe(much.without);
     expect(spliced.with).not.toBe(much.without);
   }, 60_000);
@@ -107,6 +160,11 @@ describe('generate --steer', () => {
     [[`${SAE}:12=mean:<|bos|>`], 2, /mean of "<\|bos\|>": all of its 2 tokens are special/],
     [[`${SAE}:12=nan`], 2, /no change "nan"/],
     [[`${SAE}:12=8`, '--sae', SAE, '--latent', '12'], 2, /--sae with --latent, or --steer/],
+    [
+      [`${SAE}:12=8`, '--strength', '4'],
+      2,
+      /--strength goes with --sae and --latent: with --steer write it behind/,
+    ],
     [[`${SAE}:12=8`, '--positions', 'x'], 2, /--positions: "x" is no place/],
     [
       [`${early.path}:12=8`, '--model', 'test/golden/models/llama-untied'],

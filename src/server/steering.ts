@@ -77,6 +77,7 @@ export function inActivations(
 ): RunIntervention[] {
   return features.map((feature, i) => {
     const { run, latent, unit, mode, value } = feature;
+    // A factor has no unit: `steer` says so.
     if (unit !== 'max' || latent === undefined || value === undefined || mode === 'scale') return feature;
     const { maximum: max, density } = open.find((one) => one.run === run)!.features.name(latent);
     if (max === undefined)

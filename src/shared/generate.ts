@@ -46,10 +46,10 @@ export const generateConfigSchema = z.strictObject({
   allowWrong: z
     .boolean()
     .default(false)
-    .describe(
-      'With `steer`, also with an SAE that was trained on another model, such as the base of this one.',
-    ),
-  strength: strengthSchema.default(8).describe('How much of it, in units of its activation.'),
+    .describe('Also with an SAE or direction that was made on another model, such as the base of this one.'),
+  strength: strengthSchema
+    .optional()
+    .describe('With `latent`, how much of it, in units of its activation. Default: 8.'),
   maxTokens: z.int().nonnegative().default(48).describe('Tokens to write at most.'),
   temperature: z.number().nonnegative().default(0.7).describe('0 takes the likeliest token.'),
   topP: z

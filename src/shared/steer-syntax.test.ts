@@ -60,6 +60,7 @@ describe('one line', () => {
     ['runs/a:99999999999999999999=8', /latent: Too big.* Written as/],
     ['runs/a:12=patch', /patch needs the text/],
     ['runs/a:12=suppress:1max', /without max/],
+    ['runs/a:12=scale:0.5max', /scale takes a factor, without max/],
   ])('%s is refused', (text, message) => {
     expect(() => parseIntervention(text)).toThrow(message);
   });

@@ -97,8 +97,10 @@ function parseChange(
   if (Math.abs(value) > MAX_STRENGTH)
     throw fail(`${number[1]} is too large: expected a number from -${MAX_STRENGTH} to ${MAX_STRENGTH}.`);
   const unit = number[2] ? { unit: 'max' as const } : {};
-  if (mode === 'suppress' && number[2])
-    throw fail('the threshold of suppress is an activation, without max.');
+  if ((mode === 'suppress' || mode === 'scale') && number[2])
+    throw fail(
+      `${mode === 'scale' ? 'scale takes a factor' : 'the threshold of suppress is an activation'}, without max.`,
+    );
   return mode === 'suppress' ? { mode, above: value } : { mode, value, ...unit };
 }
 

@@ -341,6 +341,22 @@ describe('what cannot be is refused', () => {
       /has length 0/,
     ],
     [
+      'a factor with a unit',
+      { latent: 1, mode: 'scale', value: 2, unit: 'max', max: 3 },
+      /scale of latent 1 .* takes a factor, which has no unit/,
+    ],
+    [
+      'a direction of another model',
+      {
+        sae: undefined,
+        vector: new Float32Array(D).fill(1),
+        hook: HOOK,
+        value: 1,
+        vectorModel: 'e'.repeat(64),
+      },
+      /made on a model with hash eeeeeeeeeeee….*; .*model has .*--allow-wrong/,
+    ],
+    [
       'two rules',
       { latent: 1, mode: 'suppress', when: { latent: 2, above: 1 } },
       /suppress has a rule of its own/,

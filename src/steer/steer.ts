@@ -21,6 +21,7 @@ import {
   MAX_STRENGTH,
   type SteeringMode,
 } from '../shared/intervention.ts';
+import { sameModel, shortHash } from '../shared/model-hash.ts';
 import { latentCode } from './code.ts';
 
 /** An intervention as in files and on the command line (docs/steering.md), with the SAE itself in place of its name. */
@@ -28,10 +29,12 @@ export type InterventionSpec = Omit<InterventionConfigInput, 'sae' | 'vector' | 
   readonly sae?: Sae;
   /** [D] in place of a latent: z = x . u with u of length 1. Needs `hook`. */
   readonly vector?: Float32Array;
+  /** Hash of the model that `vector` was made on, as its file says. */
+  readonly vectorModel?: string;
   readonly when?: Omit<NonNullable<InterventionConfigInput['when']>, 'sae'> & { readonly sae?: Sae };
   /** The largest activation of the latent, for `unit: 'max'`. */
   readonly max?: number;
-  /** Take an SAE that was trained on another model. */
+  /** Take an SAE that was trained, or a direction that was made, on another model. */
   readonly otherModel?: boolean;
 };
 
@@ -134,13 +137,17 @@ async function intervention(
 /** Where it is read and written. */
 function placeOf(
   model: Fitting,
-  { sae, vector, hook, otherModel }: InterventionSpec,
+  { sae, vector, vectorModel, hook, otherModel }: InterventionSpec,
 ): { reads: string; writes: string } {
   if (sae === undefined) {
     if (hook === undefined) throw new Error('A direction of your own needs `hook`: where it is added.');
     const width = rowWidth(findHook(model.hooks, hook));
     if (vector && vector.length !== width)
       throw new Error(`The direction has ${vector.length} numbers, but ${hook} has width ${width}.`);
+    if (!otherModel && vectorModel !== undefined && !sameModel(vectorModel, model.info.hash))
+      throw new Error(
+        `The direction at ${hook} was made on a model with hash ${shortHash(vectorModel)}; ${model.info.name} has ${shortHash(model.info.hash)}. Open that model, or make the direction anew. To use it all the same: otherModel: true, or on the command line --allow-wrong.`,
+      );
     return { reads: hook, writes: hook };
   }
   const { Dout } = sae.config;
@@ -176,11 +183,13 @@ function condition(
 /** [z'(z)] of a mode. */
 function changeOf({ sae, mode = 'add', value, unit: inUnits, max }: InterventionSpec, what: string): Change {
   if (value === undefined && valued.includes(mode)) throw new Error(`${mode} of ${what} needs a value.`);
+  if (inUnits === 'max' && mode === 'scale')
+    throw new Error(`scale of ${what} takes a factor, which has no unit: leave out \`unit\`.`);
   if (inUnits === 'max' && max === undefined)
     throw new Error(
       `${what}: its largest activation is not known, so a value in units of it means nothing. ${sae ? 'Give `max`.' : 'Give the value without max.'}`,
     );
-  const v = (value ?? 0) * (inUnits === 'max' && mode !== 'scale' ? max! : 1);
+  const v = (value ?? 0) * (inUnits === 'max' ? max! : 1);
   if (!(Math.abs(v) <= MAX_STRENGTH))
     throw new Error(
       `${mode} of ${what}: the value is ${v}; expected a number from -${MAX_STRENGTH} to ${MAX_STRENGTH}.`,

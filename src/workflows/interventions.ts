@@ -23,7 +23,7 @@ export type NamedSae = {
   readonly test: SelfTest;
 };
 
-/** Loads each SAE that is named, once. `known` keeps them for the next call; `otherModel` takes SAEs of another model. */
+/** Loads each SAE that is named, once. `known` keeps them for the next call; `otherModel` takes SAEs and directions of another model. */
 export async function openInterventions(
   configs: readonly InterventionConfig[],
   {
@@ -53,6 +53,7 @@ export async function openInterventions(
       ...(when ? { when: { ...conditionOf(when), ...(other ? { sae: other.sae } : {}) } } : {}),
       ...(own && rest.unit === 'max' ? { max: await largestActivation(own, rest.latent) } : {}),
       ...(direction ? { vector: direction.vector, hook: rest.hook ?? direction.hook } : {}),
+      ...(direction?.metadata.model_hash === undefined ? {} : { vectorModel: direction.metadata.model_hash }),
     });
   }
   return specs;

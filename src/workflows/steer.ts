@@ -1,10 +1,11 @@
 /** Text with and without one latent's direction added, beside a random direction of the same length: the control. */
 import { checkers } from '../demo/checkers.ts';
+import type { Intervention } from '../models/steering/types.ts';
 import type { GenerateOptions, Model } from '../models/types.ts';
-import { outputWidth, type Sae } from '../sae/index.ts';
+import type { Sae } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import type { FeatureCard } from '../shared/feature.ts';
-import { randomDirection } from '../steer/control.ts';
+import { randomised, steer } from '../steer/index.ts';
 
 /** A text to write: the continuation of a prompt, or with `chat` the answer to it. */
 export type WriteOptions = GenerateOptions & {
@@ -17,9 +18,11 @@ export type WriteOptions = GenerateOptions & {
 export type SteerOptions = Omit<WriteOptions, 'steer' | 'interventions' | 'seed'> & {
   readonly hook: string;
   readonly latent: number;
-  /** Added at every position, in units of the latent's own activation: the decoder row has length 1. */
+  /** Added at every position, special tokens too, in units of the latent's own activation. */
   readonly strength: number;
   readonly seed: number;
+  /** Take an SAE that was trained on another model. */
+  readonly otherModel?: boolean;
 };
 
 /** Continuations of the same prompt with the same seed. */
@@ -30,16 +33,13 @@ export type SteeredSamples = {
   readonly random: string;
 };
 
-/** @throws UsageError when the SAE has no such latent */
+/** @throws UsageError as `steer` does: no such latent or hook, an SAE of another model */
 export async function steeredSamples(model: Model, sae: Sae, options: SteerOptions): Promise<SteeredSamples> {
+  const steered = await added(model, sae, options);
   return {
     without: await sample(model, options),
-    steered: await sample(model, options, latentDirection(sae, options.latent)),
-    random: await sample(
-      model,
-      options,
-      randomDirection(outputWidth(sae.config), `${options.seed}/random direction`),
-    ),
+    steered: await sample(model, options, steered),
+    random: await sample(model, options, randomised(steered, options.seed)),
   };
 }
 
@@ -53,31 +53,26 @@ export async function writeText(
   return await model.chat([...before, { role: 'user', content: prompt }], options);
 }
 
-/** One text, with `strength` times a direction [D] added at the hook, or without. */
+/** One text with interventions, or without. All run in one session. */
 async function sample(
   model: Model,
-  { hook, strength, latent: _, ...options }: SteerOptions,
-  direction?: Float32Array,
+  { hook: _h, strength: _s, latent: _l, otherModel: _o, ...options }: SteerOptions,
+  interventions: readonly Intervention[] = [],
 ): Promise<string> {
-  const change = {
-    scale: 1,
-    shift: strength,
-    least: Number.NEGATIVE_INFINITY,
-    most: Number.POSITIVE_INFINITY,
-  };
-  // All texts run in one session.
-  const interventions = direction
-    ? [{ writes: hook, reads: hook, direction, change, positions: 'all' as const, except: new Set<number>() }]
-    : [];
   return await writeText(model, { ...options, interventions });
 }
 
-function latentDirection({ config, W_dec }: Sae, latent: number): Float32Array {
-  const { F } = config;
-  const D = outputWidth(config);
-  if (!Number.isInteger(latent) || latent < 0 || latent >= F)
-    throw new UsageError(`Latent ${latent} is not there: this SAE has latents 0 to ${F - 1}.`);
-  return W_dec.slice(latent * D, (latent + 1) * D);
+/** `strength` times the latent's decoder row at the hook, which of an SAE with normalised input is in units of the token's own. */
+async function added(
+  model: Model,
+  sae: Sae,
+  { hook, latent, strength: value, otherModel = false }: SteerOptions,
+): Promise<Intervention[]> {
+  return await steer(model, [{ sae, hook, latent, value, otherModel, specials: true }]).catch(
+    (error: Error) => {
+      throw new UsageError(error.message);
+    },
+  );
 }
 
 /** Tried in this order, times the latent's own largest activation. */
@@ -122,13 +117,10 @@ export async function findSteering(
     for (const factor of STRENGTHS) {
       const strength = Number((factor * largest).toPrecision(3));
       const one = { ...options, latent: card.latent, strength };
-      const steered = await sample(model, one, latentDirection(sae, card.latent));
+      const interventions = await added(model, sae, one);
+      const steered = await sample(model, one, interventions);
       if (!check(steered)) continue;
-      const random = await sample(
-        model,
-        one,
-        randomDirection(outputWidth(sae.config), `${options.seed}/random direction`),
-      );
+      const random = await sample(model, one, randomised(interventions, options.seed));
       if (!check(random)) return { card, strength, samples: { without, steered, random }, passes: true };
     }
   }

@@ -34,8 +34,6 @@ export async function generateSteered(
   context: Context,
 ): Promise<void> {
   const { print, write, json, signal, style } = context;
-  // `strength` goes with --latent.
-  const { strength: _, ...settings } = config;
   const defaults = { positions: parsePositions(config.positions), keepError: config.keepError };
   const changes = given.map((one) => (typeof one === 'string' ? parseIntervention(one, defaults) : one));
   const known = new Map<string, NamedSae>();
@@ -83,7 +81,7 @@ export async function generateSteered(
     const selfTest = test ? { selfTest: test } : {};
     print(
       json
-        ? JSON.stringify({ ...settings, prompt, steer: changes, ...texts, steered: texts.with, ...selfTest })
+        ? JSON.stringify({ ...config, prompt, steer: changes, ...texts, steered: texts.with, ...selfTest })
         : sideBySide(columns(), style).join('\n'),
     );
     if (!json && test) print(style.format('dim', `  SAE ${selfTestText(test)}`));

@@ -51,7 +51,7 @@ async function promptOf({ prompt }: GenerateConfig): Promise<string> {
 }
 
 async function generate(config: GenerateConfig, context: Context): Promise<void> {
-  const { sae, latent, strength, threads, device, lowMemory } = config;
+  const { sae, latent, strength = 8, threads, device, lowMemory } = config;
   if (sae === undefined && latent !== undefined)
     throw new UsageError('--latent needs --sae: the folder of the SAE that it belongs to.');
   if (sae !== undefined && latent === undefined)
@@ -60,6 +60,12 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
     throw new UsageError('--sae with --latent, or --steer: SAE:LATENT=STRENGTH says the same in one.');
   if (sae === undefined && config.steer === undefined && config.model === undefined)
     throw new UsageError('Give --model, or --steer (or --sae and --latent) to steer.');
+  if (sae === undefined && config.strength !== undefined)
+    throw new UsageError(
+      `--strength goes with --sae and --latent${config.steer ? ': with --steer write it behind the =, such as SAE:LATENT=8' : ''}.`,
+    );
+  if (config.steer === undefined && (config.positions !== 'all' || !config.keepError))
+    throw new UsageError('--positions and --no-keep-error go with --steer.');
   if (config.system !== undefined && !config.chat)
     throw new UsageError('--system needs --chat: it is a message of a conversation.');
   const { print, write, json, signal, style } = context;
@@ -104,10 +110,11 @@ async function generate(config: GenerateConfig, context: Context): Promise<void>
     tellMemory(model, context);
     // A transcoder's latent writes where it gives, not where it reads.
     const hook = target.outputHook ?? target.hook;
-    const samples = await steeredSamples(model, target.sae, { ...writing, hook, latent, strength });
+    const steering = { hook, latent, strength, otherModel: config.allowWrong };
+    const samples = await steeredSamples(model, target.sae, { ...writing, ...steering });
     print(
       json
-        ? JSON.stringify({ ...config, prompt, hook, ...samples, selfTest: target.test })
+        ? JSON.stringify({ ...config, strength, prompt, hook, ...samples, selfTest: target.test })
         : samplesText(samples, { prompt, latent, strength, selfTest: selfTestText(target.test) }, style),
     );
   } finally {
