@@ -124,7 +124,7 @@ test('names are resolved, or refused with the nearest or with the reason', async
   await expect(resolveSaeName('saelens:somebody-else/layer0')).rejects.toThrow(
     /SAELens reads it with somebody, a form that is not read here/,
   );
-  await expect(resolveSaeName('saelens:clt/layer_0')).rejects.toThrow(/writes to every layer behind it/);
+  expect(await resolveSaeName('saelens:clt/layer_0')).toEqual({ location: 'a/e/W_enc_0.safetensors' });
   expect(await resolveSaeName('saelens:scaled/one')).toEqual({
     location: 'a/c/one',
     overrides: { norm_scaling_factor: 1.5 },

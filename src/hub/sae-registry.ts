@@ -51,18 +51,17 @@ const READ = [
     'goodfire',
     'deepseek_r1',
     'connor_rob_hook_z',
-    ...['mwhanna_transcoder', 'temporal'],
+    ...['mwhanna_transcoder', 'temporal', 'mntss_clt_layer_transcoder'],
   ],
 ];
+/** Where a path of the registry is no path of the repository: it is the number of a layer. */
+const FILE_OF: Readonly<Record<string, (path: string) => string>> = {
+  mntss_clt_layer_transcoder: (layer) => `W_enc_${layer}.safetensors`,
+};
 /** Of these the scale of the input is taken from the registry. */
 const SCALED = ['null', 'llama_scope_r1_distill'];
 /** In files of these it stands itself. */
 const IN_FILE = ['llama_scope', 'temporal'];
-/** Why others are not. */
-const REASONS: Readonly<Record<string, string>> = {
-  mntss_clt_layer_transcoder:
-    'a layer of a cross-layer transcoder writes to every layer behind it, and what is read here to one place',
-};
 
 const scalarOf = (text: string): unknown =>
   text === 'true' || text === 'false'
@@ -167,8 +166,7 @@ export function searchRegistry(saes: readonly RegisteredSae[], words: readonly s
 
 /** Why a registered SAE is not read here; undefined when it is. */
 export function unreadable({ conversion, scale, overrides = {} }: RegisteredSae): string | undefined {
-  if (!READ.includes(conversion))
-    return REASONS[conversion] ?? `SAELens reads it with ${conversion}, a form that is not read here`;
+  if (!READ.includes(conversion)) return `SAELens reads it with ${conversion}, a form that is not read here`;
   if (scale !== undefined && !IN_FILE.includes(conversion) && !SCALED.includes(conversion))
     return `its input scale ${scale} stands in the registry only, and is not folded here`;
   const named = conversion === 'temporal' ? ['dataset_path', 'model_name', 'hook_name'] : ['dataset_path'];
@@ -212,8 +210,9 @@ export async function resolveSaeName(location: string, access?: HubAccess): Prom
   if (why) throw new HubError(`${location}: ${why}.`);
   const scaled = found.scale !== undefined && SCALED.includes(found.conversion);
   const overrides = { ...found.overrides, ...(scaled ? { norm_scaling_factor: found.scale } : {}) };
+  const path = FILE_OF[found.conversion]?.(found.path) ?? found.path;
   return {
-    location: found.path === '' || found.path === '.' ? found.repo : `${found.repo}/${found.path}`,
+    location: path === '' || path === '.' ? found.repo : `${found.repo}/${path}`,
     ...(Object.keys(overrides).length > 0 ? { overrides } : {}),
   };
 }

@@ -156,6 +156,10 @@ describe('published in a form of its own, read by its name in the registry', () 
       { model_name: 'lab/tiny', hook_name: 'blocks.1.hook_resid_post' },
     ],
     [
+      ...(['circuit-tracer-clt-relu', 'mntss_clt_layer_transcoder', 'mntss/clt-tiny', '1'] as const),
+      { model_name: 'lab/tiny-model', hook_name: 'blocks.1.hook_resid_mid' },
+    ],
+    [
       ...(['llamascopium-2025', 'llama_scope_r1_distill', 'fnlp/Llama-Scope-R1-Distill', 'a/L1R'] as const),
       { hook_name: 'blocks.1.hook_resid_post' },
     ],
@@ -164,7 +168,7 @@ describe('published in a form of its own, read by its name in the registry', () 
     const under = path.includes('/') ? `${path}/` : '';
     const files = filesOf(name, under);
     // As published: these two say less than they may.
-    delete files['config.yaml'];
+    if (conversion === 'mwhanna_transcoder') delete files['config.yaml'];
     for (const file of Object.keys(files).filter(
       (one) => name === 'llamascopium-2025' && /safetensors$/.test(one),
     ))

@@ -35,10 +35,16 @@ export function parseSaeId(text: string): HubSaeId | undefined {
 const folderOf = (path: string): string => (path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '');
 const join = (folder: string, file: string): string => (folder === '' ? file : `${folder}/${file}`);
 
+/** A layer of a cross-layer transcoder has its encoder and its decoder in two files. */
+const twinOf = (path: string): string[] => {
+  const [, start, side, end] = /^(|.*\/)W_(enc|dec)(_\d+\.safetensors)$/.exec(path) ?? [];
+  return side === undefined ? [] : [`${start}W_${side === 'enc' ? 'dec' : 'enc'}${end}`];
+};
+
 function wanted(path: string): { required: readonly string[]; beside: readonly string[] } {
   if (WEIGHT_FILE.test(path))
     return {
-      required: [path],
+      required: [path, ...twinOf(path)],
       beside: [...BESIDE.map((file) => join(folderOf(path), file)), path.replace(/\.\w+$/, '_cfg.json')],
     };
   return {
@@ -64,7 +70,10 @@ function selectionOf({ name, path = '' }: HubSaeId): Selection {
       const found: HubFile[] = [];
       for (const file of [...required, ...beside])
         found.push(...(await find(file).then((one) => (one ? [one] : []))));
-      return found.some((file) => required.includes(file.path)) ? found : undefined;
+      // Of a file that is named all are needed; else they are the forms that a folder may have.
+      const has = (file: string): boolean => found.some((one) => one.path === file);
+      const whole = required.includes(path) ? required.every(has) : required.some(has);
+      return whole ? found : undefined;
     },
   };
 }
@@ -74,7 +83,7 @@ function hint(files: readonly HubFile[], path: string): string {
   const places = files.flatMap((file) => {
     const at = WEIGHTS.find((weights) => file.path === weights || file.path.endsWith(`/${weights}`));
     if (at !== undefined) return [file.path.slice(0, -at.length).replace(/\/$/, '')];
-    return /\.(pt|pth|npz)$|(?:^|\/)layer_\d+\.safetensors$/.test(file.path) ? [file.path] : [];
+    return /\.(pt|pth|npz)$|(?:^|\/)(?:layer|W_enc)_\d+\.safetensors$/.test(file.path) ? [file.path] : [];
   });
   const near = places.filter((place) => place.startsWith(path));
   const shown = (near.length > 0 ? near : places).slice(0, 4);

@@ -1,5 +1,6 @@
 /** Which hook an SAE reads, and whether it belongs to a model. */
 
+import { refuseSeveralPlaces } from '../sae/check.ts';
 import type { Sae } from '../sae/types.ts';
 import { sameModel, shortHash } from '../shared/model-hash.ts';
 import { findHook } from './hooks.ts';
@@ -55,10 +56,11 @@ export function placeSae(
  * The hook where an SAE writes: the one that it reads; of a transcoder `given`, else `hook_name_out` of its metadata, else the output of the
  * MLP beside what it reads.
  *
- * @throws when the model has no such hook, or one of another width
+ * @throws when the model has no such hook, or one of another width, and for a layer of a cross-layer transcoder
  */
 export function outputPlace({ hooks }: Fitting, sae: Sae, reads: string, given?: string): string {
   const { Dout, metadata } = sae.config;
+  refuseSeveralPlaces(sae);
   if (Dout === undefined) {
     if (given === undefined) return reads;
     throw new Error(`The SAE at ${reads} is no transcoder: it writes where it reads, not at ${given}.`);

@@ -22,14 +22,15 @@ export function shapesOf(
 ): Record<string, number[]> {
   const { D, F } = config;
   const Dout = outputWidth(config);
+  const own = Dout / (config.places ?? 1);
   return {
     W_enc: [F, D],
     b_enc: [F],
     W_dec: [F, Dout],
-    b_dec: [Dout],
+    b_dec: [own],
     ...Object.fromEntries(variantOf(config.architecture).arrays.map((name) => [name, [F]])),
     ...variantOf(config.architecture).shapes?.(config as never),
-    ...(has.W_skip ? { W_skip: [Dout, D] } : {}),
+    ...(has.W_skip ? { W_skip: [own, D] } : {}),
     ...(has.b_token ? { b_token: [Math.floor(has.b_token.length / Dout), Dout] } : {}),
   };
 }
@@ -39,6 +40,7 @@ function settingsOf({
   D: _d,
   F: _f,
   Dout: _o,
+  places: _p,
   subtractDecoderBias: _s,
   inputNorm: _n,
   flattened: _h,
@@ -75,6 +77,8 @@ export function checkSae(sae: Sae): Selection {
   for (const name of optional)
     if (sae[name] && !variant.arrays.includes(name))
       throw new RangeError(`${name} would be ignored: a ${variant.title} SAE has none.`);
+  if (config.places !== undefined && !Number.isInteger(outputWidth(config) / config.places))
+    throw new RangeError(`${config.places} places do not divide a width of ${outputWidth(config)}.`);
   if (config.inputNorm !== undefined && config.Dout !== undefined)
     throw new RangeError(
       'A transcoder with a normalised input is not known: it is undone where it reads, not where it writes.',
@@ -92,6 +96,18 @@ export function preSelection(sae: Sae): PreSelection {
   return selection;
 }
 
+/**
+ * For what adds the output to the model at one place, or compares it with what is there.
+ *
+ * @throws for a layer of a cross-layer transcoder
+ */
+export function refuseSeveralPlaces({ config }: Sae): void {
+  if (config.places !== undefined)
+    throw new Error(
+      `${describeSae(config)}: what a layer gets is the sum of what all layers before write to it, so one alone is neither measured nor put into the model. It can be inspected, indexed, encoded and decoded.`,
+    );
+}
+
 /** Active latents per row as far as the SAE says: K, or the L0 that was recorded with it. */
 export function activePerRow(config: SaeConfig): number | undefined {
   if ('K' in config) return config.K;
@@ -102,8 +118,11 @@ export function activePerRow(config: SaeConfig): number | undefined {
 /** One line for people: TopK, D 64, F 512, K 32. */
 export function describeSae(config: SaeConfig): string {
   const K = 'K' in config ? [`K ${config.K}`] : [];
-  const kind = variantOf(config.architecture).title + (config.Dout === undefined ? '' : ' transcoder');
-  const width = config.Dout === undefined ? [`D ${config.D}`] : [`D ${config.D} to ${config.Dout}`];
+  const { D, Dout, places } = config;
+  const reach = places === undefined ? '' : ' cross-layer';
+  const kind = variantOf(config.architecture).title + (Dout === undefined ? '' : `${reach} transcoder`);
+  const out = places === undefined ? Dout : `${places} layers of ${Dout! / places}`;
+  const width = Dout === undefined ? [`D ${D}`] : [`D ${D} to ${out}`];
   const rows = config.inputNorm === 'centre' ? ['reads rows without their mean'] : [];
   return [kind, ...width, `F ${config.F}`, ...K, ...rows].join(', ');
 }

@@ -1,5 +1,8 @@
 /**
  *     xhat [B,Dout] = z W_dec + b_dec  (+ W_skip x)  (+ b_token[id])  (+ context),  scaled back where the input was normalised
+ *
+ * Of a layer of a cross-layer transcoder xhat [B,P D] is what it gives to its own layer and to each behind it, side by side; b_dec and W_skip
+ * are of its own.
  */
 import { outputWidth } from './check.ts';
 import { restoreRow } from './normalise.ts';
@@ -51,9 +54,10 @@ export function decode(sae: Sae, code: SparseCode, { x, ids }: DecodeOptions = {
   return out;
 }
 
-/** out += W x for W [Dout,D]. */
+/** out += W x for W [O,D], O at most the length of out. */
 function addProduct(W: Float32Array, x: Float32Array, out: Float32Array): void {
-  for (let o = 0; o < out.length; o++) {
+  const O = W.length / x.length;
+  for (let o = 0; o < O; o++) {
     let sum = 0;
     for (let d = 0; d < x.length; d++) sum += W[o * x.length + d]! * x[d]!;
     out[o]! += sum;

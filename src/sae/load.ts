@@ -177,8 +177,8 @@ export async function readLatent<Side extends keyof LatentRows = keyof LatentRow
   const row = async (name: 'W_enc' | 'W_dec', width: number): Promise<Float32Array> => {
     const array = arrays[name]!;
     if (array instanceof Float32Array) return array.slice(latent * width, (latent + 1) * width);
-    const { tensor, transposed = false, change } = array;
-    const read = await readRows(tensor, [F, width], transposed, latent, 1);
+    const { tensor, transposed = false, from = 0, change } = array;
+    const read = (await readRows(tensor, [F, width + from], transposed, latent, 1)).subarray(from);
     return change ? read.map(change) : read;
   };
   const rows: Partial<Record<keyof LatentRows, Float32Array>> = {};

@@ -26,8 +26,8 @@ export const rowsInMemory = ({ config: { F }, W_dec }: Sae): DecoderRows => {
 /** undefined where the rows in the file are not those of the loaded SAE, up to a positive factor, or do not lie one after the other. */
 export function rowsInFile({ plan: { config, arrays, fold } }: OpenedSae): DecoderRows | undefined {
   const { W_dec } = arrays;
-  if (fold || W_dec === undefined || W_dec instanceof Float32Array || W_dec.transposed || W_dec.change)
-    return undefined;
+  if (fold || W_dec === undefined || W_dec instanceof Float32Array) return undefined;
+  if (W_dec.transposed || W_dec.from || W_dec.change) return undefined;
   const { tensor } = W_dec;
   const [F, D] = [config.F, outputWidth(config)];
   return { F, D, read: (from, count) => readRows(tensor, [F, D], false, from, count) };

@@ -1,6 +1,6 @@
 /** Writes an SAE in one of the formats that are written (formats/registry.ts); SAELens's unless another is named. */
 import type { FolderWriter } from '../store/types.ts';
-import { checkSae } from './check.ts';
+import { checkSae, describeSae } from './check.ts';
 import type { Format } from './formats/format.ts';
 import { type FormatName, formats, writtenFormats } from './formats/registry.ts';
 import type { Sae } from './types.ts';
@@ -23,5 +23,9 @@ export async function saveSae(
   checkSae(sae);
   const { write, title } = formats[format] as Format;
   if (!write) throw new Error(`${title} is read, not written. Written are ${writtenFormats.join(', ')}.`);
+  if (sae.config.places !== undefined)
+    throw new Error(
+      `${describeSae(sae.config)}: a layer of a cross-layer transcoder is read, not written: no format here has a place for it.`,
+    );
   await write(sae, folder, signal);
 }

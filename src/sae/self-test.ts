@@ -70,8 +70,8 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
       `Encoder and decoder rows of the same latent have nothing in common (mean cosine ${cosine.toFixed(3)}): one of the two is transposed, or of another SAE.`,
     );
   const shown = cosine === undefined ? {} : { cosine };
-  // Of rows alone it is not known which are one sequence.
-  if (!x || inContext(sae)) {
+  // Of rows alone it is not known which are one sequence, and no hook has what a layer of a cross-layer transcoder gives alone.
+  if (!x || inContext(sae) || sae.config.places !== undefined) {
     reasons.push(...(await probe(sae, signal)));
     return { state: reasons.length > 0 ? 'wrong' : 'unverified', reasons, ...shown };
   }

@@ -12,6 +12,11 @@ export type SharedConfig = {
   readonly F: number;
   /** Of a transcoder: width of what it writes, another place of the model. Absent: an SAE, which writes where it reads. */
   readonly Dout?: number;
+  /**
+   * P of a layer of a cross-layer transcoder: how many layers it writes to, its own first. Dout is then their widths together, the P outputs
+   * side by side; b_dec and W_skip are of its own layer only. `hook_names_out` of the metadata has where they go.
+   */
+  readonly places?: number;
   /** The encoder reads x - b_dec (the default) or x; a transcoder always x. */
   readonly subtractDecoderBias?: boolean;
   /** Each row is normalised before anything else, and the output scaled back (normalise.ts). */

@@ -10,6 +10,7 @@ import { createActivationStreams } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
 import type { Model } from '../models/types.ts';
+import { refuseSeveralPlaces } from '../sae/check.ts';
 import { loadSae, refuseWrong, type Sae, type SelfTest, selfTestText } from '../sae/index.ts';
 import { WEIGHTS_FILE } from '../sae/save.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';
@@ -85,6 +86,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
     throw new UsageError(
       `eval writes into the folder of the SAE, and ${config.sae} is on the hub. Copy what is in ${target.folder} to a folder of your own and name that.`,
     );
+  refuseSeveralPlaces(target.sae);
   const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, modelOptions(config, options)));
@@ -261,7 +263,7 @@ export async function findTarget(
     throw new UsageError(`${config.sae}/cfg.json does not say which hook the SAE reads. Give --hook.`);
   const said = typeof hook_name_out === 'string' ? hook_name_out : run?.outputHook;
   const outputHook = config.outputHook ?? said;
-  if (sae.config.Dout !== undefined && outputHook === undefined)
+  if (sae.config.Dout !== undefined && outputHook === undefined && sae.config.places === undefined)
     throw new UsageError(
       `${config.sae} is a transcoder, and its folder does not say what it gives. Give --output-hook, such as blocks.1.hook_mlp_out.`,
     );

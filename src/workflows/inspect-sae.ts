@@ -5,8 +5,9 @@ import { readTensors } from '../formats/index.ts';
 import { parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openFile } from '../platform/node.ts';
-import { TRANSCODER_FILE } from '../sae/formats/circuit-tracer.ts';
+import { crossLayerFiles, TRANSCODER_FILE } from '../sae/formats/circuit-tracer.ts';
 import { type Format, loadPlan } from '../sae/formats/format.ts';
+import { LAYER_FILE } from '../sae/formats/gemma-scope-layers.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
 import { requireSae } from './run-state.ts';
@@ -42,9 +43,11 @@ export function looksLikeSae(path: string, isFolder: boolean | undefined): boole
   );
 }
 
-/** Whether a file is a transcoder of circuit-tracer: its name may be that of activations, its tensors are not. */
+/** Whether a file is a transcoder of one layer: the name may be that of activations, the tensors are not. */
 export async function isTranscoderFile(path: string): Promise<boolean> {
-  if (!TRANSCODER_FILE.test(basename(path))) return false;
+  const name = basename(path);
+  if (crossLayerFiles(name) || LAYER_FILE.test(name)) return true;
+  if (!TRANSCODER_FILE.test(name)) return false;
   const source = await openFile(path);
   try {
     const { tensors } = await readTensors(source, path);

@@ -13,6 +13,12 @@ const byFamily: readonly (readonly [prefix: string, inside: string, format: Form
   ['llamascopium-', '', 'llamascopium'],
   ['openai-', '1.pt', 'openai'],
   ['sparsify-', 'layers.1', 'sparsify'],
+  ['gemma-scope-2-clt', 'clt/width_16_l0_small_affine/params_layer_1.safetensors', 'gemma-scope'],
+  [
+    'gemma-scope-2-crosscoder',
+    'crosscoder/layer_3_5_8_9_width_16_l0_small/params_layer_1.safetensors',
+    'gemma-scope',
+  ],
   ['gemma-scope-2-transcoder', 'transcoder/layer_1_width_16_l0_small_affine', 'gemma-scope'],
   ['gemma-scope-2', 'resid_post/layer_1_width_16_l0_small', 'gemma-scope'],
   ['gemma-scope', 'layer_1/width_16/average_l0_3', 'gemma-scope'],
@@ -21,9 +27,13 @@ const byFamily: readonly (readonly [prefix: string, inside: string, format: Form
   ['goodfire-qresearch', `${qresearch}/${qresearch}.pt`, 'goodfire'],
   ['goodfire', `${goodfire}/${goodfire}.pth`, 'goodfire'],
   ['attention-out', 'gpt2-small_L1_Hcat_z_v9.pt', 'attention-out'],
+  ['circuit-tracer-clt-', 'W_enc_1.safetensors', 'circuit-tracer'],
   ['circuit-tracer-', 'layer_1.safetensors', 'circuit-tracer'],
   ['temporal', 'gemma-2-2B/layer_1/temporal', 'temporal'],
 ];
+
+/** Layers of cross-layer transcoders and crosscoders, which are read, not written. */
+export const isCrossLayer = (name: string): boolean => /-clt|-crosscoder/.test(name);
 
 /** Every case. @throws for one that is not placed here */
 export const goldenNames: readonly string[] = readdirSync(goldenSaes).sort();

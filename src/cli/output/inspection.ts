@@ -1,5 +1,5 @@
 import { formatEvalTable } from '../../eval/index.ts';
-import { describeSae } from '../../sae/index.ts';
+import { describeSae, type SaeConfig } from '../../sae/index.ts';
 import type { FeatureCards } from '../../shared/feature.ts';
 import { shortHash } from '../../shared/model-hash.ts';
 import type { Run } from '../../shared/run.ts';
@@ -40,7 +40,10 @@ export function inspectionText(
     case 'grid':
       return gridInspectionText(path, found, style);
     case 'sae':
-      return saeText(path, found, style) + resultsText(path, found, { style, features });
+      return (
+        saeText(path, found, style) +
+        (isMeasured(found.config) ? resultsText(path, found, { style, features }) : '')
+      );
     case 'model':
       return modelText(path, found, style);
     case 'onnx':
@@ -127,6 +130,10 @@ function originRows({ provenance: { model, activations } }: Run): [string, strin
       : []),
   ];
 }
+
+/** Whether `saekit eval` takes it: what it gives for a row is compared with one place. */
+const isMeasured = ({ architecture, places }: SaeConfig): boolean =>
+  architecture !== 'temporal' && places === undefined;
 
 function resultsText(
   path: string,

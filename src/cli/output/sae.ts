@@ -35,9 +35,13 @@ function densityText({ density }: SaeInspection['test']): string {
   return `the median latent fires on ${one(median)} of ${grouped(rows)} rows, one on ${one(most)}, ${grouped(never)} on none`;
 }
 
+const ends = (values: readonly unknown[]): string =>
+  (values.length > 3 ? [values[0], `… (${values.length})`, values.at(-1)] : values).join(', ');
+
 export function saeText(path: string, found: SaeInspection, style: Style): string {
   const { config, format, notes } = found;
   const origin = Object.entries(config.metadata)
+    .map(([name, value]) => [name, Array.isArray(value) ? ends(value) : value] as const)
     .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
     .map(([name, value]): [string, string] => [name, String(value)]);
   return pairs(

@@ -23,10 +23,14 @@ export const REGISTERED_SCALE = 'norm_scaling_factor';
 
 export type ArrayName = keyof Arrays;
 
-/** Where an array lies. `transposed`: the file has the matrix the other way round. `change`: elementwise, after reading. */
+/**
+ * Where an array lies. `transposed`: the file has the matrix the other way round. `from`: of each row of the file the first numbers are none of
+ * the matrix. `change`: elementwise, after reading.
+ */
 export type Slot = {
   readonly tensor: NamedTensor;
   readonly transposed?: boolean;
+  readonly from?: number;
   readonly change?: (value: number) => number;
 };
 
@@ -193,6 +197,25 @@ export function matrixShape({ name, shape }: NamedTensor, where: string): [numbe
   return [shape[0]!, shape[1]!];
 }
 
+/** What is said of a layer of a cross-layer transcoder. */
+export const CROSS_LAYER =
+  'A layer of a cross-layer transcoder: what it gives to its own layer and to each behind it stands side by side in its output.';
+
+/**
+ * [F,P,D], what each latent writes to P layers, as a matrix [F,P D].
+ *
+ * @param own how many of the P lie before its own layer, and are none of its output
+ * @throws when it has another number of dimensions
+ */
+export function crossLayerDecoder(tensor: NamedTensor, where: string, own = 0): Slot {
+  const [F, P, D] = tensor.shape;
+  if (tensor.shape.length !== 3 || tensor.order !== 'C' || own >= P!)
+    throw new Error(
+      `${where}: ${tensor.name} is [${tensor.shape.join(', ')}], expected [latents, layers${own > 0 ? ` (more than ${own})` : ''}, width] of a layer of a cross-layer transcoder`,
+    );
+  return { tensor: { ...tensor, shape: [F!, P! * D!] }, ...(own > 0 ? { from: own * D! } : {}) };
+}
+
 /** A number that is stored as a tensor of one element. */
 export async function scalar(tensor: NamedTensor, where: string): Promise<number> {
   const [value, ...more] = countOf(tensor.shape) <= 8 ? await readNumbers(tensor) : [];
@@ -225,8 +248,8 @@ export function checkPlan({ config, arrays }: Plan, where: string): void {
     const array = arrays[name as ArrayName];
     if (!array) throw new Error(`${where}: nothing is ${name}`);
     if (!isSlot(array) || name === 'b_token') continue;
-    const { tensor, transposed } = array;
-    const want = transposed ? [...shape].reverse() : shape;
+    const { tensor, transposed, from = 0 } = array;
+    const want = transposed ? [...shape].reverse() : [...shape.slice(0, -1), shape.at(-1)! + from];
     const found =
       tensor.shape.length === 2 && shape.length === 1 ? tensor.shape.filter((n) => n !== 1) : tensor.shape;
     if (found.join() === want.join()) continue;
@@ -235,6 +258,15 @@ export function checkPlan({ config, arrays }: Plan, where: string): void {
       `${where}: ${tensor.name} is [${tensor.shape.join(', ')}], expected [${want.join(', ')}] from D ${config.D} and F ${config.F}.${flipped ? ' It is transposed: here it lies the other way round.' : ''}`,
     );
   }
+}
+
+/** A matrix [rows,columns] without the first columns of each row; in the same memory. */
+function withoutFirst(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const width = matrix.length / rows;
+  const kept = width - columns;
+  for (let row = 0; row < rows; row++)
+    matrix.copyWithin(row * kept, row * width + columns, (row + 1) * width);
+  return matrix.subarray(0, rows * kept);
 }
 
 /** The SAE of a plan, read and folded. @throws for numbers that are not finite, naming tensor and place */
@@ -247,14 +279,16 @@ export async function loadPlan(plan: Plan, where: string, signal?: AbortSignal):
     if (!array) continue;
     if (array instanceof Float32Array) arrays[name] = array;
     else {
-      const { tensor, transposed = false, change } = array;
+      const { tensor, transposed = false, from = 0, change } = array;
       const shape = shapes[name] ?? tensor.shape;
-      const read =
+      const whole =
         shape.length === 2
-          ? await readMatrix(tensor, [shape[0]!, shape[1]!], transposed, signal)
+          ? await readMatrix(tensor, [shape[0]!, shape[1]! + from], transposed, signal)
           : await readElements(tensor, 0, countOf(tensor.shape));
-      const at = read.findIndex((value) => !Number.isFinite(value));
-      if (at >= 0) throw new Error(`${where}: ${tensor.name} holds ${read[at]} (place ${at}): a damaged SAE`);
+      const at = whole.findIndex((value) => !Number.isFinite(value));
+      if (at >= 0)
+        throw new Error(`${where}: ${tensor.name} holds ${whole[at]} (place ${at}): a damaged SAE`);
+      const read = from === 0 ? whole : withoutFirst(whole, shape[0]!, from);
       if (change) for (let i = 0; i < read.length; i++) read[i] = change(read[i]!);
       arrays[name] = read;
     }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import {
   goldenNames,
   goldenNumbers,
   goldenSaes,
+  isCrossLayer,
 } from '../../../test/support/golden-saes.ts';
 import '../../platform/node.ts';
 import { folderWriter } from '../../store/index.ts';
@@ -68,19 +69,49 @@ test('the threshold of Llama Scope takes the scale of the activations: L0 is top
   expect(await l0(sae.threshold!.map((theta) => theta / scale))).not.toBe(top_k);
 });
 
+test('a layer of a cross-layer transcoder says where it reads and writes, and is not written', async () => {
+  const places: Record<string, [string, string[]]> = {
+    'circuit-tracer-clt-relu': [
+      'blocks.1.hook_resid_mid',
+      ['blocks.1.hook_mlp_out', 'blocks.2.hook_mlp_out', 'blocks.3.hook_mlp_out'],
+    ],
+    'gemma-scope-2-clt': [
+      'blocks.1.mlp.hook_in',
+      ['blocks.1.hook_mlp_out', 'blocks.2.hook_mlp_out', 'blocks.3.hook_mlp_out'],
+    ],
+    'gemma-scope-2-crosscoder': [
+      'blocks.5.hook_resid_post',
+      ['blocks.5.hook_resid_post', 'blocks.8.hook_resid_post', 'blocks.9.hook_resid_post'],
+    ],
+  };
+  for (const [name, [hook_name, hook_names_out]] of Object.entries(places)) {
+    const sae = await loadSae(golden(name));
+    expect(sae.config).toMatchObject({ D: 6, Dout: 18, places: 3 });
+    expect(sae.config.metadata).toMatchObject({ hook_name, hook_names_out });
+    const folder = join(tmpdir(), `saekit-never-${process.pid}`);
+    for (const format of ['saelens', 'sparsify', 'onnx'] as const)
+      await expect(saveSae(folderWriter(folder), sae, { format })).rejects.toThrow(
+        /cross-layer transcoder is read, not written/,
+      );
+    expect(existsSync(folder)).toBe(false);
+  }
+});
+
 test('a latent is read alone, without the rest', async () => {
   for (const name of [
     'saelens-standard',
     'sparsify-topk',
     'dictionary-learning-AutoEncoder',
     'gemma-scope',
+    'gemma-scope-2-clt',
+    'circuit-tracer-clt-relu',
   ]) {
     const sae = await loadSae(golden(name));
     const opened = await openSae(golden(name));
-    const { D } = sae.config;
+    const { D, Dout = D } = sae.config;
     const { W_enc, W_dec } = await readLatent(opened, 5);
     expect([...W_enc]).toEqual([...sae.W_enc.subarray(5 * D, 6 * D)]);
-    expect([...W_dec]).toEqual([...sae.W_dec.subarray(5 * D, 6 * D)]);
+    expect([...W_dec]).toEqual([...sae.W_dec.subarray(5 * Dout, 6 * Dout)]);
     await expect(readLatent(opened, 16)).rejects.toThrow(/Latent 16 is not there: this SAE has 0 to 15/);
     await opened.close();
   }
@@ -89,7 +120,7 @@ test('a latent is read alone, without the rest', async () => {
 describe('what is written is what was read', () => {
   const written: Partial<Record<FormatName, string[]>> = {
     // SAELens has no TopK transcoders.
-    saelens: goldenNames.filter((name) => name !== 'sparsify-skip-transcoder'),
+    saelens: goldenNames.filter((name) => name !== 'sparsify-skip-transcoder' && !isCrossLayer(name)),
     sparsify: [
       'sparsify-topk',
       'sparsify-skip-transcoder',

@@ -25,6 +25,7 @@ import {
   settings,
   tensorsOf,
 } from './format.ts';
+import { LAYER_FILE, readLayer } from './gemma-scope-layers.ts';
 import { writeNpz } from './npz.ts';
 import { checkFinite, jsonBytes, transpose } from './write.ts';
 
@@ -151,7 +152,8 @@ function modelName(name: string): string {
 }
 
 async function read(files: SaeFiles): Promise<Plan> {
-  const { folder, path } = files;
+  const { folder, path, file = '' } = files;
+  if (LAYER_FILE.test(file)) return await readLayer(files);
   const name = await fileOf(files);
   const where = `${folder.name}/${name}`;
   const tensors = tensorsOf(await files.tensors(name));
@@ -161,7 +163,7 @@ async function read(files: SaeFiles): Promise<Plan> {
   tensors.finish();
   if (W_dec.shape.length === 3)
     throw new Error(
-      `${where}: w_dec is [${W_dec.shape.join(', ')}]: a cross-layer transcoder, which writes to several layers and is not read.`,
+      `${where}: w_dec is [${W_dec.shape.join(', ')}]: a layer of a cross-layer transcoder, which one the name of its file says. Expected params_layer_N.safetensors.`,
     );
   const [F, D] = [
     b_enc.shape[0] ?? 0,
@@ -247,7 +249,7 @@ export const gemmaScope: Format = {
   matches: async ({ folder, file }) =>
     file === undefined
       ? (await folder.has(NPZ)) || (await folder.has(SAFETENSORS))
-      : file.endsWith('.npz') || file === SAFETENSORS,
+      : file.endsWith('.npz') || file === SAFETENSORS || LAYER_FILE.test(file),
   read,
   write,
 };

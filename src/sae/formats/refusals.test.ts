@@ -46,18 +46,17 @@ test('a copy that nothing was done to is read', async () => {
   for (const name of names) await loadSae(copyOf(name).open);
 });
 
-// Gemma Scope 1 and the named files have no config, or one with settings of training, as dictionary_learning's and temporal SAEs'.
-test.each(names.filter((name) => !isNamed(name) && !/^(gemma-scope$|dictionary|temporal)/.test(name)))(
-  'a setting that nobody knows: %s',
-  async (name) => {
-    const { config, open } = copyOf(name);
-    const json = JSON.parse(readFileSync(config!, 'utf8')) as object;
-    writeFileSync(config!, JSON.stringify({ ...json, use_hyperbolic_encoder: true }));
-    await expect(loadSae(open)).rejects.toThrow(
-      /use_hyperbolic_encoder is not known here and may change what the SAE computes/,
-    );
-  },
-);
+// Gemma Scope 1, its layers of several and the named files have no config, or one with settings of training, as dictionary_learning's and temporal SAEs'.
+test.each(
+  names.filter((name) => !isNamed(name) && !/^(gemma-scope$|gemma-scope-2-c|dictionary|temporal)/.test(name)),
+)('a setting that nobody knows: %s', async (name) => {
+  const { config, open } = copyOf(name);
+  const json = JSON.parse(readFileSync(config!, 'utf8')) as object;
+  writeFileSync(config!, JSON.stringify({ ...json, use_hyperbolic_encoder: true }));
+  await expect(loadSae(open)).rejects.toThrow(
+    /use_hyperbolic_encoder is not known here and may change what the SAE computes/,
+  );
+});
 
 test('a setting of any version of SAELens before 6 is known', async () => {
   const { config, open } = copyOf('saelens-v3-relu');
@@ -113,7 +112,7 @@ test.each(names)('NaN among the weights: %s', async (name) => {
   const bytes = readFileSync(weights);
   const { tensors } = await tensorsIn(weights);
   const W = [...tensors.values()].find(
-    ({ name: key, shape }) => /dec|W_D|^D$/.test(key) && shape.length === 2,
+    ({ name: key, shape }) => /dec|W_D|^D$/.test(key) && shape.length >= 2,
   )!;
   // The first number of the matrix, found by its first bytes: containers lay their entries out in their own ways.
   const at = bytes.indexOf(await W.source.slice(W.start, W.start + 16));

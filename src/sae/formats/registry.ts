@@ -42,6 +42,6 @@ export async function formatOf(files: SaeFiles): Promise<FormatName> {
   for (const [name, format] of Object.entries(formats) as [FormatName, Format][])
     if (await format.matches(files)) return name;
   throw new Error(
-    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), conf.yaml with latest_ckpt.safetensors (temporal SAEs), sae.json with weights.safetensors (ONNX), or a file that is named itself: .pt (OpenAI, Qwen Scope, Goodfire, dictionary_learning; attention SAEs with their NAME_cfg.json), layer_N.safetensors (circuit-tracer).`,
+    `${files.folder.name}: no SAE of a known format. Looked for cfg.json with sae_weights.safetensors (SAELens) or sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz or params.safetensors (Gemma Scope), hyperparams.json with checkpoints/final.safetensors (Llama Scope), config.json with sae_weights.safetensors (Llamascopium), conf.yaml with latest_ckpt.safetensors (temporal SAEs), sae.json with weights.safetensors (ONNX), or a file that is named itself: .pt (OpenAI, Qwen Scope, Goodfire, dictionary_learning; attention SAEs with their NAME_cfg.json), layer_N.safetensors or W_enc_N.safetensors (circuit-tracer), params_layer_N.safetensors (Gemma Scope 2).`,
   );
 }

@@ -12,7 +12,7 @@ import sys
 import types
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import formats
 from formats import B, D, F, HOOK, K, OUT, X, folder, rand, record, write_json
@@ -37,6 +37,7 @@ def by_sae_lens(name, repo, file, loader, overrides=(), scale=None, x=X):
         return path
 
     loaders.hf_hub_download = local
+    loaders.get_safetensors_tensor_shapes = lambda repo_id, filename: {k: list(v.shape) for k, v in load_file(local(repo_id, filename)).items()}
     owner = {"SAE-Res": "Qwen", "Llama-3.1-8B-Instruct-SAE": "Goodfire"}
     repo_id = next((f"{o}/{repo}" for start, o in owner.items() if repo.startswith(start)), f"lab/{repo}")
     cfg, state, _ = getattr(loaders, loader)(repo_id, file, "cpu", cfg_overrides={"dtype": "float32", **dict(overrides)})
@@ -226,8 +227,70 @@ def circuit_tracer(wheel):
         assert torch.allclose(z, z2, atol=1e-6) and torch.allclose(xhat, xhat2, atol=1e-6)
 
 
+def cross_layer():
+    """Layers of cross-layer transcoders and crosscoders, by circuit-tracer: of its reconstruction what the layer alone gives."""
+    module = importlib.import_module("circuit_tracer.transcoder.cross_layer_transcoder")
+    L, N = 4, 1
+
+    def numbers(clt):
+        """z of layer N, and what it writes to the layers N to L - 1 side by side: the biases of the others are theirs."""
+        with torch.no_grad():
+            z = clt.encode_layer(X, N)
+            features = torch.zeros(L, B, F)
+            features[N] = z
+            skips = clt.W_skip is not None
+            inputs = torch.zeros(L, B, D)
+            inputs[N] = X
+            out = clt.decode(features, inputs if skips else None) - clt.b_dec[:, None]
+            out[N] += clt.b_dec[N]
+        return z, out[N:].permute(1, 0, 2).reshape(B, -1)
+
+    for name, jump in (("circuit-tracer-clt-relu", False), ("circuit-tracer-clt-jumprelu", True)):
+        clt = module.CrossLayerTranscoder(L, F, D, "jump_relu" if jump else "relu", lazy_decoder=False, device=torch.device("cpu"), dtype=torch.float32)
+        with torch.no_grad():
+            for parameter in (clt.W_enc, clt.b_enc, clt.b_dec, *clt.W_dec):
+                parameter.copy_(rand(*parameter.shape, scale=0.4))
+            if jump:
+                clt.activation_function.threshold.copy_(rand(L, 1, F, scale=0.3).abs() + 0.2)
+        path = folder(name)
+        clt.to_safetensors(path)
+        with open(os.path.join(path, "config.yaml"), "w") as f:
+            f.write("model_name: lab/tiny-model\nmodel_kind: cross_layer_transcoder\nfeature_input_hook: hook_resid_mid\nfeature_output_hook: hook_mlp_out\n")
+        record(name, *numbers(module.load_clt(path, device=torch.device("cpu"), dtype=torch.float32, lazy_decoder=False)), "circuit-tracer 0.5.0")
+        if not jump:
+            # SAELens adds up what the layers get.
+            _, total = by_sae_lens(name, "", str(N), "mntss_clt_layer_huggingface_loader")
+            xhat = torch.tensor(json.load(open(os.path.join(path, "numbers.json")))["xhat"]).reshape(B, L - N, D)
+            assert torch.allclose(total, xhat.sum(1), atol=1e-5)
+        for n in range(L):
+            if n != N:
+                os.remove(os.path.join(path, f"W_enc_{n}.safetensors"))
+                os.remove(os.path.join(path, f"W_dec_{n}.safetensors"))
+
+    # Of Gemma Scope 2 there is no program that writes: the layout is that of circuit-tracer's loader for it.
+    for name, inside in (
+        ("gemma-scope-2-clt", "clt/width_16_l0_small_affine"),
+        ("gemma-scope-2-crosscoder", "crosscoder/layer_3_5_8_9_width_16_l0_small"),
+    ):
+        path = os.path.join(folder(name), inside)
+        os.makedirs(path)
+        files = {}
+        for n in range(L):
+            layer = {"w_enc": rand(D, F, scale=0.5), "b_enc": rand(F, scale=0.3), "b_dec": rand(D, scale=0.3)}
+            layer |= {"w_dec": rand(F, L, D, scale=0.4), "threshold": rand(F, scale=0.3).abs() + 0.2}
+            layer |= {"affine_skip_connection": rand(D, D, scale=0.4)} if "affine" in inside else {}
+            files[n] = os.path.join(path, f"params_layer_{n}.safetensors")
+            save_file(layer, files[n])
+        # It leaves out the last.
+        record(name, *numbers(module.load_gemma_scope_2_clt(files | {L: ""}, device=torch.device("cpu"), dtype=torch.float32)), "circuit-tracer 0.5.0; layout")
+        for n in range(L):
+            if n != N:
+                os.remove(files[n])
+
+
 if __name__ == "__main__":
     published()
     circuit_tracer(*sys.argv[1:])
     matching_pursuit()
     temporal()
+    cross_layer()
