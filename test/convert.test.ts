@@ -128,6 +128,16 @@ describe('inspect shows an SAE of every format', () => {
       `${golden}/circuit-tracer-jumprelu-skip/layer_1.safetensors`,
       'circuit-tracer',
     ],
+    [
+      'a layer of a cross-layer transcoder',
+      `${golden}/circuit-tracer-clt-relu/W_enc_1.safetensors`,
+      'circuit-tracer',
+    ],
+    [
+      'a layer of a crosscoder',
+      `${golden}/gemma-scope-2-crosscoder/crosscoder/layer_3_5_8_9_width_16_l0_small/params_layer_1.safetensors`,
+      'Gemma Scope',
+    ],
     ['a folder of Llama Scope', `${golden}/llama-scope`, 'Llama Scope'],
   ])('%s', async (_, place, title) => {
     const path = typeof place === 'string' ? place : await place();

@@ -299,6 +299,10 @@ describe('transcoders', () => {
     );
     await expect(run(planted(), { outputHook: 'blocks.1.mlp.hook_post' })).rejects.toThrow(/writes width/);
     await expect(run(second, { outputHook: writes })).rejects.toThrow('is no transcoder');
+    const { config, ...arrays } = planted();
+    await expect(run({ config: { ...config, places: 1 }, ...arrays })).rejects.toThrow(
+      /cross-layer transcoder, which writes to 1 layers\. .* neither measured nor put into the model/,
+    );
     await expect(runWithSaes(model, 'One', [planted(), { sae: planted() }])).rejects.toThrow(
       `Two SAEs write at ${writes}`,
     );

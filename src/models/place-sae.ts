@@ -1,6 +1,5 @@
 /** Which hook an SAE reads, and whether it belongs to a model. */
 
-import { refuseSeveralPlaces } from '../sae/check.ts';
 import type { Sae } from '../sae/types.ts';
 import { sameModel, shortHash } from '../shared/model-hash.ts';
 import { findHook } from './hooks.ts';
@@ -50,6 +49,18 @@ export function placeSae(
       `The SAE at ${name} was trained on ${typeof model_name === 'string' ? model_name : 'a model'} with hash ${shortHash(model_hash)}; ${info.name} has ${shortHash(info.hash)}. Open that model. To use the SAE all the same: otherModel: true, or on the command line --allow-wrong (generate, export, steer-report).`,
     );
   return name;
+}
+
+/**
+ * For what adds the output to the model at one place, or compares it with what is there.
+ *
+ * @throws for a layer of a cross-layer transcoder
+ */
+export function refuseSeveralPlaces({ config: { D, F, places } }: Sae): void {
+  if (places !== undefined)
+    throw new Error(
+      `The SAE (D ${D}, F ${F}) is a layer of a cross-layer transcoder, which writes to ${places} layers. What a layer gets is the sum of what all before write to it, so one alone is neither measured nor put into the model. It can be inspected, indexed, encoded and decoded.`,
+    );
 }
 
 /**

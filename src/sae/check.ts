@@ -96,18 +96,6 @@ export function preSelection(sae: Sae): PreSelection {
   return selection;
 }
 
-/**
- * For what adds the output to the model at one place, or compares it with what is there.
- *
- * @throws for a layer of a cross-layer transcoder
- */
-export function refuseSeveralPlaces({ config }: Sae): void {
-  if (config.places !== undefined)
-    throw new Error(
-      `${describeSae(config)}: what a layer gets is the sum of what all layers before write to it, so one alone is neither measured nor put into the model. It can be inspected, indexed, encoded and decoded.`,
-    );
-}
-
 /** Active latents per row as far as the SAE says: K, or the L0 that was recorded with it. */
 export function activePerRow(config: SaeConfig): number | undefined {
   if ('K' in config) return config.K;

@@ -9,8 +9,8 @@ import { createMoments, type Moments, sideBySide, WIDEST_PCA } from '../eval/ind
 import { createActivationStreams } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
+import { refuseSeveralPlaces } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
-import { refuseSeveralPlaces } from '../sae/check.ts';
 import { loadSae, refuseWrong, type Sae, type SelfTest, selfTestText } from '../sae/index.ts';
 import { WEIGHTS_FILE } from '../sae/save.ts';
 import type { EvalConfig, TrainConfig } from '../shared/config.ts';

@@ -14,7 +14,8 @@ Examples:
   saekit convert runs/first --to onnx out/                   encoder, decoder and round trip as graphs
   saekit convert sae/ --to saelens out/ --activations acts   measured first: L0 and FVU beside what was recorded
 
-Reads SAELens (3 to 6), sparsify, dictionary_learning, Gemma Scope (1, 2), Llama Scope, Llamascopium and OpenAI; docs/saes.md has the details.`;
+Reads SAELens (3 to 6), sparsify, dictionary_learning, Gemma Scope (1, 2), Llama Scope, Llamascopium, OpenAI, Qwen Scope, Goodfire, circuit-tracer, temporal SAEs
+and what saekit wrote as ONNX; docs/saes.md has the details.`;
 
 export function addConvertCommand(program: Command): void {
   const command = addCommonFlags(
