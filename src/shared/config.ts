@@ -159,7 +159,7 @@ export const trainFields = z.strictObject({
   batchTokens: z.int().positive().default(4096).describe('B, rows per optimizer step.'),
   contextLength: z
     .int()
-    .positive()
+    .min(2)
     .optional()
     .describe('T, positions per sequence. Default: the model context, at most 256.'),
   recipe: z
@@ -377,7 +377,7 @@ export const evalConfigSchema = z.strictObject({
     .string()
     .optional()
     .describe('JSONL field that holds the text. Default: as in the run, else "text".'),
-  contextLength: z.int().positive().optional().describe('T, positions per sequence. Default: as in the run.'),
+  contextLength: z.int().min(2).optional().describe('T, positions per sequence. Default: as in the run.'),
   maxTokens: z
     .int()
     .positive()

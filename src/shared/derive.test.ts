@@ -85,6 +85,28 @@ describe('derived settings', () => {
     expect(() => derive({ variant: 'transcoder' })).toThrow(/two hooks of the same tokens; rows are of one/);
   });
 
+  it('refuse options that their rows or their variant would not look at', () => {
+    const stored = (change: object) =>
+      deriveSettings(
+        { ...config(change), model: undefined, data: undefined, activations: 'rows' },
+        { D: 64, hook: 'rows' },
+        2,
+      );
+    const unread = {
+      ...{ contextLength: 64, excludeSpecial: false, excludeFirst: 1, textField: 'body', roles: ['user'] },
+      ...{ keepNearDuplicates: true, stream: true, device: 'webgpu', lowMemory: true },
+    };
+    for (const [field, value] of Object.entries(unread))
+      expect(() => stored({ [field]: value }), field).toThrow(/says how a model reads text; rows are rows/);
+    expect(stored({ heldoutShare: 0.2 }).hook).toBe('rows');
+    const text = (change: object) => deriveSettings(config(change), gpt2, 2);
+    expect(() => text({ heldoutShare: 0.2 })).toThrow(/--heldout-share is of stored activations/);
+    expect(() => text({ sparsityCoefficient: 5 })).toThrow(/is of relu, gated and jumprelu; this is topk/);
+    expect(() => text({ sparsityWarmupTokens: 5 })).toThrow(/is of relu, gated and jumprelu; this is topk/);
+    expect(() => text({ variant: 'relu', sparsityWarmupTokens: 5 })).toThrow(/give --l0 0/);
+    expect(() => text({ contextLength: 1 })).toThrow(/>=2/);
+  });
+
   it('refuse K > F, a run shorter than a step, a schedule that does not fit, a context that is too long', () => {
     expect(() => deriveSettings(config({ k: 33, latents: 32 }), gpt2, 2)).toThrow(/33.*32 latents/);
     expect(() => deriveSettings(config({ tokens: 100 }), gpt2, 2)).toThrow(/less than one step/);

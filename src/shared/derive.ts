@@ -9,7 +9,7 @@
  *     dead window min(10 M, 10 % of the tokens)
  *     hook        resid_post of the block that ends at two thirds of the depth; of a transcoder resid_mid there, and it gives mlp_out
  */
-import type { TrainConfig } from './config.ts';
+import { type TrainConfig, trainFields } from './config.ts';
 import { UsageError } from './errors.ts';
 
 /** What has to be known of the model before anything is allocated. */
@@ -98,6 +98,37 @@ function checkResampling({ auxk = 0, freeze, resampleTokens, deadWindowTokens, t
     );
 }
 
+/** Options that say how a model reads text. */
+const OF_TEXT = {
+  contextLength: '--context-length',
+  excludeSpecial: '--no-exclude-special',
+  excludeFirst: '--exclude-first',
+  textField: '--text-field',
+  roles: '--roles',
+  keepNearDuplicates: '--keep-near-duplicates',
+  stream: '--stream',
+  device: '--device',
+  lowMemory: '--low-memory',
+} as const;
+
+/** @throws UsageError for options that these rows have no use for: rows on disk were made with others, text is held out by document */
+function checkRows(config: TrainConfig): void {
+  const given = (field: keyof typeof trainFields.shape): boolean =>
+    config[field] !== trainFields.shape[field].parse(undefined);
+  if (config.activations === undefined) {
+    if (given('heldoutShare'))
+      throw new UsageError(
+        '--heldout-share is of stored activations. Of text every 20th document is held out, or the files that --heldout names. Leave it out.',
+      );
+    return;
+  }
+  for (const [field, flag] of Object.entries(OF_TEXT))
+    if (given(field as keyof typeof OF_TEXT))
+      throw new UsageError(
+        `${flag} says how a model reads text; ${config.activations} are rows that it has read. Leave it out, or harvest with it.`,
+      );
+}
+
 /** @throws UsageError for options that the variant has no use for */
 function checkVariant(config: TrainConfig, penalised: boolean): void {
   const { variant, latents: F, prefixes } = config;
@@ -121,6 +152,14 @@ function checkVariant(config: TrainConfig, penalised: boolean): void {
   if (config.l0 !== undefined && config.l0 > F)
     throw new UsageError(
       `l0 is ${config.l0} but there are only ${F} latents. Lower --l0 or raise --latents.`,
+    );
+  if (config.sparsityCoefficient !== 1 && !penalised)
+    refuse('sparsity-coefficient', 'relu, gated and jumprelu');
+  if (config.sparsityWarmupTokens !== undefined && !penalised)
+    refuse('sparsity-warmup-tokens', 'relu, gated and jumprelu');
+  if (config.sparsityWarmupTokens !== undefined && config.l0 !== 0)
+    throw new UsageError(
+      '--sparsity-warmup-tokens is of a coefficient that stays as it is given, with --l0 0; here a controller moves it. Leave it out, or give --l0 0.',
     );
   if (config.penaltyPower < 1 && variant !== 'relu' && variant !== 'gated')
     refuse('penalty-power', 'relu and gated');
@@ -214,6 +253,7 @@ export function deriveSettings(
     );
   const penalised = PENALISED.has(config.variant);
   checkVariant(config, penalised);
+  checkRows(config);
   const deadWindowTokens = config.deadWindowTokens ?? Math.min(LONGEST_DEAD_WINDOW, Math.floor(tokens / 10));
   return {
     ...(TRANSCODERS.has(config.variant)

@@ -31,6 +31,9 @@ describe('the end of a run', () => {
       'The same text was read 1,535 times over.',
       expect.stringMatching(/No text was held out, so nothing was measured/),
     ]);
-    expect(trainingRemarks(result(0, 4, undefined), true)).toEqual([]);
+    expect(trainingRemarks(result(0, 4, undefined), true)).toEqual([
+      expect.stringMatching(/^Stopped before it was measured/),
+    ]);
+    expect(trainingRemarks(result(0, 4, 4), true)).toEqual([]);
   });
 });

@@ -10,8 +10,12 @@ export function trainingRemarks(
   { plan, status, progress, measured }: TrainResult,
   stopped: boolean,
 ): string[] {
-  if (status !== 'finished' || stopped) return [];
+  if (status !== 'finished') return [];
   const { config, settings } = plan;
+  if (stopped)
+    return measured || config.evalTokens === 0
+      ? []
+      : ['Stopped before it was measured; the SAE is finished. `saekit eval` measures it.'];
   const what = plan.activations ? 'rows' : 'text';
   const remarks: string[] = [];
   if (progress && progress.epochs > 1)

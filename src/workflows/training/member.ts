@@ -131,7 +131,7 @@ export async function openMember(parts: MemberParts, own: Own): Promise<Member> 
     async finish() {
       const sae = await trainer.exportSae({
         ...source.metadata(plan),
-        training_tokens: config.tokens,
+        training_tokens: settings.totalSteps * config.batchTokens,
         freeze: config.freeze,
         variant: config.variant,
         // What variants without a K say of how many are active; the mean of the last batch.
