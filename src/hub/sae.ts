@@ -16,7 +16,7 @@ export const WEIGHTS = [
 ];
 export const BESIDE = [
   ...['cfg.json', 'config.json', 'hyperparams.json', 'activation_scaler.json', 'saekit.json', 'run.json'],
-  ...['sae.json', 'config.yaml', 'conf.yaml'],
+  ...['sae.json', 'config.yaml', 'conf.yaml', 'activation_whitening.safetensors'],
 ];
 const WEIGHT_FILE = /\.(safetensors|npz|pt|pth|bin)$/;
 

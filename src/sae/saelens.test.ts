@@ -152,8 +152,8 @@ describe('refusals', () => {
     expect(await refusal({ k: 7 })).toMatch(/k = 7 active latents of d_sae = 6/);
   });
   test('settings that change what the SAE is fed', async () => {
-    expect(await refusal({ normalize_activations: 'covariance_whitening' })).toMatch(
-      /normalize_activations is "covariance_whitening", expected "none" or/,
+    expect(await refusal({ normalize_activations: 'batch_norm' })).toMatch(
+      /normalize_activations is "batch_norm", expected "none" or/,
     );
     expect(await refusal({ gain: 2 })).toMatch(/gain is not known here and may change what the SAE computes/);
     expect(await refusal({ apply_b_dec_to_input: 'yes' })).toMatch(/expected true or false/);

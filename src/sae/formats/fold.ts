@@ -10,6 +10,55 @@ export function foldScales({ W_enc, W_dec, b_dec }: Arrays, s: number, back = s)
   for (let i = 0; i < b_dec.length; i++) b_dec[i]! /= back;
 }
 
+/** z = (x - mean) M before the encoder, x = z U + mean behind the decoder; M and U = M^-1 [D,D]. */
+export type Whitening = {
+  readonly mean: Float32Array;
+  readonly M: Float32Array;
+  readonly U: Float32Array;
+};
+
+/**
+ * Folds an affine whitening of the input into the weights, as SAELens's fold_activation_whitening (arXiv:2511.13981):
+ *
+ *     W_enc <- W_enc M^T      W_dec <- W_dec U      b_dec <- b_dec U + mean      biases of an encoder of x itself: b - W_enc mean
+ *
+ * @param subtracts the encoder reads x - b_dec, which takes the mean off
+ */
+export function foldWhitening(
+  { W_enc, b_enc, W_dec, b_dec, b_mag, r_mag }: Arrays,
+  { mean, M, U }: Whitening,
+  subtracts: boolean,
+): void {
+  const [D, F] = [mean.length, b_enc.length];
+  const row = new Float64Array(D);
+  const write = (W: Float32Array, f: number): void => W.set(row, f * D);
+  for (let f = 0; f < F; f++) {
+    for (let i = 0; i < D; i++) {
+      let sum = 0;
+      for (let j = 0; j < D; j++) sum += M[i * D + j]! * W_enc[f * D + j]!;
+      row[i] = sum;
+    }
+    write(W_enc, f);
+    const shift = subtracts ? 0 : row.reduce((sum, w, i) => sum + w * mean[i]!, 0);
+    b_enc[f]! -= shift;
+    if (b_mag) b_mag[f]! -= shift * Math.exp(r_mag![f]!);
+    times(W_dec.subarray(f * D, (f + 1) * D), U, row);
+    write(W_dec, f);
+  }
+  times(b_dec, U, row);
+  b_dec.set(row.map((b, i) => b + mean[i]!));
+}
+
+/** out [D] = row [D] U [D,D]. */
+function times(row: Float32Array, U: Float32Array, out: Float64Array): void {
+  const D = row.length;
+  out.fill(0);
+  for (let j = 0; j < D; j++) {
+    const value = row[j]!;
+    for (let i = 0; i < D; i++) out[i]! += value * U[j * D + i]!;
+  }
+}
+
 /** Folds |W_dec rows| into the encoder and makes decoder rows unit length: TopK of pre |W_dec row|, the same output. Zero rows stay. */
 export function foldDecoderNorms({ W_enc, b_enc, W_dec }: Arrays, F: number): void {
   const [D, Dout] = [W_enc.length / F, W_dec.length / F];

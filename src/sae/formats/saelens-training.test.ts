@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import '../../platform/node.ts';
+import { joinChunks, writeSafetensors } from '../../formats/index.ts';
 import { decode, dense } from '../decode.ts';
 import { encode } from '../encode.ts';
 import { loadSae } from '../load.ts';
 
+const whitened = 'activation_whitening.safetensors';
 const root = fileURLToPath(new URL('../../../test/golden/sae/saelens-training', import.meta.url));
 const names = readdirSync(root);
 
@@ -37,6 +39,24 @@ test.each(names)('%s', async (name) => {
   // Activations are up to some tens.
   expect(z).toBeLessThan(2e-5);
   expect(xhat).toBeLessThan(2e-5);
+});
+
+test('without its statistics a whitened checkpoint is refused, and so is one with those of another width', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'saekit-whitened-'));
+  try {
+    cpSync(join(root, 'topk-whitened'), folder, { recursive: true });
+    const tensors = (mean: number) => ({
+      mean: { dtype: 'F32' as const, shape: [mean], data: new Float32Array(mean) },
+      matrix: { dtype: 'F32' as const, shape: [6, 6], data: new Float32Array(36) },
+      inverse_matrix: { dtype: 'F32' as const, shape: [6, 6], data: new Float32Array(36) },
+    });
+    writeFileSync(join(folder, whitened), joinChunks(writeSafetensors(tensors(5))));
+    await expect(loadSae(folder)).rejects.toThrow(/mean is \[5\], expected \[6\] from d_in 6/);
+    rmSync(join(folder, whitened));
+    await expect(loadSae(folder)).rejects.toThrow(/there is no activation_whitening\.safetensors beside it/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 // The numbers would show it: what is active depends on the scale of the threshold, and so does the reconstruction.

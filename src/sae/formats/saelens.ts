@@ -5,15 +5,17 @@
  *     gated has no b_enc; BatchTopK and Matryoshka are saved as jumprelu; topk_threshold and log_threshold stand in training checkpoints
  *
  *     activation_scaler.json, else the registry of releases, the s of sx: W_enc s, W_dec / s, b_dec / s   folded, before norms
+ *     activation_whitening.safetensors, mean [D], matrix and inverse_matrix [D,D]: rows are (x - mean) M     folded, behind norms
  *     rescale_acts_by_decoder_norm:  z = TopK(pre |W_dec rows|), decoded with W_dec / |W_dec rows|        folded
  *     topk_threshold is in units of z of sx: after both folds topk_threshold / s; without norms z is pre, which no s changes
  *     scaling_factor [F], of fine-tuning:  z = ReLU(pre) s                                             taken when all are 1
  */
-import { readNumbers } from '../../formats/index.ts';
+import { countOf, readElements, readNumbers } from '../../formats/index.ts';
+import { subtractsBias } from '../check.ts';
 import type { InputNorm, SaeConfig } from '../types.ts';
 import type { Architecture } from '../variants/registry.ts';
 import type { Arrays } from '../variants/variant.ts';
-import { foldDecoderNorms, foldScales } from './fold.ts';
+import { foldDecoderNorms, foldScales, foldWhitening, type Whitening } from './fold.ts';
 import {
   type Format,
   hasPair,
@@ -29,6 +31,8 @@ import { rowsRead } from './model-kwargs.ts';
 import { modernised, overridden } from './saelens-old.ts';
 import { CFG_FILE, type Saekit, WEIGHTS_FILE, write } from './saelens-write.ts';
 import { attentionSlots, EPSILON } from './temporal.ts';
+
+const WHITENING_FILE = 'activation_whitening.safetensors';
 
 /** SAELens's name -> ours, and whether it reads one place and writes another. */
 const KINDS: Readonly<Record<string, { architecture: Architecture; transcoder?: true; skip?: true }>> = {
@@ -148,9 +152,17 @@ async function read(files: SaeFiles): Promise<Plan> {
   let scale = 1;
   const norm = cfg.oneOf(
     'normalize_activations',
-    ['none', 'expected_average_only_in', 'constant_norm_rescale', 'constant_scalar_rescale', 'layer_norm'],
+    [
+      ...['none', 'expected_average_only_in', 'constant_norm_rescale', 'constant_scalar_rescale'],
+      ...['layer_norm', 'covariance_whitening'],
+    ],
     'none',
   );
+  if (norm === 'covariance_whitening' && (tied || inContext))
+    throw new Error(
+      `${where}: normalize_activations is "covariance_whitening", which SAELens has not for ${name}: its encoder is its decoder, or reads rows in their order.`,
+    );
+  const whitening = norm === 'covariance_whitening' ? await whiteningOf(files, D, where) : undefined;
   if (norm === 'constant_scalar_rescale' && inContext) {
     scale = cfg.number('activation_normalization_factor');
     folds.push((arrays) => foldScales(arrays, scale));
@@ -189,6 +201,11 @@ async function read(files: SaeFiles): Promise<Plan> {
   if (byDecoder) {
     folds.push((arrays) => foldDecoderNorms(arrays, F));
     notes.push('Decoder norms are folded into the encoder: latents are in units of what they write.');
+  }
+  // Behind the norms, which are those of the decoder of whitened rows.
+  if (whitening) {
+    folds.push((arrays) => foldWhitening(arrays, whitening, subtractsBias(shared)));
+    notes.push(`The whitening of ${WHITENING_FILE} is folded into the weights.`);
   }
   if (tensors.has('scaling_factor')) {
     const factors = await readNumbers(tensors.take('scaling_factor'));
@@ -277,6 +294,31 @@ async function read(files: SaeFiles): Promise<Plan> {
         return { ...shared, architecture: kind!.architecture as 'relu' };
     }
   }
+}
+
+/** @throws without the file, and for tensors of other shapes */
+async function whiteningOf(files: SaeFiles, D: number, where: string): Promise<Whitening> {
+  if (!(await files.folder.has(WHITENING_FILE)))
+    throw new Error(
+      `${where}: normalize_activations is "covariance_whitening" and there is no ${WHITENING_FILE} beside it, which checkpoints of SAELens's trainer have; a finished SAE has it folded and says "none".`,
+    );
+  const tensors = tensorsOf(await files.tensors(WHITENING_FILE));
+  const read = async (name: string, shape: readonly number[]): Promise<Float32Array> => {
+    const tensor = tensors.take(name);
+    if (tensor.shape.join() !== shape.join())
+      throw new Error(
+        `${files.folder.name}/${WHITENING_FILE}: ${name} is [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] from d_in ${D}`,
+      );
+    const values = await readElements(tensor, 0, countOf(shape));
+    if (!values.every(Number.isFinite))
+      throw new Error(`${files.folder.name}/${WHITENING_FILE}: ${name} is not finite`);
+    return values;
+  };
+  return {
+    mean: await read('mean', [D]),
+    M: await read('matrix', [D, D]),
+    U: await read('inverse_matrix', [D, D]),
+  };
 }
 
 /** x scaled by s in training: xhat / s + b_dec / s, where the code is of x. */

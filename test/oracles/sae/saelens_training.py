@@ -23,7 +23,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 OUT = os.path.join(os.path.dirname(__file__), "..", "..", "golden", "sae", "saelens-training")
 D, F, K, B, STEPS = 6, 16, 3, 40, 300
 METADATA = {"model_name": "tiny-model", "hook_name": "blocks.1.hook_resid_post", "context_size": 64}
-KEPT = ("cfg.json", "sae_weights.safetensors", "activation_scaler.json")
+KEPT = ("cfg.json", "sae_weights.safetensors", "activation_scaler.json", "activation_whitening.safetensors")
 
 
 def rows(generator, directions):
@@ -33,13 +33,13 @@ def rows(generator, directions):
         yield 12 * (active * torch.rand(active.shape, generator=generator)) @ directions + 1
 
 
-def case(name, architecture, scaled, **fields):
+def case(name, architecture, scaled=False, whitened=False, **fields):
     torch.manual_seed(5)
     generator = torch.Generator().manual_seed(7)
     directions = torch.randn(10, D, generator=generator)
     data = rows(generator, directions)
     cls, cfg_cls = get_sae_training_class(architecture)
-    norm = "expected_average_only_in" if scaled else "none"
+    norm = "expected_average_only_in" if scaled else "covariance_whitening" if whitened else "none"
     sae = cls(cfg_cls.from_dict({"architecture": architecture, "d_in": D, "d_sae": F, "metadata": METADATA, "normalize_activations": norm, **fields}))
     with torch.no_grad():  # decoder rows of unequal length, as they become in long training
         sae.W_dec *= torch.linspace(0.4, 2.5, F)[torch.randperm(F)].unsqueeze(1)
@@ -49,16 +49,22 @@ def case(name, architecture, scaled, **fields):
         trainer = SAETrainer(SAETrainerConfig(total_training_samples=256 * STEPS, train_batch_size_samples=256, lr=3e-3, lr_end=3e-3, n_batches_for_norm_estimate=20), sae, data)
         if scaled:
             trainer.activation_scaler.estimate_scaling_factor(D, data, 20)
+        if whitened:
+            trainer.activation_scaler.estimate_whitening(D, data, 20)
         for _ in range(STEPS):
             trainer.step(next(data))
         trainer.save_checkpoint("checkpoint", base_path=root)
         os.makedirs(path)
         for file in KEPT:
-            shutil.copy(os.path.join(root, "checkpoint", file), path)
+            if whitened or "whitening" not in file:
+                shutil.copy(os.path.join(root, "checkpoint", file), path)
         # What SAETrainer.fit does at its end, and the runner after it.
         done, factor = copy.deepcopy(trainer.sae), trainer.activation_scaler.scaling_factor
         if factor is not None:
             done.fold_activation_norm_scaling_factor(factor)
+        if whitened:
+            statistics = trainer.activation_scaler.whitening
+            done.fold_activation_whitening(statistics.mean, statistics.matrix, statistics.inverse_matrix)
         done.save_inference_model(os.path.join(root, "inference"))
         finished = SAE.load_from_disk(os.path.join(root, "inference"), dtype="float32")
         x = next(data)[:B]
@@ -84,3 +90,13 @@ for scaled in (False, True):
     case(f"matryoshka{end}", "matryoshka_batchtopk", scaled, k=K, matryoshka_widths=[4, F])
 case("topk-lengths-scaled", "topk", True, k=K, rescale_acts_by_decoder_norm=False)
 case("batchtopk-lengths-scaled", "batchtopk", True, k=K, rescale_acts_by_decoder_norm=False)
+for kind, fields in {
+    "standard": {"l1_coefficient": 0.05},
+    "gated": {"l1_coefficient": 0.05},
+    "jumprelu": {"l0_coefficient": 0.05, "jumprelu_init_threshold": 0.1},
+    "topk": {"k": K},
+    "batchtopk": {"k": K + 0.5},
+}.items():
+    case(f"{kind}-whitened", kind, whitened=True, **fields)
+for kind in ("standard", "gated"):
+    case(f"{kind}-x-whitened", kind, whitened=True, l1_coefficient=0.05, apply_b_dec_to_input=False)
