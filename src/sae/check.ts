@@ -1,7 +1,7 @@
 /** Whether the arrays of an SAE fit its config. */
 import type { Sae, SaeConfig } from './types.ts';
 import { variantOf } from './variants/registry.ts';
-import type { Arrays, PreSelection, Selection } from './variants/variant.ts';
+import type { Arrays, PreSelection, RankOrThreshold, Selection } from './variants/variant.ts';
 
 /** Width of what the SAE gives back. */
 export const outputWidth = ({ D, Dout }: Pick<SaeConfig, 'D' | 'Dout'>): number => Dout ?? D;
@@ -92,6 +92,16 @@ export function preSelection(sae: Sae): PreSelection {
   if (selection.by === 'pursuit' || selection.by === 'context')
     throw new Error(
       `${describeSae(sae.config)}: ${selection.by === 'pursuit' ? 'latents are taken one after the other, each out of what the last ones left, as many as a row needs' : 'a row is read with those before it'}. That is done by encoding only: it is not screened, no ONNX graph is made of it, and its activations are not known while the model writes. To steer with it, give rows of its decoder as vectors.`,
+    );
+  return selection;
+}
+
+/** As `preSelection`, of what is chosen latent by latent or by rank. @throws for GroupMax too */
+export function ownSelection(sae: Sae): RankOrThreshold {
+  const selection = preSelection(sae);
+  if (selection.by === 'group')
+    throw new Error(
+      `${describeSae(sae.config)}: the largest of each group is kept, which is done by encoding and in ONNX graphs only: it is not screened, and its activations are not known while the model writes. To steer with it, give rows of its decoder as vectors.`,
     );
   return selection;
 }

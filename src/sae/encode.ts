@@ -9,7 +9,7 @@
 import { pointer as at, createArena } from '../kernels/arena.ts';
 import { createKernels } from '../kernels/kernels.ts';
 import { getPlatform } from '../platform/index.ts';
-import { checkSae, preSelection, subtractsBias } from './check.ts';
+import { checkSae, ownSelection, subtractsBias } from './check.ts';
 import { normaliseRows } from './normalise.ts';
 import { createProduct, latentTile, rowTile } from './product.ts';
 import { pursue } from './pursuit.ts';
@@ -51,7 +51,7 @@ export async function createEncoder(
 ): Promise<Encoder> {
   const selection = checkSae(sae);
   // Before anything is opened that an error would leave open.
-  const screened = screen ? preSelection(sae) : undefined;
+  const screened = screen ? ownSelection(sae) : undefined;
   const { D, F, inputNorm } = sae.config;
   const product = await createProduct(threads);
   const tiled = selection.by !== 'pursuit' && selection.by !== 'context' ? selection : undefined;
@@ -83,7 +83,7 @@ export async function createEncoder(
       }
       codes.push(select.finish(rows));
     }
-    return joinCodes(codes, B, selection.by === 'rank' ? selection.K : 1);
+    return joinCodes(codes, B, 'K' in selection ? selection.K : 1);
   }
   async function encodeSequences(
     { encode: read }: Temporal,
@@ -143,10 +143,11 @@ function openTiles(selection: PreSelection, F: number) {
   return { select, pre: arena.f32(rowTile * latentTile) };
 }
 
-/** Whether codes of this SAE can be screened: signed ones cannot, whose large values of either sign count, nor those of matching pursuit. */
+/** Whether codes of this SAE can be screened: signed ones cannot, whose large values of either sign count, nor those of matching pursuit, GroupMax and temporal SAEs. */
 export function canScreen(sae: Sae): boolean {
   const selection = checkSae(sae);
-  return selection.by !== 'pursuit' && !(selection.by === 'rank' && selection.signed);
+  if (selection.by === 'rank') return !selection.signed;
+  return selection.by === 'threshold';
 }
 
 const encoders = { whole: new WeakMap<Sae, Promise<Encoder>>(), int8: new WeakMap<Sae, Promise<Encoder>>() };

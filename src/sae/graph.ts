@@ -16,12 +16,19 @@ export type SaeValues = (name: keyof Arrays) => Value;
 const perLatent = (g: GraphBuilder, array: Float32Array): Value =>
   array.every((value) => value === array[0]) ? g.scalar(array[0]!) : g.float32([array.length], array);
 
-function select(g: GraphBuilder, selection: PreSelection, pre: Value): Value {
+function select(g: GraphBuilder, selection: PreSelection, pre: Value, F: number): Value {
   if (selection.by === 'rank') {
     const ranked = g.topK(selection.signed ? g.op('Abs', [pre]) : pre, selection.K);
     const kept = selection.signed ? g.gatherElements(pre, ranked.indices, 1) : g.relu(ranked.values);
     const zeros = g.op('Expand', [g.scalar(0), g.op('Shape', [pre])]);
     return g.op('ScatterElements', [zeros, ranked.indices, kept], { axis: 1 });
+  }
+  if (selection.by === 'group') {
+    const groups = g.reshape(pre, [-1, selection.K, F / selection.K]);
+    const best = g.op('ArgMax', [groups], { axis: 2, keepdims: 1 });
+    const zeros = g.op('Expand', [g.scalar(0), g.op('Shape', [groups])]);
+    const kept = g.relu(g.gatherElements(groups, best, 2));
+    return g.reshape(g.op('ScatterElements', [zeros, best, kept], { axis: 2 }), [-1, F]);
   }
   const { threshold, scale, shift } = selection;
   const scaled = scale ? g.mul(pre, perLatent(g, scale)) : pre;
@@ -45,6 +52,7 @@ export function encodeNodes(g: GraphBuilder, sae: Sae, values: SaeValues, x: Val
     g,
     selection,
     g.gemm(rows, values('W_enc'), biased ? values('b_enc') : undefined, { transB: true }),
+    sae.config.F,
   );
 }
 

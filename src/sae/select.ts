@@ -1,5 +1,5 @@
 /**
- * Tiles of pre-activations [rows,latents] -> the code of the rows, by rank (heaps of the K best) or by threshold.
+ * Tiles of pre-activations [rows,latents] -> the code of the rows, by rank (heaps of the K best), by threshold, or by the best of each group.
  * Signed codes keep two heaps, of pre and of -pre, and the K largest magnitudes of both.
  */
 import { type Arena, pointer as at } from '../kernels/arena.ts';
@@ -22,6 +22,7 @@ export type Selector = { readonly bytes: number; open(arena: Arena, kernels: Ker
 
 export function createSelector(selection: PreSelection, F: number): Selector {
   if (selection.by === 'threshold') return thresholdSelector(selection, F);
+  if (selection.by === 'group') return groupSelector(selection.K, F / selection.K);
   const { K, signed } = selection;
   const heapBytes = 8 * K * rowTile + keyBytes + 128;
   return {
@@ -44,6 +45,43 @@ function rankSelect(arena: Arena, kernels: Kernels, K: number): Select {
     finish(rows) {
       kernels.sortHeaps(at(values), at(latents), rows, K, keys);
       return { B: rows, K, values: values.slice(0, rows * K), indices: latents.slice(0, rows * K) };
+    },
+  };
+}
+
+/** The largest above 0 of each of K groups of `size` latents. */
+function groupSelector(K: number, size: number): Selector {
+  return {
+    bytes: 0,
+    open({ memory }) {
+      const values = new Float32Array(rowTile * K);
+      const latents = new Int32Array(rowTile * K);
+      return {
+        start() {
+          values.fill(0);
+          latents.fill(0);
+        },
+        tile(pre, rows, width, first) {
+          const tile = new Float32Array(memory.buffer, pre, rows * width);
+          for (let r = 0, i = 0; r < rows; r++)
+            for (let f = first; f < first + width; f++, i++) {
+              const slot = r * K + Math.floor(f / size);
+              if (tile[i]! > values[slot]!) [values[slot], latents[slot]] = [tile[i]!, f];
+            }
+        },
+        finish(rows) {
+          const code = { B: rows, K, values: new Float32Array(rows * K), indices: new Int32Array(rows * K) };
+          for (let r = 0; r < rows; r++) {
+            const slots = Int32Array.from({ length: K }, (_, k) => r * K + k);
+            slots.sort((a, b) => values[b]! - values[a]! || latents[a]! - latents[b]!);
+            for (const [k, slot] of slots.entries()) {
+              code.values[r * K + k] = values[slot]!;
+              code.indices[r * K + k] = latents[slot]!;
+            }
+          }
+          return code;
+        },
+      };
     },
   };
 }

@@ -96,6 +96,11 @@ function slow(sae: Sae, x: Float32Array, ids: readonly number[] = []): { z: numb
           return p > config.threshold ? p : 0;
         case 'topk':
           return size(p) >= least ? (config.signed ? p : Math.max(0, p)) : 0;
+        case 'groupmax': {
+          const size = F / config.K;
+          const group = pre.slice(f - (f % size), f - (f % size) + size);
+          return group.indexOf(Math.max(...group)) === f % size ? Math.max(0, p) : 0;
+        }
         case 'matching-pursuit':
           return pursued[f]!;
         case 'temporal':
@@ -141,6 +146,8 @@ const cases: Record<string, Sae> = {
   batchtopk: randomSae({ architecture: 'batchtopk', K: 4, threshold: 1.5 }),
   matryoshka: randomSae({ architecture: 'matryoshka', K: 4, threshold: 1.5, prefixes: [10, 40] }),
   topk: randomSae({ architecture: 'topk', K: 5 }, wide),
+  groupmax: randomSae({ architecture: 'groupmax', K: 5 }),
+  'groupmax, groups across tiles': randomSae({ architecture: 'groupmax', K: 3 }, { F: 6180 }),
   'signed topk': randomSae({ architecture: 'topk', K: 5, signed: true }, wide),
   'topk of normalised rows': randomSae({ architecture: 'topk', K: 5 }, { inputNorm: 'layer' }),
   'matching pursuit': tied({ residualThreshold: 0.1, steps: 6 }),
@@ -199,6 +206,9 @@ test('an SAE whose arrays or settings do not go together is refused with what is
   expect(() =>
     checkSae(randomSae({ architecture: 'matryoshka', K: 4, threshold: 1, prefixes: [10, 30] })),
   ).toThrow(/end at F = 40/);
+  expect(() => checkSae(randomSae({ architecture: 'groupmax', K: 7 }))).toThrow(
+    /7 groups do not divide F = 40/,
+  );
   expect(() => checkSae({ ...sae, config: { ...sae.config, architecture: 'sparsemax' as 'relu' } })).toThrow(
     /no SAE of architecture "sparsemax"; there are relu, gated/,
   );

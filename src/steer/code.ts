@@ -1,15 +1,15 @@
 /** How the steering bus reads the latents of an SAE: the selection of its variant as four numbers a latent. */
 import type { LatentCode } from '../models/steering/types.ts';
-import { describeSae, outputWidth, preSelection, subtractsBias } from '../sae/check.ts';
+import { describeSae, outputWidth, ownSelection, subtractsBias } from '../sae/check.ts';
 import type { Sae } from '../sae/types.ts';
 
 const codes = new WeakMap<Sae, LatentCode>();
 
-/** The same object for the same SAE, so that all its latents share one encoder. @throws as `preSelection` */
+/** The same object for the same SAE, so that all its latents share one encoder. @throws as `ownSelection` */
 export function latentCode(sae: Sae): LatentCode {
   const known = codes.get(sae);
   if (known) return known;
-  const selected = preSelection(sae);
+  const selected = ownSelection(sae);
   const { D, F, inputNorm } = sae.config;
   const selection = new Float32Array(4 * F);
   const [bias, bound, scale, shift] = [0, 1, 2, 3].map((i) => selection.subarray(i * F, (i + 1) * F));

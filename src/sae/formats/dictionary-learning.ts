@@ -257,6 +257,7 @@ function stateOf(sae: Sae): {
           threshold: { shape: [F], data: sae.threshold! },
         },
       };
+    case 'groupmax':
     case 'matching-pursuit':
     case 'temporal':
       return none();

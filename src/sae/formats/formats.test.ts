@@ -119,10 +119,12 @@ test('a latent is read alone, without the rest', async () => {
 
 describe('what is written is what was read', () => {
   const written: Partial<Record<FormatName, string[]>> = {
-    // SAELens has no TopK transcoders.
-    saelens: goldenNames.filter((name) => name !== 'sparsify-skip-transcoder' && !isCrossLayer(name)),
+    // SAELens has no TopK transcoders and no GroupMax.
+    saelens: goldenNames.filter((name) => !/^sparsify-(skip|groupmax)/.test(name) && !isCrossLayer(name)),
     sparsify: [
       'sparsify-topk',
+      'sparsify-groupmax',
+      'sparsify-groupmax-transcoder',
       'sparsify-skip-transcoder',
       'saelens-abstopk',
       'dictionary-learning-AutoEncoderTopK',

@@ -62,7 +62,7 @@ test('every kind of SAE is among the cases', async () => {
     kinds.add(config.Dout === undefined ? config.architecture : W_skip ? 'skip' : 'transcoder');
   }
   expect([...kinds].sort()).toEqual(
-    ['batchtopk', 'gated', 'jumprelu', 'matryoshka', 'relu', 'skip', 'topk', 'transcoder'].sort(),
+    ['batchtopk', 'gated', 'groupmax', 'jumprelu', 'matryoshka', 'relu', 'skip', 'topk', 'transcoder'].sort(),
   );
 });
 

@@ -26,11 +26,12 @@ export type Saekit = {
   readonly prefixes?: readonly number[];
 };
 
-const NAMES: Readonly<Record<Architecture, readonly [plain: string, transcoder?: string, skip?: string]>> = {
+const NAMES: Readonly<Record<Architecture, readonly [plain?: string, transcoder?: string, skip?: string]>> = {
   relu: ['standard', 'transcoder', 'skip_transcoder'],
   gated: ['gated'],
   jumprelu: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   topk: ['topk'],
+  groupmax: [],
   // As SAELens saves them for inference.
   batchtopk: ['jumprelu', 'jumprelu_transcoder', 'jumprelu_skip_transcoder'],
   matryoshka: ['jumprelu'],

@@ -4,7 +4,7 @@
  *     encoder.weight [F,D]   encoder.bias [F]   W_dec [F,D]   b_dec [D]   W_skip [D,D]
  *     z = TopK(ReLU((x - b_dec) W_enc^T + b_enc)), of a transcoder (`transcode`) of x itself; xhat = z W_dec + b_dec (+ W_skip x)
  *
- * `flattened` (heads of hook_z side by side) is a key of ours, which sparsify passes over. `signed` of early files keeps the K largest magnitudes. W_dec lies latent-major, other than readers of this format elsewhere take it.
+ * `activation: groupmax` keeps the largest of each of k groups. `flattened` (heads of hook_z side by side) is a key of ours, which sparsify passes over. `signed` of early files keeps the K largest magnitudes. W_dec lies latent-major, other than readers of this format elsewhere take it.
  */
 import { writeSafetensors } from '../../formats/index.ts';
 import type { FolderWriter } from '../../store/types.ts';
@@ -59,7 +59,7 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
       ? cfg.count('num_latents')
       : D * cfg.count('expansion_factor');
   const K = cfg.count('k');
-  cfg.oneOf('activation', ['topk'], 'topk');
+  const activation = cfg.oneOf('activation', ['topk', 'groupmax'], 'topk');
   const [transcode, skip, signed] = [
     cfg.flag('transcode', false),
     cfg.flag('skip_connection', false),
@@ -80,9 +80,10 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
   tensors.finish();
   const place = hooksOf(path, transcode);
   const config: SaeConfig = {
-    architecture: 'topk',
     ...{ D, F, K },
-    ...(signed ? { signed } : {}),
+    ...(activation === 'groupmax'
+      ? { architecture: 'groupmax' }
+      : { architecture: 'topk', ...(signed ? { signed } : {}) }),
     ...(transcode ? { Dout: D } : {}),
     ...(flattened ? { flattened } : {}),
     metadata: { ...place.metadata, ...(given as Record<string, unknown> | undefined) },
@@ -93,15 +94,16 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
 async function write(sae: Sae, folder: FolderWriter): Promise<void> {
   const { config, W_enc, b_enc, W_dec, b_dec, W_skip } = sae;
   const { D, F, Dout } = config;
+  const signed = config.architecture === 'topk' && config.signed === true;
   if (
-    config.architecture !== 'topk' ||
+    (config.architecture !== 'topk' && config.architecture !== 'groupmax') ||
     config.inputNorm ||
     sae.b_token ||
     (Dout !== undefined && Dout !== D) ||
     (Dout === undefined && config.subtractDecoderBias === false)
   )
     throw new Error(
-      `sparsify has no place for ${describeSae(config)}${config.inputNorm ? ' with normalised input' : ''}${sae.b_token ? ' with token bias' : ''}${config.subtractDecoderBias === false ? ' that reads x itself' : ''}: it has TopK SAEs of x - b_dec and TopK transcoders of one width.`,
+      `sparsify has no place for ${describeSae(config)}${config.inputNorm ? ' with normalised input' : ''}${sae.b_token ? ' with token bias' : ''}${config.subtractDecoderBias === false ? ' that reads x itself' : ''}: it has TopK and GroupMax SAEs of x - b_dec and transcoders of one width.`,
     );
   for (const [name, data] of Object.entries({ W_enc, b_enc, W_dec, b_dec })) checkFinite(name, data);
   const chunks = writeSafetensors({
@@ -117,7 +119,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
     chunks.reduce((sum, { length }) => sum + length, 0),
   );
   const cfg = jsonBytes({
-    activation: 'topk',
+    activation: config.architecture,
     expansion_factor: Math.max(1, Math.round(F / D)),
     normalize_decoder: false,
     num_latents: F,
@@ -125,7 +127,7 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
     multi_topk: false,
     skip_connection: W_skip !== undefined,
     transcode: Dout !== undefined,
-    ...(config.signed ? { signed: true } : {}),
+    ...(signed ? { signed: true } : {}),
     d_in: D,
     ...(config.flattened ? { flattened: true } : {}),
     metadata: config.metadata,

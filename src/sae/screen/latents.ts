@@ -7,7 +7,7 @@ import { type Arena, pointer as at, createArena, maximumBytes, openArena } from 
 import { createKernels, keyBytes } from '../../kernels/kernels.ts';
 import { latentTile } from '../product.ts';
 import type { InputNorm, Sae } from '../types.ts';
-import type { PreSelection } from '../variants/variant.ts';
+import type { RankOrThreshold } from '../variants/variant.ts';
 
 /** Rows that a lane takes at once: every tile of rows reads W_enc once from memory. */
 export const rowTile = 1024;
@@ -41,13 +41,13 @@ export type Latents = Sizes & {
   readonly stride: number;
   readonly meanNorm: number;
   readonly meanError: number;
-  readonly selection: PreSelection;
+  readonly selection: RankOrThreshold;
   readonly inputNorm: InputNorm | undefined;
   /** What the encoder subtracts from x. */
   readonly centre: Float32Array | undefined;
 };
 
-export function sizesOf({ D, F }: Sae['config'], selection: PreSelection): Sizes {
+export function sizesOf({ D, F }: Sae['config'], selection: RankOrThreshold): Sizes {
   const K = selection.by === 'rank' ? selection.K : 0;
   // More candidates than this cost what the float32 product costs.
   const capacity = roundUp(Math.min(F, Math.max(8 * K, 64, F / 16)), 4);
@@ -99,7 +99,7 @@ const weightBytes = ({ padded, P }: Sizes): number => 4 * padded * (P + 1) + 102
  */
 export function prepareLatents(
   sae: Sae,
-  selection: PreSelection,
+  selection: RankOrThreshold,
   centre: Float32Array | undefined,
   b_enc: Float32Array,
   { mostWeight, lanes, shared }: { mostWeight: number; lanes: number; shared: boolean },

@@ -8,7 +8,7 @@ import { normaliseRows } from '../normalise.ts';
 import { latentTile } from '../product.ts';
 import { joinTiles } from '../select.ts';
 import type { SparseCode } from '../types.ts';
-import type { PreSelection } from '../variants/variant.ts';
+import type { RankOrThreshold } from '../variants/variant.ts';
 import type { Int8Product } from './int8-product.ts';
 import { boundsOf, type Latents, openRegion, regionBytes, rowTile, slack } from './latents.ts';
 
@@ -124,7 +124,10 @@ export function openLane(
     return { B: rows, K, values: bestValues.slice(0, rows * K), indices: bestLatents.slice(0, rows * K) };
   }
 
-  function above(rows: number, { threshold, scale, shift }: PreSelection & { by: 'threshold' }): SparseCode {
+  function above(
+    rows: number,
+    { threshold, scale, shift }: RankOrThreshold & { by: 'threshold' },
+  ): SparseCode {
     const rowStart = new Uint32Array(rows + 1);
     const { latents, values } = beside;
     let n = 0;

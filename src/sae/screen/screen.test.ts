@@ -6,7 +6,7 @@ import { getPlatform, setPlatform } from '../../platform/current.ts';
 import '../../platform/node.ts';
 import type { WorkerHandle } from '../../platform/types.ts';
 import { createRng, type Rng } from '../../shared/rng.ts';
-import { preSelection, subtractsBias } from '../check.ts';
+import { ownSelection, subtractsBias } from '../check.ts';
 import { createEncoder, encode } from '../encode.ts';
 import { normaliseRows } from '../normalise.ts';
 import type { Sae, SparseCode } from '../types.ts';
@@ -26,7 +26,7 @@ function sumInOrder(x: Float32Array, w: Float32Array, b: number): number {
 /** The active latents of every row, [latent, value] with the largest first. */
 function slow(sae: Sae, x: Float32Array): [number, number][][] {
   const { D, F, inputNorm } = sae.config;
-  const selection = preSelection(sae);
+  const selection = ownSelection(sae);
   const centred = new Float32Array(x.length);
   normaliseRows(inputNorm, x, D, subtractsBias(sae.config) ? sae.b_dec : undefined, centred);
   return Array.from({ length: x.length / D }, (_, r) => {
@@ -243,6 +243,9 @@ describe('int8 screening of inputs made against it', () => {
 
 describe('where screening cannot help', () => {
   it('signed codes and weights that are not finite are refused', async () => {
+    await expect(
+      createEncoder(planted({ architecture: 'groupmax', K: 4 }), { screen: 'int8' }),
+    ).rejects.toThrow(/GroupMax.* it is not screened/);
     await expect(createEncoder(planted({ ...topk, signed: true }), { screen: 'int8' })).rejects.toThrow(
       /Signed codes/,
     );

@@ -17,7 +17,7 @@
  */
 import { joinCodes } from '../select.ts';
 import type { Sae, SparseCode } from '../types.ts';
-import type { PreSelection } from '../variants/variant.ts';
+import type { RankOrThreshold } from '../variants/variant.ts';
 import { type Crew, crewOnThisThread, crewOnWorkers } from './crew.ts';
 import { createInt8Product } from './int8-product.ts';
 import { lanesThatFit, prepareLatents, rowTile, sizesOf } from './latents.ts';
@@ -42,7 +42,7 @@ export type Screen = {
 
 export type ScreenInput = {
   readonly sae: Sae;
-  readonly selection: PreSelection;
+  readonly selection: RankOrThreshold;
   readonly threads: number;
   /** What the encoder subtracts from x; b_enc [F] as the selection needs it. */
   readonly centre: Float32Array | undefined;

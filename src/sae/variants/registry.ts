@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { batchtopk } from './batchtopk.ts';
 import { gated } from './gated.ts';
+import { groupmax } from './groupmax.ts';
 import { jumprelu } from './jumprelu.ts';
 import { matchingPursuit } from './matching-pursuit.ts';
 import { matryoshka } from './matryoshka.ts';
@@ -15,6 +16,7 @@ export const variants = {
   gated,
   jumprelu,
   topk,
+  groupmax,
   batchtopk,
   matryoshka,
   'matching-pursuit': matchingPursuit,

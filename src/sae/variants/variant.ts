@@ -44,6 +44,8 @@ export type Selection =
       readonly shift?: Float32Array;
       readonly bias?: false;
     }
+  /** The largest of each of K groups (groupmax.ts). */
+  | { readonly by: 'group'; readonly K: number }
   /** Latents are taken one by one out of what is left of the row (matching-pursuit.ts): pre is not all that z is read off. */
   | {
       readonly by: 'pursuit';
@@ -62,6 +64,8 @@ export type Selection =
 
 /** Selections that read z off pre. */
 export type PreSelection = Exclude<Selection, { by: 'pursuit' | 'context' }>;
+/** Of these, those that screening and the steering bus know. */
+export type RankOrThreshold = Exclude<PreSelection, { by: 'group' }>;
 
 export type Variant<Settings extends z.ZodType = z.ZodType> = {
   /** For people: TopK, JumpReLU. */

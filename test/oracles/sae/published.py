@@ -288,9 +288,24 @@ def cross_layer():
                 os.remove(files[n])
 
 
+def groupmax():
+    from sparsify.config import SparseCoderConfig
+    from sparsify.sparse_coder import SparseCoder
+
+    for name, fields in (("sparsify-groupmax", {}), ("sparsify-groupmax-transcoder", {"transcode": True})):
+        sae = SparseCoder(D, SparseCoderConfig(num_latents=F, k=4, activation="groupmax", normalize_decoder=False, **fields), decoder=True)
+        formats.randomize(sae)
+        sae.save_to_disk(folder(f"{name}/layers.1"))
+        with torch.no_grad():
+            top = sae.encode(X)
+            z = torch.zeros(B, F).scatter(1, top.top_indices, top.top_acts)
+            record(name, z, sae.decode(top.top_acts, top.top_indices), "eai-sparsify 1.3.3")
+
+
 if __name__ == "__main__":
     published()
     circuit_tracer(*sys.argv[1:])
     matching_pursuit()
     temporal()
     cross_layer()
+    groupmax()
