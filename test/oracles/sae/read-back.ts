@@ -42,6 +42,8 @@ for (const name of [
 ])
   await write(`sl-${name}`, `saelens-${name}`, 'saelens');
 await write('sl-bt', 'dictionary-learning-BatchTopKSAE/ae.pt', 'saelens');
+for (const kind of ['topk', 'skip-transcoder', 'groupmax', 'groupmax-transcoder'])
+  await write(`sp-${kind}`, `sparsify-${kind}/layers.1`, 'sparsify');
 
 for (const [name, from] of [
   ...['standard', 'gated', 'abstopk', 'layer-norm', 'jumprelu-skip-transcoder'].map((kind) => [
@@ -54,6 +56,7 @@ for (const [name, from] of [
   ]),
   ['sparsify-topk', 'sparsify-topk/layers.1'],
   ['sparsify-skip-transcoder', 'sparsify-skip-transcoder/layers.1'],
+  ['sparsify-groupmax', 'sparsify-groupmax/layers.1'],
 ] as [string, string][])
   await write(`onnx-${name}`, from, 'onnx');
 writeFileSync(join(root, 'cases.json'), JSON.stringify(cases));

@@ -1,6 +1,6 @@
 """Reads files that saekit wrote, with the libraries whose formats they are in; the numbers must be those of numbers.json.
 
-    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, folded-*, sl-<architecture>, onnx-<case>, as read-back.ts writes them
+    python test/oracles/sae/read_back.py FOLDER     that has dl-<class>, gs, folded-*, sl-<architecture>, sp-<case>, onnx-<case>, as read-back.ts writes them
 
 ONNX files are checked by onnx.checker and run by onnxruntime. test/golden/sae/read-back.json gets a checksum of each of the other files: what
 saekit writes later is what was read here.
@@ -36,6 +36,24 @@ def run_onnx(folder, case):
     return worst
 
 
+class Sparsify:
+    """SparseCoder with a dense code."""
+
+    def __init__(self, path):
+        from sparsify.sparse_coder import SparseCoder
+
+        self.coder = SparseCoder.load_from_disk(path)
+
+    def encode(self, x):
+        self.x, top = x, self.coder.encode(x)
+        return torch.zeros(x.shape[0], self.coder.num_latents).scatter(1, top.top_indices, top.top_acts)
+
+    def decode(self, z):
+        acts, indices = z.topk(int((z != 0).sum(1).max()))
+        skip = 0 if self.coder.W_skip is None else self.x @ self.coder.W_skip.mT
+        return self.coder.decode(acts, indices) + skip
+
+
 def main(root):
     from sae_lens import SAE
 
@@ -68,6 +86,9 @@ def main(root):
         elif name.startswith("sl-"):
             case = "dictionary-learning-BatchTopKSAE" if name == "sl-bt" else f"saelens-{name[3:]}"
             sae = SAE.load_from_disk(path)
+        elif name.startswith("sp-"):
+            case, file = f"sparsify-{name[3:]}", "sae.safetensors"
+            sae = Sparsify(path)
         elif name.startswith("onnx-"):
             error = run_onnx(path, name[5:])
             worst = max(worst, error)
