@@ -259,6 +259,7 @@ export const nodePlatform: Platform = {
   ort,
   threads: threads.usable,
   sessionThreads: threads,
+  availableMemory: () => process.availableMemory(),
   spawnWorker,
   openFolder,
   openConverted,

@@ -98,6 +98,8 @@ export type Platform = {
   readonly threads: number;
   /** Threads of an engine session that gets many rows at once, and of one that writes text row by row. */
   readonly sessionThreads: { readonly many: number; readonly few: number };
+  /** Bytes that can still be had; where it is known. */
+  readonly availableMemory?: () => number;
   /**
    * Starts a worker. `name` is a module under src/ without extension, such as `train/worker`, that exports
    * `startWorker(port: WorkerPort)`; the platform is set before it is loaded. `data` is cloned; SharedArrayBuffers in it

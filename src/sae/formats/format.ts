@@ -12,11 +12,15 @@ import {
   readNumbers,
   type TensorFile,
 } from '../../formats/index.ts';
+import { getPlatform } from '../../platform/index.ts';
 import type { ByteFolder } from '../../platform/types.ts';
 import type { FolderWriter } from '../../store/types.ts';
 import { shapesOf } from '../check.ts';
 import type { Sae, SaeConfig } from '../types.ts';
 import type { Arrays } from '../variants/variant.ts';
+
+/** Bytes of a Float32Array of 2^32 numbers, the most in Node 20. */
+const LARGEST_ARRAY = 4 * 2 ** 32;
 
 /** Among the overrides: the s of sx that activations were scaled by in training, which stands in no file. */
 export const REGISTERED_SCALE = 'norm_scaling_factor';
@@ -269,10 +273,36 @@ function withoutFirst(matrix: Float32Array, rows: number, columns: number): Floa
   return matrix.subarray(0, rows * kept);
 }
 
+/** @throws before anything is read, where the weights would not fit into memory or an array is longer than there can be */
+function requireMemory(
+  shapes: Readonly<Record<string, readonly number[]>>,
+  arrays: Plan['arrays'],
+  where: string,
+): void {
+  const sizes = Object.entries(shapes).map(([name, shape]) => {
+    const from = (arrays[name as ArrayName] as Slot | undefined)?.from ?? 0;
+    return 4 * shape.reduce((n, m, i) => n * (i === shape.length - 1 ? m + from : m), 1);
+  });
+  const bytes = sizes.reduce((a, b) => a + b, 0);
+  const available = getPlatform().availableMemory?.() ?? Number.POSITIVE_INFINITY;
+  const gigabytes = (n: number): string => `${(n / 1e9).toPrecision(3)} GB`;
+  const limit =
+    bytes > available
+      ? `${gigabytes(available)} are available`
+      : Math.max(...sizes) > LARGEST_ARRAY
+        ? `one array holds at most ${gigabytes(LARGEST_ARRAY)}`
+        : undefined;
+  if (limit !== undefined)
+    throw new Error(
+      `${where}: the weights take ${gigabytes(bytes)} as float32, and ${limit}. Single latents can be read all the same: openSae(location, { byRange: true }) and readLatent.`,
+    );
+}
+
 /** The SAE of a plan, read and folded. @throws for numbers that are not finite, naming tensor and place */
 export async function loadPlan(plan: Plan, where: string, signal?: AbortSignal): Promise<Sae> {
   checkPlan(plan, where);
   const shapes = shapesOf(plan.config, { ...(plan.arrays.W_skip ? { W_skip: new Float32Array() } : {}) });
+  requireMemory(shapes, plan.arrays, where);
   const arrays: Record<string, Float32Array> = {};
   for (const [name, array] of Object.entries(plan.arrays)) {
     signal?.throwIfAborted();

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { golden, goldenNames, goldenSaes } from '../../../test/support/golden-saes.ts';
 import { joinChunks, readSafetensors, readTensors, writeSafetensors } from '../../formats/index.ts';
 import { fromBytes } from '../../platform/memory.ts';
@@ -105,6 +105,20 @@ describe('a tensor that nobody takes', () => {
       await expect(loadSae(open)).rejects.toThrow(/W_gate would be ignored/);
     }
   });
+});
+
+test('weights that do not fit into memory are refused before they are read', async () => {
+  const { open } = copyOf('gemma-scope-2-clt');
+  const available = vi.spyOn(process, 'availableMemory').mockReturnValue(2000);
+  try {
+    // 16 x 6 + 16 + 16 x 4 x 6 + 6 + 16 + 6 x 6 numbers: the decoder is read with the layer that is left out.
+    await expect(loadSae(open)).rejects.toThrow(
+      /the weights take 0\.00000222 GB as float32, and 0\.00000200 GB are available\. Single latents can be read/,
+    );
+  } finally {
+    available.mockRestore();
+  }
+  await loadSae(open);
 });
 
 test.each(names)('NaN among the weights: %s', async (name) => {
