@@ -1,8 +1,8 @@
 // Who loads an SAE is told what is known of it: wrong ones are refused with the reason, others are verified, measured or unverified.
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { loadSae, type Sae, saveSae } from '../src/sae/index.ts';
+import { loadSae, type Sae, saveSae, selfTest } from '../src/sae/index.ts';
 import { summarise } from '../src/server/runs.ts';
 import type { EvalResult } from '../src/shared/eval.ts';
 import { tablesManifestSchema } from '../src/shared/feature-tables.ts';
@@ -49,6 +49,19 @@ const louder = (sae: Sae): Sae => ({ ...sae, W_dec: sae.W_dec.map((w) => 2.5 * w
 const few = ['--max-tokens', '2000', '--ce-tokens', '500', '--kl-tokens', '100', '--features', '0', '--json'];
 
 describe('loadSae', () => {
+  it('takes one threshold of few bits among numbers of float16, and refuses it among those of 32 bits', async () => {
+    const demo = (await loadSae(early.path)) as Sae<'topk'>;
+    // 91 / 128: the nearest of bfloat16 to 0.71, and one of float16.
+    const config = { ...demo.config, architecture: 'batchtopk' as const, threshold: 0.7109375 };
+    const half = (value: number): number => {
+      const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 10);
+      return value === 0 ? 0 : unit * Math.round(value / unit);
+    };
+    const short = { ...demo, config, b_enc: demo.b_enc.map(half) };
+    expect((await selfTest(short)).state).toBe('unverified');
+    expect((await selfTest({ ...demo, config })).reasons.join()).toMatch(/were rounded to bfloat16/);
+  });
+
   it('refuses weights that cannot be right, with the reason', async () => {
     const folder = workspace.newFolder();
     const demo = await loadSae(early.path);
@@ -99,6 +112,29 @@ describe('eval', () => {
       expect.stringMatching(/It explains nothing of these/),
     ]);
   }, 90_000);
+});
+
+describe('an SAE of half the width of the hook', () => {
+  it.each([['eval'], ['index']])(
+    '%s refuses it, with --allow-wrong too, and writes nothing',
+    async (command) => {
+      const { config, b_enc, ...whole } = await loadSae(run);
+      const D = config.D / 2;
+      const half = (rows: Float32Array) => rows.filter((_, i) => i % config.D < D);
+      const arrays = { W_enc: half(whole.W_enc), W_dec: half(whole.W_dec), b_dec: half(whole.b_dec), b_enc };
+      const folder = workspace.newFolder();
+      await saveSae(folderWriter(folder), { ...arrays, config: { ...config, D } } as Sae);
+      const before = readdirSync(folder);
+      const given = ['--model', workspace.model, '--data', other, '--allow-wrong'];
+      const { status, stderr } = await saekit([command, folder, ...given]);
+      expect([status, stderr]).toEqual([
+        1,
+        expect.stringMatching(new RegExp(`reads activations of width ${D}, but .* has width ${config.D}`)),
+      ]);
+      expect(readdirSync(folder)).toEqual(before);
+    },
+    60_000,
+  );
 });
 
 describe('at another hook than the SAE was trained at', () => {

@@ -164,7 +164,9 @@ function* structure({ threshold, b_enc, W_dec, config }: Sae): Generator<string>
   // One threshold for all: a number with 5 to 8 bits is none that training ends at, and none that a person sets.
   const one = 'threshold' in config ? config.threshold : threshold?.[0];
   const alike = threshold?.every((theta) => theta === one) ?? true;
-  if (one !== undefined && alike && bitsOf(one) >= 5 && bitsOf(one) <= 8 && !hasFewBits(b_enc)) yield ROUNDED;
+  // Of those of float16, which has 11, one in eight has no more.
+  const full = b_enc.some((bias) => bitsOf(bias) > 11);
+  if (one !== undefined && alike && bitsOf(one) >= 5 && bitsOf(one) <= 8 && full) yield ROUNDED;
   const dead = rowNorms(W_dec, config.F).filter((norm) => norm === 0).length;
   if (dead === config.F) yield 'Every decoder row is 0.';
 }

@@ -9,7 +9,7 @@ import { createMoments, type Moments, sideBySide, WIDEST_PCA } from '../eval/ind
 import { createActivationStreams } from '../harvest/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openModel } from '../models/index.ts';
-import { refuseSeveralPlaces } from '../models/place-sae.ts';
+import { outputPlace, placeSae, refuseSeveralPlaces } from '../models/place-sae.ts';
 import type { Model } from '../models/types.ts';
 import { loadSae, refuseWrong, type Sae, type SelfTest, selfTestText } from '../sae/index.ts';
 import { WEIGHTS_FILE } from '../sae/save.ts';
@@ -90,6 +90,7 @@ export async function evaluateSae(config: EvalConfig, options: EvaluateSaeOption
   const frozen = config.controls ? await frozenControl(config, target.run, options) : undefined;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, modelOptions(config, options)));
+    requireFit(target, model);
     const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
     const needs = { hooks: hooksOf(target), B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: true };
     const memory = modelMemory(model, needs);
@@ -296,6 +297,11 @@ export async function findTarget(
     trained: trainedAt(sae.config, earlier),
     run,
   };
+}
+
+/** @throws when the model has no such hooks, or of other widths than the SAE; the model itself may be another one */
+export function requireFit({ sae, hook, outputHook }: EvalTarget, model: Model): void {
+  outputPlace(model, sae, placeSae(model, sae, { hook, otherModel: true }), outputHook);
 }
 
 /** Mean and covariance of training activations; of held-out ones when there are no others. */

@@ -28,6 +28,13 @@ test.each([1, 0.5, 3])('follows softmax(logits / temperature): %f', (temperature
   near(shares(logits, { temperature, topP: 1 }), softmax(temperature));
 });
 
+test('logits that are no numbers are refused, with temperature and without', () => {
+  for (const temperature of [0, 1])
+    expect(() => shares([Number.NaN, Number.NaN], { temperature, topP: 1 })).toThrow(
+      /gives NaN for the next token/,
+    );
+});
+
 test('top-p keeps the fewest tokens that reach the mass, and their proportions', () => {
   const [p0, , p2] = softmax(1) as [number, number, number];
   // 0.665 and 0.245: the first alone reaches 0.6, both reach 0.9.

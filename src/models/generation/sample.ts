@@ -34,12 +34,17 @@ export function argmax(values: Float32Array): number {
 /** Tokens weaker than the strongest by this factor are sorted only when the stronger ones do not suffice. */
 const STEPS = [1e-2, 1e-4, 1e-7, 0];
 
+/** @throws when no logit is a finite number */
 export function sampleToken(
   logits: Float32Array,
   { temperature, topP, topK = logits.length, minP = 0 }: Sampling,
   rng: Rng,
 ): number {
   const first = argmax(logits);
+  if (!Number.isFinite(logits[first]))
+    throw new Error(
+      `The model gives ${logits[first]} for the next token: numbers beyond 32 bits, in its weights or in what it is changed by. Check the decoder rows of the SAE, or make the change smaller.`,
+    );
   if (temperature === 0) return first;
   const best = logits[first]!;
   // A loop over all V: `Float64Array.from` with a function takes 6 to 8 times as long.

@@ -113,6 +113,13 @@ export function settings(json: Readonly<Record<string, unknown>>, where: string)
       const value = take(key) ?? fallback;
       return typeof value === 'boolean' ? value : bad(key, 'true or false');
     },
+    /** Empty where there is none. */
+    object(key: string): Record<string, unknown> {
+      const value = take(key) ?? {};
+      return typeof value === 'object' && !Array.isArray(value)
+        ? (value as Record<string, unknown>)
+        : bad(key, 'a JSON object');
+    },
     oneOf<T extends string>(key: string, choices: readonly T[], fallback?: T): T {
       const value = take(key) ?? fallback;
       return choices.includes(value as T)

@@ -91,7 +91,7 @@ async function read({ folder, json, tensors: open }: SaeFiles): Promise<Plan> {
   const inputNorm = cfg.has('inputNorm') ? cfg.oneOf('inputNorm', ['layer', 'norm', 'centre']) : undefined;
   const subtractDecoderBias = cfg.has('subtractDecoderBias') ? cfg.flag('subtractDecoderBias') : undefined;
   const flattened = cfg.has('flattened') ? cfg.flag('flattened') : undefined;
-  const metadata = cfg.any('metadata') as Record<string, unknown>;
+  const metadata = cfg.object('metadata');
   const shared = ['saekit_onnx_version', 'D', 'F', 'Dout', 'inputNorm', 'subtractDecoderBias', 'flattened'];
   const own = Object.entries(found).filter(([key]) => ![...shared, 'metadata'].includes(key));
   const parsed = variant.settings.safeParse(Object.fromEntries(own));

@@ -58,6 +58,15 @@ test.each(
   );
 });
 
+test('metadata that is no object', async () => {
+  for (const name of ['saelens-jumprelu', 'saelens-v5-topk']) {
+    const { config, open } = copyOf(name);
+    const json = JSON.parse(readFileSync(config!, 'utf8')) as object;
+    writeFileSync(config!, JSON.stringify({ ...json, metadata: 'blocks.1' }));
+    await expect(loadSae(open)).rejects.toThrow(/metadata is "blocks.1", expected a JSON object/);
+  }
+});
+
 test('a setting of any version of SAELens before 6 is known', async () => {
   const { config, open } = copyOf('saelens-v3-relu');
   const json = JSON.parse(readFileSync(config!, 'utf8')) as Record<string, unknown>;

@@ -86,7 +86,9 @@ async function read(files: SaeFiles): Promise<Plan> {
   const { folder } = files;
   const where = `${folder.name}/${CFG_FILE}`;
   const { [REGISTERED_SCALE]: registered, ...overrides } = files.overrides;
-  const raw = overridden((await files.json(CFG_FILE))!, overrides);
+  const found = (await files.json(CFG_FILE))!;
+  settings(found, where).object('metadata');
+  const raw = overridden(found, overrides);
   const rawMetadata = (raw.metadata ?? {}) as Record<string, unknown>;
   const version = rawMetadata.sae_lens_version ?? raw.sae_lens_version;
   const major = typeof version === 'string' ? Number.parseInt(version, 10) : 0;

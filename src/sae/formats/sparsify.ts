@@ -66,7 +66,7 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
     cfg.flag('signed', false),
   ];
   cfg.ignore('normalize_decoder', 'multi_topk', 'expansion_factor', 'num_latents');
-  const given = cfg.any('metadata');
+  const given = cfg.object('metadata');
   const flattened = cfg.flag('flattened', false);
   cfg.finish();
   const tensors = tensorsOf(await open(WEIGHTS_FILE));
@@ -86,9 +86,9 @@ async function read({ path, json, tensors: open, folder }: SaeFiles): Promise<Pl
       : { architecture: 'topk', ...(signed ? { signed } : {}) }),
     ...(transcode ? { Dout: D } : {}),
     ...(flattened ? { flattened } : {}),
-    metadata: { ...place.metadata, ...(given as Record<string, unknown> | undefined) },
+    metadata: { ...place.metadata, ...given },
   };
-  return { config, arrays, notes: given === undefined ? place.notes : [] };
+  return { config, arrays, notes: cfg.has('metadata') ? [] : place.notes };
 }
 
 async function write(sae: Sae, folder: FolderWriter): Promise<void> {

@@ -24,7 +24,7 @@ import {
   readTablesManifest,
 } from '../../store/index.ts';
 import { jsonFile } from '../arrays.ts';
-import { findTarget, isOwnText, requireRight } from '../evaluate-sae.ts';
+import { findTarget, isOwnText, requireFit, requireRight } from '../evaluate-sae.ts';
 import { hubAccess, modelOptions } from '../hub.ts';
 import { labellerOf } from '../labels.ts';
 import { modelMemory, requireModelMemory } from '../model-memory.ts';
@@ -95,6 +95,7 @@ export async function indexSae(
   const { signal } = options;
   return await withResources(async (own) => {
     const model = own(await openModel(target.model, modelOptions(config, options)));
+    requireFit(target, model);
     const contextLength = target.contextLength ?? Math.min(model.info.contextLength, 256);
     const needs = { hooks: [target.hook], B: MODEL_BATCH_SEQUENCES, T: contextLength, whole: false };
     requireModelMemory(model.info, needs, modelMemory(model, needs));
