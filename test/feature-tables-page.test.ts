@@ -22,6 +22,7 @@ const INTRO = `# Feature tables
 - **How**: text to codes in blocks of 16,384 tokens, kept in \`.index/\` until the tables are whole; then latents in ranges of at most 16 million
   activations. Memory: 40 bytes per token of text, 8 per activation of a range, 700 per latent, and 256 for every label that a latent fires on. Ctrl-C stops; the same command goes on.
 - **Directions** are rows of a safetensors file, [D] or [n, D]: a probe, a difference of means. Each is a latent with z = max(0, x · d / |d|).
+  A file that says another hook or model (those of \`saekit vector\` say theirs) is refused without \`--allow-wrong\`.
 - **Groups** are fields of the documents (register, party, language, …). Rates are compared over documents, not over tokens, which go
   together; p is of Student's t with Welch's degrees of freedom, q of Benjamini and Hochberg over all rows of the table. Fewer than 10 documents on a
   side are not tested. Documents that a tokenized folder no longer knows have no fields. A field called like a column of \`documents\` (\`document\`, \`id\`,

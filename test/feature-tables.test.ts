@@ -1,5 +1,5 @@
 // saekit index against a slow pass over the same text: what every latent does is counted again from the codes of all tokens.
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -354,6 +354,19 @@ describe('feature tables', () => {
       expect(value).toBeCloseTo(special.has(words.ids[i]!) ? 0 : Math.max(0, dot), 4);
     }
     await own.close();
+    const at = (hook: string) =>
+      writeFileSync(
+        path,
+        joinChunks(writeSafetensors({ probe: { dtype: 'F32', shape: [2, D], data } }, { hook })),
+      );
+    at('blocks.0.hook_resid_pre');
+    const elsewhere = { ...config, directions: path, out: join(work, 'elsewhere'), maxTokens: 300 };
+    await expect(library.indexSae({ ...elsewhere, allowWrong: false })).rejects.toThrow(
+      /probe\.safetensors is of another place: it was made at blocks\.0\.hook_resid_pre, this is /,
+    );
+    expect(existsSync(elsewhere.out)).toBe(false);
+    at(HOOK);
+    await library.indexSae({ ...elsewhere, allowWrong: false });
     const wrong = { probe: { dtype: 'F32' as const, shape: [3], data: new Float32Array(3) } };
     writeFileSync(path, joinChunks(writeSafetensors(wrong)));
     await expect(library.indexSae({ ...config, directions: path, out })).rejects.toThrow(

@@ -219,7 +219,7 @@ export const indexConfigSchema = z.strictObject({
   out: z.string().optional().describe('Folder of the tables. Default: features/ in the run folder.'),
   seed: z.int().nonnegative().default(0).describe('Of the order of documents and of the examples drawn.'),
   allowWrong: evalConfigSchema.shape.allowWrong.describe(
-    'Index an SAE that the self-test says is not of this hook, model or scale.',
+    'Index an SAE that the self-test says is not of this hook, model or scale, or directions of another hook or model.',
   ),
   device: trainFields.shape.device,
   lowMemory: trainFields.shape.lowMemory,

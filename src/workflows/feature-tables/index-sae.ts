@@ -109,16 +109,17 @@ export async function indexSae(
       }),
     );
     const documents = corpus.heldout;
+    const here = placeOf(target, model);
     const subject = own(
       config.directions === undefined
         ? await latentsOf(target.sae, config.latents, config.screen)
-        : await directionsOf(config.directions, target.sae.config.D),
+        : await directionsOf(config.directions, target.sae.config.D, config.allowWrong ? undefined : here),
     );
     if (config.balance && documents.stored)
       throw new UsageError(
         `--balance chooses documents, and ${documents.stored.name} holds rows that are packed already. Give the text itself.`,
       );
-    const other = elsewhere(target.trained, placeOf(target, model));
+    const other = elsewhere(target.trained, here);
     if (other !== undefined && config.out === undefined)
       throw new UsageError(
         `${folder} is for tables of the place where ${config.sae} was trained: ${other}. Name another folder with --out.`,
@@ -201,6 +202,7 @@ export async function indexSae(
       notes: [
         ...(balance ? [balanceNote(balance)] : []),
         ...renamedNotes(labels.columns),
+        ...(test && other !== undefined ? [`Not where the SAE was trained: ${other}.`] : []),
         'Guesses are made by rule; nobody checked them.',
         `Latents that fire together were counted on the first tokens, neighbours on all decoder rows.`,
       ],

@@ -8,6 +8,7 @@ import { readSafetensors } from '../../formats/index.ts';
 import { openFile } from '../../platform/node.ts';
 import { createEncoder, type Sae, type Screening, type SparseCode } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
+import { elsewhere, type Place } from '../own-place.ts';
 
 export type Subject = {
   readonly F: number;
@@ -67,12 +68,19 @@ export async function latentsOf(
 /**
  * Reads directions [D] or [n,D] from a safetensors file; rows of a matrix are named `name.0`, `name.1`, …
  *
- * @throws UsageError when there is none, or one of another width
+ * @param place where they are read: a file that says another hook or model, as those of `saekit vector` do, is not for it
+ * @throws UsageError when there is none, or one of another width or place
  */
-export async function directionsOf(path: string, D: number): Promise<Subject> {
+export async function directionsOf(path: string, D: number, place?: Place): Promise<Subject> {
   const source = await openFile(path);
   try {
     const file = await readSafetensors(source, path);
+    const { hook, model_hash: modelHash } = file.metadata;
+    const other = place && elsewhere({ hook, modelHash, outputHook: undefined }, place);
+    if (other !== undefined)
+      throw new UsageError(
+        `${path} is of another place: ${other.replaceAll('trained', 'made')}. To index it all the same: --allow-wrong.`,
+      );
     const names: string[] = [];
     const rows: Float32Array[] = [];
     for (const [name, { shape }] of file.tensors) {
