@@ -16,7 +16,7 @@ Examples:
   saekit plan --activations activations/ --latents 65536
   saekit plan --width 12288 --latents 16777216 --k 192 --tokens 1000000000 --workers 1024 --shards 1024
 
-Takes some seconds: the model reads a few thousand tokens, the trainer does a few steps, both on this machine. Nothing is kept.`;
+Takes some seconds, with a large model a minute: the model reads some thousand tokens, the trainer does a few steps, both on this machine. Nothing is kept.`;
 
 type Flags = {
   readonly config?: string;

@@ -9,8 +9,10 @@ export type RowsSpeed = {
 };
 
 export type RowsMeter = {
-  /** The next B rows of every hook, in arrays that are used again. */
+  /** The next B rows of every hook, in arrays that are used again; of a slow source the same ones again, once its speed is known. */
   next(): Promise<readonly Float32Array[]>;
+  /** Makes the next B rows ready; they are what `next` gives. */
+  prepare(): Promise<void>;
   /** Of the rows taken since the warm-up. */
   speed(): RowsSpeed;
 };
@@ -18,6 +20,8 @@ export type RowsMeter = {
 const WARM_UP_MS = 2000;
 /** Rows before the clock starts: the session opens, and tokenizing is compiled, which is twice as slow before. */
 const WARM_UP_ROWS = 16_384;
+/** Of reading after the warm-up: a model that takes seconds for a batch would be run a dozen times for the trainer's steps. */
+const ENOUGH_MS = 5000;
 
 /** Warms the source up, then counts. */
 export async function meterRows(
@@ -33,10 +37,22 @@ export async function meterRows(
   }
   const before = { ...rows.stages, seen: rows.tokensSeen };
   let batches = 0;
+  let last = xs;
+  let spent = 0;
+  let ready = false;
   return {
     async next() {
+      if (!ready && spent > ENOUGH_MS) return last;
+      const started = performance.now();
+      last = (await nextRows(rows, B, xs)).xs;
+      spent += performance.now() - started;
       batches++;
-      return (await nextRows(rows, B, xs)).xs;
+      ready = false;
+      return last;
+    },
+    async prepare() {
+      ready = true;
+      await rows.prepare(B);
     },
     speed() {
       const data = rows.stages.data - before.data;

@@ -172,7 +172,7 @@ async function measureRows(
     speed: () => meter.speed(),
     rowsFor: ({ D, settings }) => ({
       take: async (count) => (await meter.next())[hooks.indexOf(settings.hook)]!.subarray(0, count * D),
-      ...(first.settings.overlap ? { prepare: () => rows.prepare(B) } : {}),
+      ...(first.settings.overlap ? { prepare: () => meter.prepare() } : {}),
     }),
   };
 }
