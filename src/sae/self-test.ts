@@ -129,7 +129,7 @@ function textOf(test: SelfTest): string {
   const numbers = numbersOf(test);
   switch (state) {
     case 'verified':
-      return `verified: as recorded${numbers}`;
+      return `verified${numbers}; near what was recorded`;
     case 'measured':
       return `measured${numbers}; nothing was recorded to compare with`;
     case 'unverified':

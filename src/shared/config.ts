@@ -342,6 +342,9 @@ export const tokenizeConfigSchema = trainFields
   .extend({
     model: z.string().describe('Model folder whose tokenizer and chat template are used.'),
     data: trainFields.shape.data.unwrap(),
+    heldout: trainFields.shape.heldout.describe(
+      'Files kept for evaluation. Default: every 20th document of `data`, by hash of its text.',
+    ),
     seed: z
       .int()
       .nonnegative()

@@ -32,6 +32,12 @@ const demoFolder = fileURLToPath(new URL('../../../demo', import.meta.url));
 const CARDS = 12;
 const ROWS = 4;
 
+const example = `
+Examples:
+  saekit demo
+  saekit demo --no-train
+  saekit demo --seconds 30`;
+
 type Flags = { readonly train: boolean; readonly seconds: number; readonly json?: boolean };
 type Run = Inspection & { readonly kind: 'run' };
 
@@ -47,7 +53,7 @@ export function addDemoCommand(program: Command): void {
           .default(100),
       ),
   );
-  command.action(async () => {
+  command.addHelpText('after', example).action(async () => {
     const flags = command.opts<Flags>();
     await withContext(flags, (context) => demo(flags, context));
   });

@@ -28,7 +28,7 @@ export function addGenerateCommand(program: Command): void {
   const command = addCommonFlags(
     program
       .command('generate')
-      .description('Continue a text, or answer one, steered by one latent or not.')
+      .description('Continue a text, or answer one, steered or not.')
       .option('--config <file>', 'JSON file with the fields below in camelCase.'),
   );
   addFlags(command, generateConfigSchema);

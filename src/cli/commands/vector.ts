@@ -5,6 +5,7 @@ import { openModel } from '../../models/index.ts';
 import { type VectorMethod, vectorMethods } from '../../steer/index.ts';
 import { writeVector } from '../../workflows/index.ts';
 import { addCommonFlags, withContext } from '../context.ts';
+import { invocation } from '../invocation.ts';
 import { withDownloads } from '../output/downloads.ts';
 
 const example = `
@@ -60,7 +61,7 @@ export function addVectorCommand(program: Command): void {
         print(
           json
             ? JSON.stringify({ out: options.out, hook, length, ...metadata })
-            : `${options.out}: ${metadata.method} of ${metadata.positive} against ${metadata.negative} texts at ${hook}, length ${length.toPrecision(3)}.\nSteer with it: saekit generate --model ${location} --steer ${options.out}=1 --prompt "…"`,
+            : `${options.out}: ${metadata.method} of ${metadata.positive} against ${metadata.negative} texts at ${hook}, length ${length.toPrecision(3)}.\nSteer with it: ${invocation()} generate --model ${location} --steer ${options.out}=1 --prompt "…"`,
         );
       } finally {
         await model.close();

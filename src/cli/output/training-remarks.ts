@@ -16,13 +16,13 @@ export function trainingRemarks(
     return measured || config.evalTokens === 0
       ? []
       : ['Stopped before it was measured; the SAE is finished. `saekit eval` measures it.'];
-  const what = plan.activations ? 'rows' : 'text';
+  const [what, were] = plan.activations ? ['rows', 'were'] : ['text', 'was'];
   const remarks: string[] = [];
   if (progress && progress.epochs > 1)
-    remarks.push(`The same ${what} was read ${grouped(progress.epochs)} times over.`);
+    remarks.push(`The same ${what} ${were} read ${grouped(progress.epochs)} times over.`);
   if (!measured && config.evalTokens > 0)
     remarks.push(
-      `No ${what} was held out, so nothing was measured. Give more ${what}, or some with --heldout.`,
+      `No ${what} ${were} held out, so nothing was measured. Give more ${what}, or some with --heldout.`,
     );
   const l0 = measured?.evaluation.candidates.find(({ kind }) => kind === 'sae')?.latents?.l0.value;
   const off = (found: number): boolean => Math.abs(found - settings.l0) > L0_TOLERANCE * settings.l0;
