@@ -36,7 +36,8 @@ const ROUNDED: Partial<Record<TableName, readonly string[]>> = {
 /** Tried on a column of each kind. */
 const ENCODINGS = {
   BYTE_ARRAY: ['RLE_DICTIONARY', 'DELTA_LENGTH_BYTE_ARRAY', 'PLAIN'],
-  INT32: ['RLE_DICTIONARY', 'DELTA_BINARY_PACKED', 'BYTE_STREAM_SPLIT', 'PLAIN'],
+  // Not BYTE_STREAM_SPLIT, which DuckDB reads of floats alone.
+  INT32: ['RLE_DICTIONARY', 'DELTA_BINARY_PACKED', 'PLAIN'],
   FLOAT: ['RLE_DICTIONARY', 'BYTE_STREAM_SPLIT', 'PLAIN'],
   DOUBLE: ['RLE_DICTIONARY', 'BYTE_STREAM_SPLIT', 'PLAIN'],
 } as const;
