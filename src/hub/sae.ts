@@ -83,7 +83,9 @@ function hint(files: readonly HubFile[], path: string): string {
   const places = files.flatMap((file) => {
     const at = WEIGHTS.find((weights) => file.path === weights || file.path.endsWith(`/${weights}`));
     if (at !== undefined) return [file.path.slice(0, -at.length).replace(/\/$/, '')];
-    return /\.(pt|pth|npz)$|(?:^|\/)(?:layer|W_enc|params_layer)_\d+\.safetensors$/.test(file.path) ? [file.path] : [];
+    return /\.(pt|pth|npz)$|(?:^|\/)(?:layer|W_enc|params_layer)_\d+\.safetensors$/.test(file.path)
+      ? [file.path]
+      : [];
   });
   const near = places.filter((place) => place.startsWith(path));
   const shown = (near.length > 0 ? near : places).slice(0, 4);
