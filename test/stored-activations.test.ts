@@ -146,13 +146,18 @@ describe('train --activations', () => {
     const x = mixtures(3000, 'bad');
     x[1234 * D + 5] = Number.NaN;
     const bad = write('bad.safetensors', x);
-    const folder = newFolder();
-    const failed = await saekit([
-      ...['train', '--activations', bad, '--out', folder, '--latents', '64', '--k', '4'],
-      ...['--batch-tokens', '256', '--tokens', '20k', '--shuffle-tokens', '512', '--heldout-share', '0'],
-    ]);
-    expect(failed.status).toBe(1);
-    expect(failed.stderr).toMatch(/Activation 5 is NaN .*bad\.safetensors.*1234/);
+    // While it trains, and before the first step, where there is no state to save.
+    for (const shuffled of ['512', '3000']) {
+      const folder = newFolder();
+      const failed = await saekit([
+        ...['train', '--activations', bad, '--out', folder, '--latents', '64', '--k', '4'],
+        ...['--batch-tokens', '256', '--tokens', '20k', '--shuffle-tokens', shuffled, '--heldout-share', '0'],
+      ]);
+      expect(failed.status).toBe(1);
+      expect(failed.stderr).toMatch(/Activation 5 is NaN .*bad\.safetensors.*1234/);
+      expect((await readRun(folder)).status).toBe('failed');
+      expect(existsSync(join(folder, 'checkpoints'))).toBe(shuffled === '512');
+    }
     const narrow = join(place, 'narrow.safetensors');
     writeFileSync(
       narrow,

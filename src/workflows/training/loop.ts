@@ -89,6 +89,7 @@ export async function trainMembers(
   const diverged = new Map<Member, TrainingDiverged>();
   let active = [...members];
   let ahead: Promise<void> | undefined;
+  let begun = false;
 
   async function save(): Promise<void> {
     const state = rows.state();
@@ -110,6 +111,7 @@ export async function trainMembers(
         : member.begin(undefined, {}));
       if (said !== undefined) options.onNote?.(said);
     }
+    begun = true;
     const waiting = first?.batches ?? [];
     // Let go of the sample: the batches, which are views of it, go one by one.
     first = undefined;
@@ -154,7 +156,7 @@ export async function trainMembers(
   } catch (error) {
     // Before the first step there is no state: the run is continued from its beginning.
     if (error instanceof Interrupted) return result('interrupted');
-    if (error instanceof NonFiniteActivations) {
+    if (error instanceof NonFiniteActivations && begun) {
       await save();
       for (const member of active) await fail(member, error);
     } else if (!(error instanceof TrainingDiverged))
