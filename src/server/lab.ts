@@ -22,6 +22,7 @@ import {
   type KnownEvidence,
   labelsVersion,
   openEvidence,
+  saeVersion,
   withNotes,
 } from './features/source.ts';
 import { createKept } from './kept.ts';
@@ -95,7 +96,7 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
   async function summaryOf(run: string, path: string): Promise<RunSummary> {
     const read = () => summarise(run, path);
     const known = await summaries.use(
-      `${run} ${path} ${await evidenceVersion(path)}`,
+      `${run} ${path} ${await evidenceVersion(path)} ${await saeVersion(path)}`,
       read,
       async (found) => found,
     );
@@ -163,7 +164,8 @@ export function createLab(folders: readonly string[], config: ServeConfig, lists
         signal.throwIfAborted();
         const { path, modelName } = await ready(next, param, found);
         const read = () => findTarget({ sae: path, model: modelName, data: ['-'] });
-        return await saes.use(path, read, ({ sae, hook }) =>
+        // Another SAE may lie there than was opened before.
+        return await saes.use(`${path} ${await saeVersion(path)}`, read, ({ sae, hook }) =>
           openedModel(modelName, path, async (model) => {
             try {
               placeSae(model, sae, { hook });

@@ -4,7 +4,7 @@
  * A folder is a run or an SAE itself, or holds some, at most two levels down (runs/, a grid, demo/saes/). They are looked up again at every
  * request: a run that has just begun is there. Names are looked up in this list alone and never become a path.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { modelArgument } from '../hub/index.ts';
 import { readSaeConfig } from '../sae/load.ts';
@@ -22,12 +22,20 @@ const DEPTH = 2;
 
 const isRun = (folder: string): boolean => existsSync(join(folder, 'run.json')) || looksLikeSae(folder, true);
 
+/** Also by a link. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 function within(folder: string, depth: number): string[] {
   if (isRun(folder)) return [folder];
   if (depth === 0) return [];
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-    .map(({ name }) => name)
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith('.') && isFolder(join(folder, name)))
     .sort()
     .flatMap((name) => within(join(folder, name), depth - 1));
 }

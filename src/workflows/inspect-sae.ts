@@ -26,6 +26,8 @@ export type SaeInspection = {
 
 /** Of every format, the files that make a folder an SAE. */
 const FOLDERS = Object.values(formats).flatMap(({ folders }: Format) => folders);
+/** What an SAE in a folder is read from. */
+export const SAE_FILES: readonly string[] = [...new Set(FOLDERS.flat()), 'activation_scaler.json'];
 
 /**
  * Whether a path is to be taken for an SAE: a folder with the file that a format is known by, one of the files that such a folder has its weights

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { FeatureEvidence, FeatureName, Match } from '../../shared/api.ts';
 import type { FeatureLabel } from '../../shared/feature.ts';
 import { MANIFEST_FILE } from '../../store/index.ts';
+import { SAE_FILES } from '../../workflows/inspect-sae.ts';
 import { cardSource } from './cards.ts';
 import { tableSource } from './tables.ts';
 
@@ -223,6 +224,8 @@ async function versionOf(folder: string, files: readonly string[]): Promise<stri
   return (await Promise.all(times)).join(' ');
 }
 
+/** Of the SAE itself. */
+export const saeVersion = (folder: string): Promise<string> => versionOf(folder, SAE_FILES);
 /** Of the small files of a run but its labels. */
 export const evidenceVersion = (folder: string): Promise<string> => versionOf(folder, EVIDENCE);
 export const labelsVersion = (folder: string): Promise<string> => versionOf(folder, ['labels.jsonl']);
