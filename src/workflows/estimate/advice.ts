@@ -67,6 +67,8 @@ const suggest = (flag: string, value: number, otherwise: string): string =>
 /** One sentence. */
 export function adviceOf({ plans, time, work }: Parts): string {
   const { stages } = time;
+  if (time.evaluationSeconds > time.seconds)
+    return 'The evaluation takes longer than the training: --eval-tokens makes it shorter.';
   const all = stages.reduce((sum, { seconds }) => sum + seconds, 0);
   const largest = stages.reduce((a, b) => (b.seconds > a.seconds ? b : a));
   const share = largest.seconds / all;
@@ -78,7 +80,7 @@ export function adviceOf({ plans, time, work }: Parts): string {
       : `The model takes ${what}: more SAEs cost little beside it (--grid), and kept rows spare it the next time (saekit harvest).`;
   if (largest.name === 'data')
     return plans[0]!.activations
-      ? `Reading the rows takes ${what}: put them on a faster disk, or harvest them as --dtype F16.`
+      ? `Reading the rows takes ${what}: put them on a faster disk, or harvest them as --dtype int8.`
       : `Reading text takes ${what}: tokenize it once (saekit tokenize).`;
   if (largest.name === 'checkpoints')
     return `Checkpoints take ${what}: save less often (--checkpoint-every-tokens).`;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { trainConfigSchema } from '../../shared/config.ts';
+import { harvestConfigSchema } from '../../shared/harvest.ts';
 import { planStored } from '../plan.ts';
 import type { TrainPlan } from '../types.ts';
 import { adviceOf, problemsOf } from './advice.ts';
@@ -139,5 +140,12 @@ describe('what does not fit', () => {
       /^The SAE takes 90 % of the time, most of it the encoder/,
     );
     expect(adviceOf(estimate([plan({ latents: 128, batchTokens: 64 })], 1e12))).toMatch(/--batch-tokens/);
+    const parts = estimate([plan()], 1e12);
+    const data = [{ name: 'data', seconds: 90 }];
+    const slowDisk = adviceOf({ ...parts, time: { ...parts.time, stages: data } });
+    const [, dtype] = /--dtype (\w+)/.exec(slowDisk)!;
+    expect(harvestConfigSchema.shape.dtype.parse(dtype)).toBe('int8');
+    const long = adviceOf({ ...parts, time: { ...parts.time, evaluationSeconds: 101 } });
+    expect(long).toMatch(/longer than the training: --eval-tokens/);
   });
 });
