@@ -41,7 +41,7 @@ describe('plan', () => {
     const { status, stdout, stderr } = await saekit(['plan', '--config', file, '--out', work.newFolder()]);
     expect(stderr).toBe('');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/SAE +4 on the same rows, F 64, 128, K 32/);
+    expect(stdout).toMatch(/SAE +4 on the same rows, topk, F 64, 128, K 32/);
     expect(stdout).toMatch(/training +saving +evaluation/);
     expect(stdout).toMatch(/resident set +\d+ MB +\d+ MB +\d+ MB/);
     expect(stdout).toMatch(/FLOP a step +ms a step +FLOP in all +in all +share/);

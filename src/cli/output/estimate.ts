@@ -2,7 +2,7 @@
 import type { Estimate } from '../../workflows/index.ts';
 import { memoryTable } from './memory.ts';
 import { bytes, duration, grouped, percent, short } from './numbers.ts';
-import { originLines } from './plan.ts';
+import { kindText, originLines } from './plan.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
 import { wrap } from './wrap.ts';
@@ -11,13 +11,12 @@ export function estimateText(estimate: Estimate, style: Style): string {
   const { plans, problems, advice } = estimate;
   const [first] = plans as [(typeof plans)[0]];
   const { config, settings } = first;
-  const sizes = [...new Set(plans.map(({ trainer }) => trainer.F))].map(grouped).join(', ');
   const head = pairs(
     [
       ...originLines(first, '').map(([name, value]): [string, string] => [`  ${name}`, value]),
       [
         '  SAE',
-        `${plans.length === 1 ? '' : `${plans.length} on the same rows, `}F ${sizes}, K ${[...new Set(plans.map(({ trainer }) => trainer.K))].join(', ')}, AuxK ${settings.auxk}`,
+        `${plans.length === 1 ? '' : `${plans.length} on the same rows, `}${kindText(plans)}, AuxK ${settings.auxk}`,
       ],
       [
         '  steps',

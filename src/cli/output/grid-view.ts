@@ -9,7 +9,7 @@ import { progressBar } from './charts.ts';
 import { createLive } from './live.ts';
 import { memoryPairs } from './memory.ts';
 import { duration, grouped, percent } from './numbers.ts';
-import { originLines } from './plan.ts';
+import { activeText, originLines } from './plan.ts';
 import { stateText } from './state.ts';
 import type { Style } from './style.ts';
 import { pairs, table } from './table.ts';
@@ -42,17 +42,17 @@ export function gridPlanText(plans: readonly TrainPlan[], folder: string, style:
       { title: '  ' },
       { title: 'hook' },
       { title: 'F', align: 'right' },
-      { title: 'K', align: 'right' },
+      { title: 'active', align: 'right' },
       { title: 'lr', align: 'right' },
       { title: 'seed', align: 'right' },
     ],
-    plans.map(({ folder: path, settings: { hook, lr }, config: { latents, k, seed } }) => [
-      `    ${nameOf(path)}`,
-      hook,
-      grouped(latents),
-      String(k),
-      lr.toPrecision(3),
-      String(seed),
+    plans.map((plan) => [
+      `    ${nameOf(plan.folder)}`,
+      plan.settings.hook,
+      grouped(plan.config.latents),
+      activeText(plan),
+      plan.settings.lr.toPrecision(3),
+      String(plan.config.seed),
     ]),
     style,
   );

@@ -11,7 +11,7 @@ export function planText(plan: TrainPlan, style: Style): string {
   const given = (name: keyof typeof config): string => (config[name] === undefined ? '' : ' (given)');
   const rows: [string, string][] = [
     ...originLines(plan, given('hook')),
-    ['SAE', [`TopK, F ${grouped(config.latents)}, K ${config.k}`, ...extras(config)].join(', ')],
+    ['SAE', [kindText([plan]), ...extras(plan)].join(', ')],
     [
       'steps',
       `${grouped(settings.totalSteps)} of ${grouped(config.batchTokens)} tokens, ${plan.model ? `context ${settings.contextLength}, ` : ''}seed ${config.seed}`,
@@ -22,7 +22,7 @@ export function planText(plan: TrainPlan, style: Style): string {
     ],
     [
       'dead',
-      `after ${grouped(settings.deadWindowTokens)} silent tokens; AuxK ${settings.auxk}${given('auxk')}`,
+      `after ${grouped(settings.deadWindowTokens)} silent tokens; ${settings.resampleSteps > 0 ? `starts anew every ${grouped(settings.resampleSteps)} steps` : `AuxK ${settings.auxk}${given('auxk')}`}`,
     ],
     ['threads', `${settings.workers} for ${config.shards} shards`],
     ...memoryPairs(memory),
@@ -59,7 +59,26 @@ export function originLines(
   ];
 }
 
-const extras = ({ freeze, multiTopk, ema, signed, tokenBias, initFrom }: TrainPlan['config']): string[] => [
+/** How many latents are active, and who says so. */
+export const activeText = ({ config, settings: { l0 }, trainer: { sparsity } }: TrainPlan): string =>
+  sparsity === undefined
+    ? `K ${config.k}`
+    : l0 > 0
+      ? `L0 ${l0}`
+      : `coefficient ${config.sparsityCoefficient}`;
+
+/** Kind and sizes of one SAE, or of several: each value once. */
+export function kindText(plans: readonly TrainPlan[]): string {
+  const each = (of: (plan: TrainPlan) => string): string => [...new Set(plans.map(of))].join(', ');
+  return `${each(({ config }) => config.variant)}, F ${each(({ config }) => grouped(config.latents))}, ${each(activeText)}`;
+}
+
+const extras = ({
+  config: { freeze, multiTopk, ema, signed, tokenBias, initFrom, penaltyPower },
+  trainer: { prefixes },
+}: TrainPlan): string[] => [
+  ...(prefixes ? [`prefixes ${prefixes.map(grouped).join(' ')}`] : []),
+  ...(penaltyPower < 1 ? [`p falls to ${penaltyPower}`] : []),
   ...(freeze === 'none' ? [] : [`frozen: ${freeze}`]),
   ...(multiTopk ? ['Multi-TopK'] : []),
   ...(ema > 0 ? [`average of weights ${ema}`] : []),
@@ -69,11 +88,12 @@ const extras = ({ freeze, multiTopk, ema, signed, tokenBias, initFrom }: TrainPl
 ];
 
 /** The same in three lines, for the demo. */
-export function briefPlan({ config, settings, memory, folder }: TrainPlan, style: Style): string {
+export function briefPlan(plan: TrainPlan, style: Style): string {
+  const { settings, memory, folder } = plan;
   const rows: [string, string][] = [
     [
       'SAE',
-      `TopK, F ${grouped(config.latents)}, K ${config.k} at ${settings.hook}, lr ${settings.lr.toPrecision(3)}, AuxK ${settings.auxk}`,
+      `${kindText([plan])} at ${settings.hook}, lr ${settings.lr.toPrecision(3)}, AuxK ${settings.auxk}`,
     ],
     ['memory', `${bytes(peakMemory(memory).bytes)} at most`],
     ['folder', folder],
