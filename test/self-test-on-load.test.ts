@@ -1,8 +1,9 @@
 // Who loads an SAE is told what is known of it: wrong ones are refused with the reason, others are verified, measured or unverified.
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { loadSae, type Sae, saveSae, selfTest } from '../src/sae/index.ts';
+import { joinChunks, writeSafetensors } from '../src/formats/index.ts';
+import { loadSae, type Sae, saveSae, selfTest, selfTestText } from '../src/sae/index.ts';
 import { summarise } from '../src/server/runs.ts';
 import type { EvalResult } from '../src/shared/eval.ts';
 import { tablesManifestSchema } from '../src/shared/feature-tables.ts';
@@ -11,6 +12,7 @@ import { recordedNumbers, recordedTest } from '../src/workflows/recorded.ts';
 import { saekit } from './fixtures/command-line.ts';
 import { createWorkspace, type Workspace } from './fixtures/workspace.ts';
 import { early } from './support/demo.ts';
+import { golden, goldenNumbers } from './support/golden-saes.ts';
 
 let workspace: Workspace;
 let run: string;
@@ -60,6 +62,26 @@ describe('loadSae', () => {
     const short = { ...demo, config, b_enc: demo.b_enc.map(half) };
     expect((await selfTest(short)).state).toBe('unverified');
     expect((await selfTest({ ...demo, config })).reasons.join()).toMatch(/were rounded to bfloat16/);
+  });
+
+  it('knows a layer of a cross-layer transcoder by what fires', async () => {
+    const name = 'circuit-tracer-clt-jumprelu';
+    const sae = await loadSae(golden(name));
+    const { B, x, z } = goldenNumbers(name);
+    const l0 = z.filter((value) => value !== 0).length / B;
+    const on = { x: Float32Array.from(x), recorded: { l0 } };
+    const found = await selfTest(sae, on);
+    expect(found).toMatchObject({ state: 'verified', l0, density: { rows: B } });
+    expect(found).not.toHaveProperty('fvu');
+    expect(selfTestText(found)).toBe('verified (L0 4.6); near what was recorded');
+    const without = await selfTest({ ...sae, threshold: sae.threshold!.fill(0) }, on);
+    expect(without).toMatchObject({
+      state: 'wrong',
+      reasons: [
+        expect.stringMatching(/^L0 is .* on these activations/),
+        expect.stringMatching(/threshold was lost/),
+      ],
+    });
   });
 
   it('refuses weights that cannot be right, with the reason', async () => {
@@ -232,6 +254,41 @@ describe('index', () => {
     });
   }, 60_000);
 });
+
+it('a layer of a cross-layer transcoder is indexed, and measured by what fires; eval and steering refuse it', async () => {
+  const folder = workspace.newFolder();
+  const { W_enc, b_dec, config } = await loadSae(run);
+  const { D, F } = config;
+  const f32 = (shape: readonly number[], data: Float32Array) => ({ dtype: 'F32' as const, shape, data });
+  mkdirSync(folder);
+  const write = (name: string, tensors: Parameters<typeof writeSafetensors>[0]): void =>
+    writeFileSync(join(folder, name), joinChunks(writeSafetensors(tensors)));
+  write('W_enc_0.safetensors', {
+    W_enc_0: f32([F, D], W_enc),
+    b_enc_0: f32([F], new Float32Array(F).fill(-2)),
+    b_dec_0: f32([D], b_dec),
+  });
+  write('W_dec_0.safetensors', { W_dec_0: f32([F, 2, D], Float32Array.from([...W_enc, ...W_enc])) });
+  writeFileSync(
+    join(folder, 'config.yaml'),
+    'model_kind: cross_layer_transcoder\nfeature_input_hook: hook_resid_post\nfeature_output_hook: hook_mlp_out\n',
+  );
+  const file = join(folder, 'W_enc_0.safetensors');
+  const on = ['--model', workspace.model, '--data', workspace.corpus, '--json'];
+  const out = workspace.newFolder();
+  const { status, stdout } = await saekit(['index', file, ...on, '--max-tokens', '2000', '--out', out]);
+  expect([status, JSON.parse(stdout).selfTest]).toEqual([
+    0,
+    { state: 'measured', reasons: [], l0: expect.any(Number) },
+  ]);
+  for (const args of [
+    ['eval', file, ...on],
+    ['generate', '--steer', `${file}:3=2`, '--model', workspace.model, '--prompt', 'a'],
+  ])
+    expect((await saekit(args)).stderr).toMatch(
+      /cross-layer transcoder, which writes to 2 layers.* neither measured nor put into the model/,
+    );
+}, 60_000);
 
 describe('what was found with activations is known without them', () => {
   const known = async (folder: string): Promise<unknown> => (await recordedTest(folder)).state;

@@ -16,12 +16,12 @@ import { decode } from './decode.ts';
 import { encode } from './encode.ts';
 import { rowNorms } from './formats/fold.ts';
 import { rowErrors, wrongBiasReading } from './other-reading.ts';
-import type { Sae } from './types.ts';
+import type { Sae, SparseCode } from './types.ts';
 
 export type RecordedNumbers = { readonly l0?: number; readonly fvu?: number };
 
 export type SelfTestOptions = {
-  /** Rows [B,D] of the hook that the SAE reads, some thousand; and of a transcoder y [B,Dout], what it should give. */
+  /** Rows [B,D] of the hook that the SAE reads, some thousand; and of a transcoder of one layer y [B,Dout], what it should give. */
   readonly x?: Float32Array;
   readonly y?: Float32Array;
   /** [B], for an SAE with token bias. */
@@ -70,8 +70,8 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
       `Encoder and decoder rows of the same latent have nothing in common (mean cosine ${cosine.toFixed(3)}): one of the two is transposed, or of another SAE.`,
     );
   const shown = cosine === undefined ? {} : { cosine };
-  // Of rows alone it is not known which are one sequence, and no hook has what a layer of a cross-layer transcoder gives alone.
-  if (!x || inContext(sae) || sae.config.places !== undefined) {
+  // Of rows alone it is not known which are one sequence.
+  if (!x || inContext(sae)) {
     reasons.push(...(await probe(sae, signal)));
     return { state: reasons.length > 0 ? 'wrong' : 'unverified', reasons, ...shown };
   }
@@ -81,15 +81,19 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
     ['FVU', fvu, recorded.fvu, FVU_TOLERANCE],
   ] as const;
   for (const [name, found, expected, { share, least }] of parts)
-    if (expected !== undefined && Math.abs(found - expected) > Math.max(least, share * expected))
+    if (
+      found !== undefined &&
+      expected !== undefined &&
+      Math.abs(found - expected) > Math.max(least, share * expected)
+    )
       reasons.push(
         `${name} is ${found.toPrecision(4)} on these activations, ${expected.toPrecision(4)} was recorded: another hook, layer, model or scale, or another rule for what is active.`,
       );
-  const bias = await wrongBiasReading(sae, x, errors, options.ids);
+  const bias = errors && (await wrongBiasReading(sae, x, errors, options.ids));
   if (bias !== undefined) reasons.push(bias);
   // A poor SAE that is as poor as it was is no wrong one.
   const agrees = (recorded.fvu ?? recorded.l0) !== undefined && reasons.length === 0;
-  if (!(fvu < 1) && (recorded.fvu === undefined || !agrees))
+  if (fvu !== undefined && !(fvu < 1) && (recorded.fvu === undefined || !agrees))
     reasons.push(
       `It explains nothing of these activations (FVU ${fvu.toPrecision(3)}): the mean alone gives 1.`,
     );
@@ -106,7 +110,8 @@ export async function selfTest(sae: Sae, options: SelfTestOptions = {}): Promise
   return {
     state: reasons.length > 0 ? 'wrong' : compared ? 'verified' : 'measured',
     reasons,
-    ...{ l0, fvu, density },
+    ...{ l0, density },
+    ...(fvu === undefined ? {} : { fvu }),
     ...shown,
   };
 }
@@ -122,7 +127,7 @@ export function selfTestText({ by, ...test }: SelfTest): string {
 }
 
 const numbersOf = ({ l0, fvu }: SelfTest): string =>
-  l0 === undefined || fvu === undefined ? '' : ` (L0 ${l0.toFixed(1)}, FVU ${fvu.toPrecision(3)})`;
+  l0 === undefined ? '' : ` (L0 ${l0.toFixed(1)}${fvu === undefined ? '' : `, FVU ${fvu.toPrecision(3)}`})`;
 
 function textOf(test: SelfTest): string {
   const { state, reasons } = test;
@@ -218,12 +223,20 @@ async function probe(sae: Sae, signal: AbortSignal | undefined): Promise<string[
   return xhat.every(Number.isFinite) ? [] : ['The output of a probe batch is not finite.'];
 }
 
-async function measure(
-  sae: Sae,
-  { x, y, ids, signal }: SelfTestOptions,
-): Promise<{ l0: number; fvu: number; density: Density; errors: Float64Array }> {
-  const { D, Dout = D } = sae.config;
+type Measured = {
+  readonly l0: number;
+  readonly density: Density;
+  /** None of a layer of a cross-layer transcoder: no hook has what it gives alone. */
+  readonly fvu?: number;
+  readonly errors?: Float64Array;
+};
+
+async function measure(sae: Sae, { x, y, ids, signal }: SelfTestOptions): Promise<Measured> {
+  const { D, F, Dout = D, places } = sae.config;
   const B = x!.length / D;
+  const code = await encode(sae, x!, signal ? { signal } : {});
+  const fires = firing(code, F);
+  if (places !== undefined) return fires;
   const target = y ?? x!;
   if (target.length !== B * Dout)
     throw new RangeError(
@@ -231,14 +244,18 @@ async function measure(
         ? `y has ${y.length} numbers, expected ${B} rows of ${Dout}.`
         : 'A transcoder is tested with y [B,Dout], what it should give.',
     );
-  const code = await encode(sae, x!, signal ? { signal } : {});
   const xhat = decode(sae, code, { x: x!, ...(ids ? { ids } : {}) });
   const mean = new Float64Array(Dout);
   for (let i = 0; i < target.length; i++) mean[i % Dout]! += target[i]! / B;
   const errors = rowErrors(target, xhat, B);
   let scatter = 0;
   for (let i = 0; i < target.length; i++) scatter += (target[i]! - mean[i % Dout]!) ** 2;
-  const fired = new Int32Array(sae.config.F);
+  return { ...fires, fvu: errors.reduce((a, b) => a + b, 0) / scatter, errors };
+}
+
+function firing(code: SparseCode, F: number): Pick<Measured, 'l0' | 'density'> {
+  const { B } = code;
+  const fired = new Int32Array(F);
   for (const [i, value] of code.values.entries()) if (value !== 0) fired[code.indices[i]!]!++;
   const l0 = fired.reduce((sum, count) => sum + count, 0) / B;
   fired.sort();
@@ -248,5 +265,5 @@ async function measure(
     most: fired[fired.length - 1]! / B,
     never: fired.filter((count) => count === 0).length,
   };
-  return { l0, fvu: errors.reduce((a, b) => a + b, 0) / scatter, density, errors };
+  return { l0, density };
 }

@@ -301,7 +301,8 @@ export async function findTarget(
 
 /** @throws when the model has no such hooks, or of other widths than the SAE; the model itself may be another one */
 export function requireFit({ sae, hook, outputHook }: EvalTarget, model: Model): void {
-  outputPlace(model, sae, placeSae(model, sae, { hook, otherModel: true }), outputHook);
+  const reads = placeSae(model, sae, { hook, otherModel: true });
+  if (sae.config.places === undefined) outputPlace(model, sae, reads, outputHook);
 }
 
 /** Mean and covariance of training activations; of held-out ones when there are no others. */

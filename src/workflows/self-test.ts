@@ -33,7 +33,7 @@ export async function testOn(sae: Sae, location: string, { activations, signal }
     const test = await selfTest(sae, options);
     return test.state === 'unverified' ? { ...test, ...(await recordedTest(location)) } : test;
   }
-  if (sae.config.Dout !== undefined)
+  if (needsTarget(sae))
     throw new UsageError(
       'A transcoder is tested on what it reads and on what it should write; one file of activations is not enough.',
     );
@@ -49,6 +49,10 @@ export async function testOn(sae: Sae, location: string, { activations, signal }
     await source.close();
   }
 }
+
+/** Whether what it gives is compared with another place. A layer of a cross-layer transcoder is known by what fires only. */
+const needsTarget = ({ config: { Dout, places } }: Sae): boolean =>
+  Dout !== undefined && places === undefined;
 
 /** x [B,D]; of a transcoder y [B,Dout], what it should give; of an SAE with token bias the tokens [B]. */
 export type TestRows = {
@@ -70,7 +74,7 @@ export async function testOnRows(
   const enough = x.length >= LEAST_ROWS * sae.config.D;
   const recorded = compare && enough ? await recordedNumbers(location) : {};
   const options = { ...(recorded ? { recorded } : {}), ...(signal ? { signal } : {}) };
-  const needed = [...(sae.b_token ? [tokens] : []), ...(sae.config.Dout === undefined ? [] : [y])];
+  const needed = [...(sae.b_token ? [tokens] : []), ...(needsTarget(sae) ? [y] : [])];
   if (needed.includes(undefined)) return await selfTest(sae, options);
   return await selfTest(sae, { ...options, x, ...(y ? { y } : {}), ...(tokens ? { ids: tokens } : {}) });
 }
