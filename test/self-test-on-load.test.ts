@@ -308,6 +308,30 @@ describe('what was found with activations is known without them', () => {
     expect([status, stderr]).toEqual([1, expect.stringMatching(/FVU is .* was recorded/)]);
   }, 90_000);
 
+  it('is nothing where other weights or settings lie there than were measured, and where it comes from is neither', async () => {
+    const edited = async (change: (cfg: { k: number; metadata: object }) => object) => {
+      const folder = await spoiled((sae) => sae);
+      const path = join(folder, 'cfg.json');
+      writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')))));
+      return folder;
+    };
+    const same = await edited((cfg) => ({ ...cfg, metadata: { ...cfg.metadata, model_name: 'elsewhere' } }));
+    expect(await recordedTest(same)).toMatchObject({ state: 'verified', by: 'training' });
+    const more = await edited((cfg) => ({ ...cfg, k: cfg.k + 1 }));
+    for (const folder of [more, await spoiled(louder)]) {
+      const { state, reasons } = await recordedTest(folder);
+      expect([state, reasons.join()]).toEqual([
+        'unverified',
+        expect.stringMatching(/not those that eval\.json/),
+      ]);
+    }
+    const { stdout } = await saekit(['inspect', more]);
+    expect(stdout).toMatch(/self-test +unverified: Its weights or settings are not those that eval\.json/);
+    // Who measures it knows again.
+    expect((await saekit(['eval', more, ...few])).status).toBe(0);
+    expect((await recordedTest(more)).state).not.toBe('unverified');
+  }, 60_000);
+
   it('compares a published SAE with the L0 that the registry has of it', async () => {
     const registry = join(workspace.path, 'saes.yaml');
     const item = '  - id: layer_1\n    path: layer_1\n    l0: 71\n';

@@ -138,7 +138,7 @@ function textOf(test: SelfTest): string {
     case 'measured':
       return `measured${numbers}; nothing was recorded to compare with`;
     case 'unverified':
-      return 'unverified: no activations were at hand to measure it on';
+      return `unverified: ${reasons.join(' ') || 'no activations were at hand to measure it on'}`;
     case 'wrong':
       return `wrong${numbers}: ${reasons.join(' ')}`;
   }

@@ -99,6 +99,10 @@ export const evalResultSchema = z.strictObject({
   candidates: z.array(candidateResultSchema),
   comparisons: z.array(comparisonSchema),
   selfTest: selfTestSchema.optional(),
+  sae: z
+    .string()
+    .optional()
+    .describe('Fingerprint of the files of the SAE that was measured; absent in older files.'),
   notes: z.array(z.string()).describe('The conventions behind the numbers, one sentence each.'),
 });
 export type EvalResult = z.output<typeof evalResultSchema>;

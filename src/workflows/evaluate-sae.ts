@@ -17,7 +17,7 @@ import type { EvalConfig, TrainConfig } from '../shared/config.ts';
 import { Interrupted, UsageError } from '../shared/errors.ts';
 import { folderWriter, readRun } from '../store/index.ts';
 import { hubAccess, modelOptions, pinned, saeFolder } from './hub.ts';
-import { type Measured, measureSae, saveMeasured } from './measure.ts';
+import { fingerprinted, type Measured, measureSae, saveMeasured } from './measure.ts';
 import { type ModelMemory, modelMemory, requireModelMemory } from './model-memory.ts';
 import { elsewhere, type Place, placeOf, trainedAt } from './own-place.ts';
 import { hooksOf, MODEL_BATCH_SEQUENCES } from './plan.ts';
@@ -173,10 +173,11 @@ async function saved(
   };
   if (other !== undefined) return { ...noted, files: [], elsewhere: other };
   const results = resultsFolder(sae);
+  const measuredSae = await fingerprinted(noted, sae);
   const features = join(results, 'features');
-  await saveMeasured(folderWriter(results), folderWriter(features), noted);
+  await saveMeasured(folderWriter(results), folderWriter(features), measuredSae);
   const cards = noted.cards ? [join(features, 'cards.json')] : [];
-  return { ...noted, files: [join(results, 'eval.json'), ...cards] };
+  return { ...measuredSae, files: [join(results, 'eval.json'), ...cards] };
 }
 
 /** The config of a run on stored activations, unless a model or a text is named to measure on instead. */

@@ -6,11 +6,12 @@ import { parseSaeId } from '../hub/index.ts';
 import type { HubAccess } from '../hub/types.ts';
 import { openFile } from '../platform/node.ts';
 import { crossLayerFiles, TRANSCODER_FILE } from '../sae/formats/circuit-tracer.ts';
-import { type Format, loadPlan } from '../sae/formats/format.ts';
+import { loadPlan } from '../sae/formats/format.ts';
 import { LAYER_FILE } from '../sae/formats/gemma-scope-layers.ts';
 import { formats, openSae, type SaeConfig, type SelfTest } from '../sae/index.ts';
 import { hubAccess } from './hub.ts';
 import { requireSae } from './run-state.ts';
+import { SAE_FOLDERS } from './sae-files.ts';
 import { type SaeStatistics, saeStatistics } from './sae-statistics.ts';
 import { type TestOn, testOn } from './self-test.ts';
 
@@ -24,11 +25,6 @@ export type SaeInspection = {
   readonly test: SelfTest;
 };
 
-/** Of every format, the files that make a folder an SAE. */
-const FOLDERS = Object.values(formats).flatMap(({ folders }: Format) => folders);
-/** What an SAE in a folder is read from. */
-export const SAE_FILES: readonly string[] = [...new Set(FOLDERS.flat()), 'activation_scaler.json'];
-
 /**
  * Whether a path is to be taken for an SAE: a folder with the file that a format is known by, one of the files that such a folder has its weights
  * in, a .pt file, or a path within a repository of the hub.
@@ -36,7 +32,7 @@ export const SAE_FILES: readonly string[] = [...new Set(FOLDERS.flat()), 'activa
 export function looksLikeSae(path: string, isFolder: boolean | undefined): boolean {
   if (isFolder === undefined)
     return /^(saelens|neuronpedia):/.test(path) || parseSaeId(path)?.path !== undefined;
-  const within = (folder: string) => FOLDERS.filter(([known]) => existsSync(join(folder, known!)));
+  const within = (folder: string) => SAE_FOLDERS.filter(([known]) => existsSync(join(folder, known!)));
   if (isFolder) return within(path).length > 0;
   return (
     /\.(pt|pth)$/.test(path) ||

@@ -30,6 +30,7 @@ import type { FolderWriter } from '../store/index.ts';
 import { jsonFile } from './arrays.ts';
 import { labellerOf } from './labels.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
+import { saeFingerprint } from './sae-files.ts';
 import { type Encoding, openEncoding } from './screening.ts';
 import { tokenizerOf } from './streams.ts';
 
@@ -163,6 +164,12 @@ async function describeFeatures(
       ...stop,
     }),
   };
+}
+
+/** With the fingerprint of the SAE that was measured. */
+export async function fingerprinted<M extends Measured>(measured: M, sae: string): Promise<M> {
+  const found = await saeFingerprint(sae);
+  return { ...measured, evaluation: { ...measured.evaluation, ...(found ? { sae: found } : {}) } };
 }
 
 /** Writes eval.json and features/cards.json. */

@@ -6,7 +6,7 @@
  *     `selfTest` of features/index.json     what saekit index found
  *     none of them                          unverified
  *
- * An SAE that eval found to be wrong is wrong, whoever trained it.
+ * An SAE that eval found to be wrong is wrong, whoever trained it. Where other files lie there than eval.json is of, nothing is known.
  */
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -17,6 +17,7 @@ import { type EvalResult, evalResultSchema } from '../shared/eval.ts';
 import { migrate } from '../shared/migrate.ts';
 import type { FoundBySelfTest } from '../shared/self-test.ts';
 import { readRun, readTablesManifest } from '../store/index.ts';
+import { saeFingerprint } from './sae-files.ts';
 
 /** Where the numbers go: into the SAE's own folder; beside an SAE that is one file; a name of the registry becomes a path. */
 export function resultsFolder(sae: string): string {
@@ -57,10 +58,15 @@ export const kept = ({ state, reasons, l0, fvu, by }: SelfTest): FoundBySelfTest
   ...(by === undefined ? {} : { by }),
 });
 
+const CHANGED =
+  'Its weights or settings are not those that eval.json beside it was made of. saekit eval measures them.';
+
 /** What is known of the SAE at `location` without activations. What cannot be read there is no record. */
 export async function recordedTest(location: string): Promise<FoundBySelfTest> {
   const folder = resultsFolder(location);
   const record = await readRecord(folder);
+  if (record?.sae !== undefined && record.sae !== (await saeFingerprint(location).catch(() => undefined)))
+    return { state: 'unverified', reasons: [CHANGED] };
   const found = record?.selfTest;
   if (found?.state === 'wrong') return { ...found, by: 'eval' };
   const numbers = numbersIn(record);

@@ -20,7 +20,7 @@ import {
 } from '../store/index.ts';
 import { pinned } from './hub.ts';
 import type { LogTarget } from './log.ts';
-import { type Measured, saveMeasured } from './measure.ts';
+import { fingerprinted, type Measured, saveMeasured } from './measure.ts';
 import { requirePlanMemory } from './model-memory.ts';
 import { type Own, withResources } from './resources.ts';
 import { openStart } from './start.ts';
@@ -205,6 +205,7 @@ export async function finishMember(
   try {
     if (sae !== undefined && plan.config.evalTokens > 0 && !signal?.aborted)
       measured = await source.measure(plan, sae, moments(member), { signal, onProgress: onEvaluate });
+    if (measured) measured = await fingerprinted(measured, folder.path);
     if (measured) await saveMeasured(folder.writer, folderWriter(join(folder.path, 'features')), measured);
   } catch (error) {
     // The SAE is finished and saved; stopping its evaluation is no failure.

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { FeatureEvidence, FeatureName, Match } from '../../shared/api.ts';
 import type { FeatureLabel } from '../../shared/feature.ts';
 import { MANIFEST_FILE } from '../../store/index.ts';
-import { SAE_FILES } from '../../workflows/inspect-sae.ts';
+import { SAE_FILES } from '../../workflows/sae-files.ts';
 import { cardSource } from './cards.ts';
 import { tableSource } from './tables.ts';
 

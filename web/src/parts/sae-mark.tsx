@@ -7,10 +7,7 @@ const UNVERIFIED =
 export function SaeMark({ selfTest }: { selfTest: RunSummary['selfTest'] | undefined }) {
   if (selfTest?.state !== 'unverified' && selfTest?.state !== 'wrong') return null;
   return (
-    <span
-      className="origin doubt"
-      title={selfTest.state === 'wrong' ? selfTest.reasons.join(' ') : UNVERIFIED}
-    >
+    <span className="origin doubt" title={selfTest.reasons.join(' ') || UNVERIFIED}>
       {selfTest.state} SAE
     </span>
   );
