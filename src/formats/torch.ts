@@ -163,7 +163,7 @@ async function collect(
   const values = new Map<string, string | number | boolean>();
   if (!(saved instanceof Map))
     throw new Error(
-      `${what}: it holds no dict of tensors. Save the state_dict() of the SAE, not the object.`,
+      `${what}: it holds no dict of tensors. Of an SAE save the state_dict(), not the object; activations as safetensors (docs/activations.md).`,
     );
   for (const [name, value] of leaves(saved, what)) {
     if (tensors.has(name) || values.has(name))
