@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => app?.close());
 
 describe.runIf(chromium)('an SAE that nobody measured', () => {
-  it.each(['/runs/tiny', '/feature/tiny/3', '/?run=tiny', '/runs'])(
+  it.each(['/runs/tiny', '/feature/tiny/3', '/?run=tiny', '/runs', '/steer?edits=tiny:3:add:8'])(
     'is marked on %s, with what to do',
     async (path) => {
       const page = await app.open(path);
@@ -49,7 +49,7 @@ describe.runIf(chromium)('an SAE that nobody measured', () => {
     },
   );
 
-  it.each([`/runs/${RUN}`, `/feature/${RUN}/${DNA}`, `/?run=${RUN}`])(
+  it.each([`/runs/${RUN}`, `/feature/${RUN}/${DNA}`, `/?run=${RUN}`, `/steer?edits=${RUN}:${DNA}:add:8`])(
     'and one that was is not: %s',
     async (path) => {
       const page = await app.open(path);

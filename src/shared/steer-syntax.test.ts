@@ -36,6 +36,14 @@ describe('one line', () => {
       'runs/a:12=8 at prompt if runs/b:3 < -1',
       { ...one, mode: 'add', value: 8, positions: 'prompt', when: { sae: 'runs/b', latent: 3, below: -1 } },
     ],
+    [
+      'my runs/a:12=8 if other runs/b:3>1',
+      { ...one, sae: 'my runs/a', mode: 'add', value: 8, when: { sae: 'other runs/b', latent: 3, above: 1 } },
+    ],
+    [
+      'runs/a:12=patch:what if he: if b:3>1',
+      { ...one, mode: 'patch', text: 'what if he:', when: { sae: 'b', latent: 3, above: 1 } },
+    ],
     ['runs/a:12=patch:look at me = you', { ...one, mode: 'patch', text: 'look at me = you' }],
     ['runs/a:12=mean:other', { ...one, mode: 'mean', text: 'other' }],
     ['runs/a:12=patch:"x if 3>2" at 0:4', { ...one, mode: 'patch', text: 'x if 3>2', positions: [[0, 4]] }],

@@ -35,7 +35,9 @@ export function parseIntervention(
       `--steer ${JSON.stringify(text)}: ${what} Written as SAE:LATENT=CHANGE[ at POSITIONS][ if [SAE:]LATENT>NUMBER], such as runs/first:1234=clamp:8.`,
     );
   let rest = text.trim();
-  const when = new RegExp(String.raw`\sif\s+(?:(\S+):)?(\d+)\s*([<>])\s*(${NUMBER})$`).exec(rest);
+  const when = new RegExp(String.raw`\sif\s+(?:((?:(?!\sif\s)[^"])+):)?(\d+)\s*([<>])\s*(${NUMBER})$`).exec(
+    rest,
+  );
   if (when) rest = rest.slice(0, when.index).trim();
   else if (/\sif\s[^"]*$/.test(rest)) throw fail('after `if` comes LATENT>NUMBER or LATENT<NUMBER.');
   const at = /\sat\s+([^\s"]+)$/.exec(rest);

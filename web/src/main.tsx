@@ -61,7 +61,7 @@ function App() {
     if (page === 'search' && (first ?? run) !== undefined)
       return <SearchPage key={first ?? run?.run} run={first ?? run!.run} runs={usable} />;
     if (page === '' && run) return <Home run={run} runs={usable} />;
-    if (page === 'steer' && first === undefined && run) return <SteerPage run={run.run} />;
+    if (page === 'steer' && first === undefined && run) return <SteerPage run={run.run} runs={usable} />;
     if (page === 'feature' && first !== undefined && /^\d+$/.test(second ?? ''))
       return (
         <FeaturePage

@@ -1,8 +1,9 @@
 /** Several latents at once: a preset, a prompt, and the three texts side by side. */
 import { useRef, useState } from 'react';
-import { api, type FeatureName } from '../api.ts';
+import { api, type FeatureName, type RunSummary } from '../api.ts';
 import { hue } from '../colour.ts';
 import { Link } from '../parts/link.tsx';
+import { SaeMark } from '../parts/sae-mark.tsx';
 import { Samples } from '../parts/samples.tsx';
 import { Nothing, Problem } from '../parts/states.tsx';
 import { DEFAULT_PROMPT } from '../parts/writes.tsx';
@@ -61,11 +62,13 @@ function Strength({ edit, onChange }: { edit: Edit; onChange: (value: number) =>
 /** One latent and what is done to it. Values are kept by their kind, so that another mode and back again is as before. */
 function EditRow({
   edit,
+  selfTest,
   kept,
   onChange,
   onRemove,
 }: {
   edit: Edit;
+  selfTest: RunSummary['selfTest'] | undefined;
   kept: Map<string, number>;
   onChange: (edit: Edit) => void;
   onRemove: () => void;
@@ -82,6 +85,7 @@ function EditRow({
     <div className="edit-row" style={hue(latent)}>
       <span className="dot" aria-hidden="true" />
       <EditName edit={edit} name={name} />
+      <SaeMark selfTest={selfTest} />
       {valueKind(edit.mode) === undefined ? (
         <span className="left-out" role="alert">
           left out: “{edit.mode}” is not done on this page
@@ -105,7 +109,7 @@ function EditRow({
   );
 }
 
-export function SteerPage({ run }: { run: string }) {
+export function SteerPage({ run, runs }: { run: string; runs: readonly RunSummary[] }) {
   const { searchParams } = usePlace();
   const edits = asEdits(searchParams.get('edits') ?? '');
   const done = edits.filter(({ mode }) => valueKind(mode) !== undefined);
@@ -154,6 +158,7 @@ export function SteerPage({ run }: { run: string }) {
         <EditRow
           key={i}
           edit={edit}
+          selfTest={runs.find((one) => one.run === edit.run)?.selfTest}
           kept={kept}
           onChange={(next) => change(edits.with(i, next))}
           onRemove={() => change(edits.filter((_, j) => j !== i))}
