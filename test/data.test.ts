@@ -102,6 +102,8 @@ describe('conversations', () => {
     expect((await saekit([...none, ...args, '--roles', 'assistent'])).stderr).toMatch(
       /no role "assistent".*Did you mean "assistant"/,
     );
+    const text = workspace.small(workspace.newFolder());
+    expect((await saekit([...text, '--roles', 'user'])).stderr).toMatch(/--roles user is of conversations/);
   }, 60_000);
 });
 

@@ -9,7 +9,7 @@ import { memoryDocuments, parseDocument } from './documents.ts';
 import { mixRows } from './mix.ts';
 import { openCorpus } from './node/corpus.ts';
 import { packRows } from './pack.ts';
-import { renderChats } from './render-chats.ts';
+import { renderChats, requireChats } from './render-chats.ts';
 import type { Document, Message } from './types.ts';
 
 // test/oracles/data/make_chats.py: transformers' apply_chat_template with return_assistant_tokens_mask.
@@ -122,6 +122,14 @@ test('roles that nobody has, templates that are missing or refuse: said with the
   await expect((await renderChats(wrong, { tokenizer })).get(0)).rejects.toThrow(
     /chats\.jsonl, x: the chat template refuses this conversation: roles must take turns/,
   );
+});
+
+test('roles of plain text are refused; one conversation among the documents is enough', async () => {
+  const plain = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: 'a', meta: {} }));
+  await expect(requireChats(memoryDocuments(plain), ['user'])).rejects.toThrow(
+    /--roles user is of conversations, and the documents are plain text/,
+  );
+  await requireChats(memoryDocuments([...plain, chat([{ role: 'user', content: 'a' }])]), ['user']);
 });
 
 test('mixed with plain text, which is kept whole; each path with its own field', async () => {

@@ -6,5 +6,5 @@ export { type Corpus, type CorpusOptions, openCorpus } from './node/corpus.ts';
 export { readTokenManifest, type TokenManifest, writeTokenFolder } from './node/token-folder.ts';
 export { balancedOrder } from './order.ts';
 export { packRows, type RowSource } from './pack.ts';
-export { renderChats } from './render-chats.ts';
+export { renderChats, requireChats } from './render-chats.ts';
 export * from './types.ts';

@@ -6,6 +6,20 @@ import type { Document, DocumentSet } from './types.ts';
 /** Conversations that are looked at to see whether a role is there at all. */
 const LOOK_AT = 50;
 
+/** @throws for roles where none of some documents, taken all over the set, is a conversation: they would be left aside in silence */
+export async function requireChats(
+  { name, count, blocks, stored, get }: DocumentSet,
+  roles: readonly string[],
+): Promise<void> {
+  if (stored || count === 0) return;
+  // A stretch that is read together is read whole.
+  const looks = Math.min(count, blocks ? 3 : LOOK_AT);
+  for (let i = 0; i < looks; i++) if ((await get(Math.floor((i * count) / looks))).messages) return;
+  throw new Error(
+    `--roles ${roles.join(' ')} is of conversations, and the ${name} are plain text. Leave it out, or name the field that holds lists of messages with --text-field.`,
+  );
+}
+
 /**
  * @param roles only tokens of these roles are trained on and measured, in conversations; plain text is kept whole
  * @throws when there is a conversation and no template, or roles that none of the first conversations has (nearest offered)

@@ -112,5 +112,8 @@ describe('derived settings', () => {
     expect(() => deriveSettings(config({ tokens: 100 }), gpt2, 2)).toThrow(/less than one step/);
     expect(() => deriveSettings(config({ warmupTokens: 2_000_000 }), gpt2, 2)).toThrow(/exceed the run/);
     expect(() => deriveSettings(config({ contextLength: 2048 }), gpt2, 2)).toThrow(/at most 1024/);
+    expect(() => deriveSettings(config({ excludeFirst: 256 }), gpt2, 2)).toThrow(
+      /leaves nothing of rows of 256 positions/,
+    );
   });
 });

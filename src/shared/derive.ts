@@ -242,6 +242,11 @@ export function deriveSettings(
     throw new UsageError(
       `contextLength is ${config.contextLength} but the model reads at most ${longest} positions. Lower --context-length.`,
     );
+  const T = config.contextLength ?? (longest === undefined ? undefined : Math.min(longest, 256));
+  if (T !== undefined && config.excludeFirst >= T)
+    throw new UsageError(
+      `excludeFirst ${config.excludeFirst} leaves nothing of rows of ${T} positions. Lower --exclude-first.`,
+    );
   const totalSteps = Math.floor(tokens / B);
   const steps = (count: number): number => Math.round(count / B);
   const recipe = recipes[config.recipe];
@@ -259,8 +264,7 @@ export function deriveSettings(
     ...(TRANSCODERS.has(config.variant)
       ? transcoderHooks(config, rows)
       : { hook: config.hook ?? ('layers' in rows ? defaultHook(rows.layers) : rows.hook) }),
-    contextLength:
-      config.contextLength ?? (longest === undefined ? (rows.contextLength ?? 1) : Math.min(longest, 256)),
+    contextLength: T ?? rows.contextLength ?? 1,
     lr: config.lr ?? recipe.lr(F, totalSteps),
     encoderLrScale: recipe.encoderLrScale,
     beta2: recipe.beta2,

@@ -9,7 +9,7 @@ import { UsageError } from '../shared/errors.ts';
 import type { HarvestConfig } from '../shared/harvest.ts';
 import { harvestFolders, StorageFull, storedBytesPerRow } from '../store/index.ts';
 import { freeBytes } from './estimate/disk.ts';
-import { type ModelMemory, type ModelNeeds, modelMemory } from './model-memory.ts';
+import { type ModelMemory, type ModelNeeds, modelMemory, size } from './model-memory.ts';
 import { MODEL_BATCH_SEQUENCES } from './plan.ts';
 
 /** Files by default: small enough that one per hook fits into memory, large enough for a disk. */
@@ -126,9 +126,8 @@ export async function planHarvest(
 /** @throws when the disk has not enough room */
 export function requireRoom({ folder, bytes, free, tokens, heldoutTokens }: HarvestPlan): void {
   if (free === undefined || bytes <= free) return;
-  const gigabytes = (n: number): string => `${(n / 1e9).toFixed(1)} GB`;
   const share = Math.floor(((tokens + heldoutTokens) * free) / bytes);
   throw new StorageFull(
-    `${folder}: ${gigabytes(bytes)} are needed, ${gigabytes(free)} are free on its disk: room for about ${share} rows. Lower --tokens, take fewer --hooks or a smaller --dtype, or choose another disk with --out.`,
+    `${folder}: ${size(bytes)} are needed, ${size(free)} are free on its disk: room for about ${share} rows. Lower --tokens, take fewer --hooks or a smaller --dtype, or choose another disk with --out.`,
   );
 }

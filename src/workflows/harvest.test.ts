@@ -16,6 +16,7 @@ import { type HarvestConfigInput, harvestConfigSchema } from '../shared/harvest.
 import { createRng } from '../shared/rng.ts';
 import { lockFolder, openActivations, readActivationsManifest, verifyActivations } from '../store/index.ts';
 import { type HarvestOptions, type HarvestResult, harvest } from './harvest.ts';
+import { type HarvestPlan, requireRoom } from './harvest-plan.ts';
 import { inspect } from './inspect.ts';
 
 const T = 24;
@@ -313,6 +314,10 @@ describe('refused', () => {
     expect(await message(run(out, { contextLength: 65 }))).toMatch(/reads at most 64 positions/);
     expect(await message(run(out, { tokens: 1e15 }))).toMatch(
       /\d+\.0 GB are needed, [\d.]+ GB are free on its disk: room for about \d+ rows/,
+    );
+    const plan = { folder: out, bytes: 12e6, free: 6e6, tokens: 900, heldoutTokens: 100 };
+    expect(() => requireRoom(plan as HarvestPlan)).toThrow(
+      /12 MB are needed, 6 MB are free .* about 500 rows/,
     );
     expect(await message(run(out, { excludeFirst: 24 }))).toMatch(/leaves nothing of rows of 24 positions/);
     await expect(readdir(out)).rejects.toThrow('ENOENT');

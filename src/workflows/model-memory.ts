@@ -42,7 +42,8 @@ export function memoryOf(
 export const modelMemory = (model: Pick<Model, 'cost'>, { hooks, B, T, whole }: ModelNeeds): ModelMemory =>
   memoryOf(model.cost(hooks, { B, T }), whole);
 
-const size = (bytes: number): string =>
+/** 1.2 GB or 34 MB. */
+export const size = (bytes: number): string =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`;
 
 /** One phrase for headers. */

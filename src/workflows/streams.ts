@@ -10,6 +10,7 @@ import {
   type RowSource,
   readTokenManifest,
   renderChats,
+  requireChats,
 } from '../data/index.ts';
 import type { Model, Tokenizer } from '../models/types.ts';
 import type { TokenizeConfig } from '../shared/config.ts';
@@ -44,7 +45,7 @@ export function corpusOptions({
     keepNearDuplicates,
     ...(heldout ? { heldout } : {}),
     ...(stream === undefined ? {} : { stream }),
-    ...(roles ? { roles } : {}),
+    ...(roles ? { roles, expectChats: true } : {}),
   };
 }
 
@@ -62,14 +63,20 @@ export async function withStoredLength<
 export type TextOptions = CorpusOptions & {
   /** Of conversations, only tokens of these roles are trained on and measured. */
   readonly roles?: readonly string[];
+  /** Roles are asked for, not taken over from a run: plain text is refused. */
+  readonly expectChats?: boolean;
 };
 
 /** Opens a corpus for a model: conversations are written with its chat template. */
-export async function openText(model: Model, { roles, ...options }: TextOptions): Promise<Corpus> {
+export async function openText(
+  model: Model,
+  { roles, expectChats, ...options }: TextOptions,
+): Promise<Corpus> {
   const corpus = await openCorpus(options);
   try {
     const render = (documents: DocumentSet) =>
       renderChats(documents, { tokenizer: tokenizerOf(model), roles });
+    if (roles && expectChats) await requireChats(corpus.train, roles);
     const { mixture } = corpus;
     const parts = mixture?.map(async (part) => ({ ...part, documents: await render(part.documents) }));
     return {
