@@ -386,6 +386,8 @@ describe('without activations every output says unverified', () => {
     ],
     ['generate, JSON', () => [...steer(bare), '--json']],
     ['convert', () => ['convert', bare, '--to', 'sparsify', workspace.newFolder()]],
+    ['export', () => ['export', workspace.newFolder(), '--steer', `${bare}:3=1`]],
+    ['export, JSON', () => ['export', workspace.newFolder(), '--json', '--steer', `${bare}:3=1`]],
     ['convert, JSON', () => ['convert', bare, '--to', 'sparsify', workspace.newFolder(), '--json']],
   ])(
     '%s',

@@ -23,6 +23,13 @@ export type NamedSae = {
   readonly test: SelfTest;
 };
 
+/** From the least known to the best known. */
+const TRUST = ['wrong', 'unverified', 'measured', 'verified'] as const;
+
+/** Of several SAEs, what is known of the least known. */
+export const leastKnown = (saes: Iterable<NamedSae>): SelfTest | undefined =>
+  [...saes].map(({ test }) => test).sort((a, b) => TRUST.indexOf(a.state) - TRUST.indexOf(b.state))[0];
+
 /** Loads each SAE that is named, once. `known` keeps them for the next call; `otherModel` takes SAEs and directions of another model. */
 export async function openInterventions(
   configs: readonly InterventionConfig[],

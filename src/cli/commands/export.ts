@@ -2,6 +2,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { HubAccess } from '../../hub/types.ts';
+import { type SelfTest, selfTestText } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { type ExportConfig, exportConfigSchema } from '../../shared/export.ts';
 import { parseIntervention, parsePositions } from '../../shared/steer-syntax.ts';
@@ -12,6 +13,7 @@ import {
   openInterventions,
   steeredModel,
 } from '../../workflows/index.ts';
+import { leastKnown } from '../../workflows/interventions.ts';
 import { addCommonFlags, withContext } from '../context.ts';
 import { addFlags, givenFlags, parseConfig, readConfigFile } from '../flags.ts';
 import { withDownloads } from '../output/downloads.ts';
@@ -48,7 +50,10 @@ export function addExportCommand(program: Command): void {
   });
 }
 
-async function exported(out: string, config: ExportConfig, access: HubAccess): Promise<Exported> {
+/** With what is known of the SAEs that it is steered with. */
+type Done = Exported & { readonly selfTest?: SelfTest };
+
+async function exported(out: string, config: ExportConfig, access: HubAccess): Promise<Done> {
   const { steer = [], dtype } = config;
   if (steer.length === 0 && config.model === undefined)
     throw new UsageError('Give --model, or --steer with a run of the model.');
@@ -58,15 +63,18 @@ async function exported(out: string, config: ExportConfig, access: HubAccess): P
   const interventions = await openInterventions(changes, { ...access, known, otherModel: config.allowWrong });
   const vectors = changes.flatMap(({ vector }) => vector ?? []);
   const model = await steeredModel(config.model, [...known.values()], vectors);
-  return await exportModel(out, { ...access, model, interventions, dtype });
+  const done = await exportModel(out, { ...access, model, interventions, dtype });
+  const selfTest = leastKnown(known.values());
+  return { ...done, ...(selfTest ? { selfTest } : {}) };
 }
 
-function exportedText(out: string, done: Exported, style: Style): string {
-  const { model, family, layers, contextLength, weightBytes, files, changed } = done;
+function exportedText(out: string, done: Done, style: Style): string {
+  const { model, family, layers, contextLength, weightBytes, files, changed, selfTest } = done;
   const lines: [string, string][] = [
     ['written', out],
     ['model', `${model}: ${family}, ${layers} layers, texts of ${contextLength} tokens at most`],
     ['changed', changed.length === 0 ? 'nothing' : `${changed.join(', ')} (steering.json)`],
+    ...(selfTest ? [['SAE', selfTestText(selfTest)] as [string, string]] : []),
     ['weights', `${bytes(weightBytes)} in onnx/model.onnx_data`],
     ['files', files.join(', ')],
   ];

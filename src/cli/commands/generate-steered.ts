@@ -12,14 +12,12 @@ import {
   type WriteOptions,
   writeText,
 } from '../../workflows/index.ts';
+import { leastKnown } from '../../workflows/interventions.ts';
 import type { Context } from '../context.ts';
 import { withDownloads } from '../output/downloads.ts';
 import { createLive } from '../output/live.ts';
 import { tellMemory } from '../output/model-memory.ts';
 import { type Column, sideBySide } from '../output/side-by-side.ts';
-
-/** From the least known to the best known. */
-const TRUST = ['wrong', 'unverified', 'measured', 'verified'] as const;
 
 type Given = {
   readonly prompt: string;
@@ -74,10 +72,7 @@ export async function generateSteered(
       }),
     );
     live.clear();
-    // Of several SAEs, what is known of the least known.
-    const [test] = [...known.values()]
-      .map((one) => one.test)
-      .sort((a, b) => TRUST.indexOf(a.state) - TRUST.indexOf(b.state));
+    const test = leastKnown(known.values());
     const selfTest = test ? { selfTest: test } : {};
     print(
       json

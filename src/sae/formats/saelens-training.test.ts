@@ -72,6 +72,10 @@ test('without its scaler a scaled checkpoint is another SAE', async () => {
       );
       const { xhat } = await differencesOf(name, folder);
       expect(xhat).toBeGreaterThan(1);
+      for (const wrong of [0, -2, '"3"']) {
+        writeFileSync(join(folder, 'activation_scaler.json'), `{"scaling_factor": ${wrong}}`);
+        await expect(loadSae(folder)).rejects.toThrow(/scaling_factor is .*, expected a number above 0/);
+      }
     }
   } finally {
     rmSync(copies, { recursive: true });

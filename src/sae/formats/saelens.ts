@@ -176,7 +176,11 @@ async function read(files: SaeFiles): Promise<Plan> {
   if (norm === 'expected_average_only_in') {
     const scaler = await files.json('activation_scaler.json');
     const factor = scaler?.scaling_factor ?? registered;
-    if (typeof factor === 'number' && factor > 0) {
+    if (factor !== undefined) {
+      if (!(typeof factor === 'number' && factor > 0))
+        throw new Error(
+          `${folder.name}/activation_scaler.json: scaling_factor is ${JSON.stringify(factor)}, expected a number above 0, or null where it is folded into the weights`,
+        );
       scale = factor;
       // sx has the code s z: latents stay as long as they are.
       folds.push((arrays) =>
