@@ -1,5 +1,5 @@
 // saekit steer-report on a tiny model: its numbers against plain sums over logits, every option, bad input, stopping and going on.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -362,6 +362,26 @@ it('stops on a signal with what was measured kept, and the same call goes on to 
     }
   });
   expect(new Set(keys).size).toBe(keys.length);
+});
+
+it('what was measured of another SAE or other texts under the same names is not taken for this', async () => {
+  const out = join(place, 'again');
+  const own = join(place, 'own.jsonl');
+  const given = { ...base, heldout: [own], sae: join(place, 'changed'), strengths: [1], controls: 1, out };
+  const arms = () => readFileSync(join(out, 'arms.jsonl'), 'utf8').trim().split('\n').length;
+  cpSync(join(place, 'corpus.jsonl'), own);
+  await saveSae(folderWriter(given.sae), sae);
+  await report(given);
+  const once = arms();
+  await report(given);
+  expect(arms()).toBe(once);
+  // The same decoder.
+  await saveSae(folderWriter(given.sae), { ...sae, config: { ...sae.config, K: 9 } } as Sae);
+  await report(given);
+  expect(arms()).toBe(2 * once);
+  writeFileSync(own, readFileSync(own, 'utf8').split('\n').slice(6).join('\n'));
+  await report(given);
+  expect(arms()).toBe(3 * once);
 });
 
 it('an SAE of another model is refused; with allowWrong its report is the same', async () => {

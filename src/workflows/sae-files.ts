@@ -11,12 +11,21 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { openFile } from '../platform/node.ts';
 import type { Format } from '../sae/formats/format.ts';
-import { formats } from '../sae/index.ts';
+import { formats, type Sae } from '../sae/index.ts';
 
 /** Of every format, the files that make a folder an SAE. */
 export const SAE_FOLDERS = Object.values(formats).flatMap(({ folders }: Format) => folders);
 /** What an SAE in a folder is read from. */
 export const SAE_FILES: readonly string[] = [...new Set(SAE_FOLDERS.flat()), 'activation_scaler.json'];
+
+/** sha256 over all that an SAE computes with, once it is read: its settings and every number. */
+export function hashOfSae({ config: { metadata: _, ...settings }, ...arrays }: Sae): string {
+  const hash = createHash('sha256').update(JSON.stringify(settings));
+  for (const [name, data] of Object.entries(arrays))
+    if (data instanceof Float32Array)
+      hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest('hex');
+}
 
 const PIECES = 64;
 const PIECE_BYTES = 4096;

@@ -9,6 +9,7 @@ import { openFile } from '../../platform/node.ts';
 import { createEncoder, type Sae, type Screening, type SparseCode } from '../../sae/index.ts';
 import { UsageError } from '../../shared/errors.ts';
 import { elsewhere, type Place } from '../own-place.ts';
+import { hashOfSae } from '../sae-files.ts';
 
 export type Subject = {
   readonly F: number;
@@ -59,7 +60,7 @@ export async function latentsOf(
     F,
     W_dec: sae.W_dec,
     ...(latents ? { latents } : {}),
-    hash: hashOf(JSON.stringify(sae.config), sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec, sae.threshold ?? ''),
+    hash: hashOfSae(sae),
     encode: (x) => encoder.encode(x),
     close: () => encoder.close(),
   };

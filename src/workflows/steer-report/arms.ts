@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
+import { hashOfSae } from '../sae-files.ts';
 import type { Measured, Pushed } from './measure.ts';
 import type { Member } from './summary.ts';
 import type { Work } from './types.ts';
@@ -20,19 +21,24 @@ export type Arms = {
   ): Promise<Member[]>;
 };
 
-/** Candidates that are measured already, by what they depend on; new ones are written down as they come. */
+/**
+ * Candidates that are measured already, by what they depend on; new ones are written down as they come.
+ *
+ * @param read the texts that were read, whatever their files are called
+ */
 export async function openArms(
   { config, options, model, sae, hook }: Work,
   file: string,
   total: number,
+  read: { readonly positive: readonly string[]; readonly negative: readonly string[] },
 ): Promise<Arms> {
   const { prompt, samples, maxTokens, temperature, topP, textTokens, indexTokens, seed } = config;
   const settings = { prompt, samples, maxTokens, temperature, topP, textTokens, indexTokens, seed };
   const { checker, register, positive, negative, data, heldout } = config;
   const texts = { checker, register, positive, negative, data, heldout, judge: options.judge?.toString() };
   const run = createHash('sha256')
-    .update(JSON.stringify([model.info.hash, hook, settings, texts]))
-    .update(new Uint8Array(sae.W_dec.buffer, sae.W_dec.byteOffset, sae.W_dec.byteLength))
+    .update(JSON.stringify([model.info.hash, hook, settings, texts, read.positive, read.negative]))
+    .update(hashOfSae(sae))
     .digest('hex');
   const known = new Map<string, Measured>();
   const lines = existsSync(file) ? (await readFile(file, 'utf8')).split('\n') : [];

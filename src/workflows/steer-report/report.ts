@@ -100,7 +100,8 @@ export async function steerReport(
       matched: matchedTo(work, one.latent, facts),
     }));
     await makeFolder(folder);
-    const arms = await openArms(work, join(folder, reportFiles.arms), chosen.length * candidateCount(config));
+    const count = chosen.length * candidateCount(config);
+    const arms = await openArms(work, join(folder, reportFiles.arms), count, texts);
     const features: SteeredFeature[] = [];
     const labels = await readLabels(target.folder);
     for (const subject of subjects) {
