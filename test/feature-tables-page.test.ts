@@ -32,7 +32,6 @@ const INTRO = `# Feature tables
 - **Guesses** are made by rule and never checked; labels of persons are in \`labels.jsonl\`.
 - The tables of the bundled SAE are the same files made small by \`scripts/demo/pack.ts\`: what was measured is rounded to 12 bits, pages are gzipped. They
   are of 34,000 tokens, balanced over register and language: some of everything, and so of most registers fewer than the 10 documents that a test takes.
-  Some of their whole numbers are split by bytes, which pyarrow reads and DuckDB 1.5 does not; it reads what \`saekit index\` writes.
 
 Dashboards of other programs:
 
