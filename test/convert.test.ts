@@ -1,5 +1,5 @@
 // What `saekit convert` says of what it wrote: an SAE that lost a setting is another one, whatever the bits of its arrays.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -11,6 +11,7 @@ import { formats, loadSae, type Sae, type SaeConfig, saveSae } from '../src/sae/
 import { createRng } from '../src/shared/rng.ts';
 import { folderWriter } from '../src/store/index.ts';
 import { convertSae } from '../src/workflows/index.ts';
+import { filled } from '../src/workflows/new-folder.ts';
 import { saekit } from './fixtures/command-line.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'saekit-convert-'));
@@ -101,6 +102,28 @@ describe('convert', () => {
     };
     const { lost } = await convertSae(await written(config), newFolder(), { to: 'dictionary-learning' });
     expect(lost).toEqual(['K 3.5 -> 4']);
+  });
+
+  it('leaves nothing of what fails, in a new folder and in an empty one', async () => {
+    const fewer = { W_enc: W.slice(0, D * D), W_dec: W.slice(0, D * D), b_enc: b_enc.slice(0, D) };
+    const config = { architecture: 'relu', D, F: D, ...at('blocks.1.hook_resid_post') } as const;
+    const folder = newFolder();
+    await saveSae(folderWriter(folder), { ...arrays, ...fewer, config } as Sae, { format: 'onnx' });
+    const out = newFolder();
+    await expect(convertSae(folder, out, { to: 'gemma-scope' })).rejects.toThrow(
+      /no place for ReLU, D 6, F 6: width and latents are the same/,
+    );
+    expect(existsSync(out)).toBe(false);
+    const empty = newFolder();
+    mkdirSync(empty);
+    for (const place of [out, empty])
+      await expect(
+        filled(place, async () => {
+          await folderWriter(place).write('a', [new Uint8Array(1)], 1);
+          throw new Error('no');
+        }),
+      ).rejects.toThrow('no');
+    expect([existsSync(out), readdirSync(empty)]).toEqual([false, []]);
   });
 
   it('says that nothing is lost where nothing is', async () => {

@@ -17,7 +17,7 @@ import {
 } from '../sae/index.ts';
 import { UsageError } from '../shared/errors.ts';
 import { folderWriter } from '../store/index.ts';
-import { requireNewFolder } from './new-folder.ts';
+import { filled, requireNewFolder } from './new-folder.ts';
 import { requireSae } from './run-state.ts';
 import { type TestOn, testOn } from './self-test.ts';
 
@@ -40,8 +40,8 @@ const FOLDED =
   'The format reads x itself: b_enc - W_enc b_dec is written as b_enc, and compared with what was read again. Codes are the same up to rounding.';
 
 /**
- * @throws on an unknown format, a folder that is not empty, an SAE that the self-test refuses, and one that the format has no place for;
- *   nothing is written then
+ * @throws on an unknown format, a folder that is not empty, an SAE that the self-test refuses, one that the format has no place for, and one
+ *   that cannot be read again; nothing is left there then
  */
 export async function convertSae(
   location: string,
@@ -60,8 +60,13 @@ export async function convertSae(
     const sae = await loadPlan(opened.plan, opened.where, options.signal);
     const test = await testOn(sae, location, options);
     refuseWrong(sae, test, location);
-    await saveSae(folderWriter(out), sae, { format, ...(options.signal ? { signal: options.signal } : {}) });
-    const again = await loadSae(out);
+    const again = await filled(out, async () => {
+      await saveSae(folderWriter(out), sae, {
+        format,
+        ...(options.signal ? { signal: options.signal } : {}),
+      });
+      return await loadSae(out);
+    });
     const folded = subtractsBias(sae.config) && !subtractsBias(again.config);
     const meant = folded ? readingX(sae) : sae;
     return {

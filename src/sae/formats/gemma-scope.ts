@@ -227,6 +227,10 @@ async function write(sae: Sae, folder: FolderWriter): Promise<void> {
     throw new Error(
       `Gemma Scope has no place for ${describeSae(config)}${config.inputNorm ? ' with normalised input' : ''}${sae.b_token ? ' with token bias' : ''}${sae.W_skip ? ' with a skip connection' : ''}: it has JumpReLU SAEs that read x itself.`,
     );
+  if (D === F)
+    throw new Error(
+      `Gemma Scope has no place for ${describeSae(config)}: width and latents are the same, and then its shapes do not tell how W_enc lies.`,
+    );
   for (const [name, data] of Object.entries({ W_enc, b_enc, W_dec, b_dec, theta })) checkFinite(name, data);
   await writeNpz(folder, NPZ, [
     { name: 'W_dec', shape: [F, Dout ?? D], data: W_dec },
