@@ -74,6 +74,12 @@ describe('loadSae', () => {
     expect(found).toMatchObject({ state: 'verified', l0, density: { rows: B } });
     expect(found).not.toHaveProperty('fvu');
     expect(selfTestText(found)).toBe('verified (L0 4.6); near what was recorded');
+    // Too far off, unless the record is of a few documents.
+    const off = { ...on, recorded: { l0: l0 / 1.36 } };
+    expect((await selfTest(sae, off)).state).toBe('wrong');
+    expect((await selfTest(sae, { ...off, recorded: { ...off.recorded, few: true } })).state).toBe(
+      'verified',
+    );
     const without = await selfTest({ ...sae, threshold: sae.threshold!.fill(0) }, on);
     expect(without).toMatchObject({
       state: 'wrong',
@@ -292,6 +298,20 @@ it('a layer of a cross-layer transcoder is indexed, and measured by what fires; 
 
 describe('what was found with activations is known without them', () => {
   const known = async (folder: string): Promise<unknown> => (await recordedTest(folder)).state;
+
+  it('of few documents loosely', async () => {
+    const folder = await spoiled((sae) => sae);
+    const path = join(folder, 'eval.json');
+    const evaluation = JSON.parse(readFileSync(path, 'utf8'));
+    for (const [n, loosely] of [
+      [1, true],
+      [20, undefined],
+    ] as const) {
+      evaluation.candidates[0].fvu.n = n;
+      writeFileSync(path, JSON.stringify(evaluation));
+      expect((await recordedNumbers(folder))?.few).toBe(loosely);
+    }
+  });
 
   it('of a run by the evaluation that it ended with, of others by eval or index; never of a wrong one', async () => {
     expect(await recordedTest(run)).toMatchObject({ state: 'verified', by: 'training' });

@@ -31,6 +31,9 @@ const readRecord = async (folder: string): Promise<EvalResult | undefined> =>
     .then((text) => evalResultSchema.parse(migrate('eval', JSON.parse(text), 'eval.json')))
     .catch(() => undefined);
 
+/** Documents, or blocks of rows, from which on the numbers are those of the text and not of what happened to be read. */
+const ENOUGH_UNITS = 20;
+
 function numbersIn(record: EvalResult | undefined): RecordedNumbers | undefined {
   const sae = record?.candidates.find(({ kind }) => kind === 'sae');
   if (!sae) return undefined;
@@ -38,6 +41,7 @@ function numbersIn(record: EvalResult | undefined): RecordedNumbers | undefined 
   return {
     ...(typeof l0 === 'number' ? { l0 } : {}),
     ...(typeof fvu === 'number' ? { fvu } : {}),
+    ...(sae.fvu.n < ENOUGH_UNITS ? { few: true } : {}),
   };
 }
 
