@@ -41,7 +41,10 @@ const ENCODINGS = {
   FLOAT: ['RLE_DICTIONARY', 'BYTE_STREAM_SPLIT', 'PLAIN'],
   DOUBLE: ['RLE_DICTIONARY', 'BYTE_STREAM_SPLIT', 'PLAIN'],
 } as const;
-const ROWS: Partial<Record<TableName, number>> = { latents: 256, activations: 65_536 };
+const ROWS: Partial<Record<TableName, number>> = {
+  ...{ latents: 256, activations: 65_536 },
+  ...{ examples: 16_384, groups: 16_384 },
+};
 
 /** To the nearest number with a significand of BITS bits. */
 function rounded(value: number): number {
