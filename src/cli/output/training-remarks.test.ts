@@ -24,6 +24,11 @@ describe('the end of a run', () => {
     ]);
     expect(trainingRemarks(result(16, 16, 16.4), false)).toEqual([]);
     expect(trainingRemarks(result(0, 30, 40), false)).toEqual([]);
+    const batch = result(0, 32, 41.3);
+    const plan = { ...batch.plan, config: { ...batch.plan.config, variant: 'batch-topk' as const, k: 32 } };
+    expect(trainingRemarks({ ...batch, plan }, false)).toEqual([
+      'L0 is 41.3 on held-out text, 32 was asked: in the last batch of training it was 32.0.',
+    ]);
   });
 
   it('says that text came again and that nothing was measured', () => {
