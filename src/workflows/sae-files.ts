@@ -16,7 +16,10 @@ import { formats, type Sae } from '../sae/index.ts';
 /** Of every format, the files that make a folder an SAE. */
 export const SAE_FOLDERS = Object.values(formats).flatMap(({ folders }: Format) => folders);
 /** What an SAE in a folder is read from. */
-export const SAE_FILES: readonly string[] = [...new Set(SAE_FOLDERS.flat()), 'activation_scaler.json'];
+export const SAE_FILES: readonly string[] = [
+  ...new Set(SAE_FOLDERS.flat()),
+  ...['activation_scaler.json', 'activation_whitening.safetensors'],
+];
 
 /** sha256 over all that an SAE computes with, once it is read: its settings and every number. */
 export function hashOfSae({ config: { metadata: _, ...settings }, ...arrays }: Sae): string {
