@@ -2,6 +2,7 @@
  * `org/name[@revision][/path]` -> an SAE of the hub in the cache: the files of one folder of the repository that an SAE of any known format
  * is made of, or one file that is named and the configs beside it.
  */
+import { crossLayerFiles } from '../shared/cross-layer-files.ts';
 import { isThere, repoCache } from './cache.ts';
 import { connectHub } from './connect.ts';
 import { HubError, HubNoRevision } from './errors.ts';
@@ -35,16 +36,10 @@ export function parseSaeId(text: string): HubSaeId | undefined {
 const folderOf = (path: string): string => (path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '');
 const join = (folder: string, file: string): string => (folder === '' ? file : `${folder}/${file}`);
 
-/** A layer of a cross-layer transcoder has its encoder and its decoder in two files. */
-const twinOf = (path: string): string[] => {
-  const [, start, side, end] = /^(|.*\/)W_(enc|dec)(_\d+\.safetensors)$/.exec(path) ?? [];
-  return side === undefined ? [] : [`${start}W_${side === 'enc' ? 'dec' : 'enc'}${end}`];
-};
-
 function wanted(path: string): { required: readonly string[]; beside: readonly string[] } {
   if (WEIGHT_FILE.test(path))
     return {
-      required: [path, ...twinOf(path)],
+      required: crossLayerFiles(path) ?? [path],
       beside: [...BESIDE.map((file) => join(folderOf(path), file)), path.replace(/\.\w+$/, '_cfg.json')],
     };
   return {

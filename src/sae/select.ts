@@ -63,10 +63,16 @@ function groupSelector(K: number, size: number): Selector {
         },
         tile(pre, rows, width, first) {
           const tile = new Float32Array(memory.buffer, pre, rows * width);
+          const end = first + width;
           for (let r = 0, i = 0; r < rows; r++)
-            for (let f = first; f < first + width; f++, i++) {
-              const slot = r * K + Math.floor(f / size);
-              if (tile[i]! > values[slot]!) [values[slot], latents[slot]] = [tile[i]!, f];
+            for (let f = first; f < end; ) {
+              const group = Math.floor(f / size);
+              const slot = r * K + group;
+              for (const next = Math.min(end, (group + 1) * size); f < next; f++, i++)
+                if (tile[i]! > values[slot]!) {
+                  values[slot] = tile[i]!;
+                  latents[slot] = f;
+                }
             }
         },
         finish(rows) {

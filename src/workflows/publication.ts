@@ -12,7 +12,7 @@ import { jsonFile } from './arrays.ts';
 import { readResults } from './inspect.ts';
 import { elsewhere, trainedAt } from './own-place.ts';
 import { createPublic } from './public-names.ts';
-import { requireSae, SAE_FILES } from './run-state.ts';
+import { OWN_SAE_FILES, requireSae } from './run-state.ts';
 
 const FEATURES = 'features/cards.json';
 /** In the order in which they are shown. */
@@ -64,7 +64,7 @@ export async function readPublication(
       `${folder} is no run and no SAE: it holds ${names.slice(0, 5).join(', ') || 'nothing'}. Expected run.json, or cfg.json and ${WEIGHTS_FILE}.`,
     );
   const run = has('run.json') ? await readRun(folder) : undefined;
-  for (const name of SAE_FILES)
+  for (const name of OWN_SAE_FILES)
     if (!has(name))
       throw new Error(`${folder} has no ${name}, so there is no SAE to publish. Is the folder a whole copy?`);
   const sae = await readSaeConfig(folder);

@@ -15,7 +15,7 @@ import { shellWord } from '../shared/shell-word.ts';
 import { lockOwner, readRun, runCheckpoints } from '../store/index.ts';
 
 /** What an SAE of ours consists of. */
-export const SAE_FILES = [CFG_FILE, WEIGHTS_FILE] as const;
+export const OWN_SAE_FILES = [CFG_FILE, WEIGHTS_FILE] as const;
 
 /** @throws when there is none; with `finished` also when the run is not over, though the SAE may be there */
 export async function requireSae(
@@ -32,7 +32,7 @@ export async function requireSae(
     );
   }
   if (!has('run.json')) return;
-  const missing = SAE_FILES.find((name) => !has(name));
+  const missing = OWN_SAE_FILES.find((name) => !has(name));
   if (missing === undefined && !finished) return;
   const run = await readRun(folder);
   const writer = await lockOwner(folder);

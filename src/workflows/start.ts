@@ -7,7 +7,7 @@ import { UsageError } from '../shared/errors.ts';
 import type { Provenance } from '../shared/run.ts';
 import { checkStart } from '../train/index.ts';
 import { elsewhere, trainedAt } from './own-place.ts';
-import { SAE_FILES } from './run-state.ts';
+import { OWN_SAE_FILES } from './run-state.ts';
 import { type TestRows, testOnRows } from './self-test.ts';
 import type { TrainPlan } from './types.ts';
 
@@ -33,7 +33,7 @@ export async function openStart({ config: { initFrom }, trainer, settings }: Tra
   const { hook, outputHook } = settings;
   const other = elsewhere(trainedAt(sae.config, undefined), { hook, outputHook, modelHash: undefined });
   const sha256 = createHash('sha256');
-  for (const name of SAE_FILES)
+  for (const name of OWN_SAE_FILES)
     for await (const chunk of createReadStream(join(initFrom, name))) sha256.update(chunk as Buffer);
   const initialSae = { path: initFrom, sha256: sha256.digest('hex') };
   return { sae, initialSae, ...(other === undefined ? {} : { elsewhere: other }) };

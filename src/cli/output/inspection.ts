@@ -206,7 +206,7 @@ function vectorText(
           ],
         ]),
   ];
-  return `${pairs(rows, style)}\n\nSteer with it: ${invocation()} generate --steer ${path}=1 --prompt "…"`;
+  return `${pairs(rows, style)}\n\nSteer with it: ${invocation()} generate --steer ${shellWord(`${path}=1`)} --prompt "…"`;
 }
 
 function tokensText(path: string, { manifest }: Inspection & { kind: 'tokens' }, style: Style): string {

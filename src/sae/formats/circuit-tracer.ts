@@ -14,6 +14,7 @@
  * The transcoders of Qwen3, Llama 3.2 and Gemma 2 (mwhanna, mntss) are published so, and are read layer by layer: name the file.
  * TopK transcoders in this form (activation and k in config.yaml) are refused: circuit-tracer keeps values below 0 among their K largest.
  */
+import { crossLayerFiles } from '../../shared/cross-layer-files.ts';
 import type { SaeConfig } from '../types.ts';
 import {
   CROSS_LAYER,
@@ -27,15 +28,8 @@ import {
 
 /** What the file of layer N is called; of a cross-layer transcoder one of the two. */
 export const TRANSCODER_FILE = /^(?:layer|W_enc|W_dec)_(\d+)\.safetensors$/;
-const CROSS_LAYER_FILE = /^W_(?:enc|dec)_/;
 const CONFIG = 'config.yaml';
 const THRESHOLD = 'activation_function.threshold';
-
-/** Both files of a layer of a cross-layer transcoder, of the name of one; undefined for other names. */
-export const crossLayerFiles = (file: string): [encoder: string, decoder: string] | undefined =>
-  /^(?:.*\/)?W_(?:enc|dec)_\d+\.safetensors$/.test(file)
-    ? [file.replace(/W_dec_(\d+\.\w+)$/, 'W_enc_$1'), file.replace(/W_enc_(\d+\.\w+)$/, 'W_dec_$1')]
-    : undefined;
 
 /**
  * What config.yaml says; without one, what is known of a published repository (SAELens's loader for it has these hooks).
@@ -50,7 +44,7 @@ async function placeOf(
   const said = (await yaml(CONFIG)) ?? {};
   const where = `${folder.name}/${CONFIG}`;
   refuseComputing(said, where, threshold ? /^jump_?relu$/i : /^relu$/i);
-  const expected = CROSS_LAYER_FILE.test(file!) ? 'cross_layer_transcoder' : 'transcoder_set';
+  const expected = crossLayerFiles(file!) ? 'cross_layer_transcoder' : 'transcoder_set';
   const { model_kind: kind = expected } = said;
   if (kind !== expected)
     throw new Error(`${where}: model_kind is ${JSON.stringify(kind)}, expected "${expected}"`);

@@ -11,7 +11,8 @@
 import { differenceOfMeans, noiseDirection, withNorm } from '../../eval/steering/directions.ts';
 import { matchedLatents, matchedStrata } from '../../eval/steering/matched.ts';
 import { padBatch } from '../../models/index.ts';
-import { outputWidth, type Sae } from '../../sae/index.ts';
+import { rowNorms } from '../../sae/formats/fold.ts';
+import { outputWidth } from '../../sae/index.ts';
 import type {
   SteerArmName,
   SteeredFeature,
@@ -23,7 +24,7 @@ import type { Arms, Candidate } from './arms.ts';
 import type { Chosen } from './choose.ts';
 import type { Concept, LatentFacts } from './concept.ts';
 import { createMeasure, pushesTogether } from './measure.ts';
-import { decoderRow, type Push, pushDirection, pushLatent } from './push.ts';
+import { type Push, pushDirection, pushLatent } from './push.ts';
 import { type Member, pointOf, testsOf } from './summary.ts';
 import type { Work } from './types.ts';
 
@@ -42,12 +43,9 @@ export const candidateCount = ({ strengths, controls }: SteerReportConfig): numb
 
 /** Who is compared with a latent: random ones of like density and norm. */
 export function matchedTo({ config, sae }: Work, latent: number, facts: LatentFacts): readonly number[] {
-  const strata = matchedStrata(facts.density, decoderNorms(sae), config.controls + 1);
+  const strata = matchedStrata(facts.density, rowNorms(sae.W_dec, sae.config.F), config.controls + 1);
   return matchedLatents(strata, latent, config.controls, `${config.seed}/matched/${latent}`);
 }
-
-const decoderNorms = (sae: Sae): Float64Array =>
-  Float64Array.from({ length: sae.config.F }, (_, f) => Math.hypot(...decoderRow(sae, f)));
 
 /** What is measured of one latent. */
 export type Subject = {
@@ -66,7 +64,7 @@ export async function reportFeature(
   const { latent } = chosen;
   const { signal, judge } = options;
   const { tokenStrings, decode } = tokenizerOf(model);
-  const norms = decoderNorms(sae);
+  const norms = rowNorms(sae.W_dec, sae.config.F);
   const measure = await createMeasure(model, {
     ...{ prompt: config.prompt, samples: config.samples, maxTokens: config.maxTokens, seed: config.seed },
     ...{ temperature: config.temperature, topP: config.topP, checker, judge, signal },
