@@ -1,7 +1,7 @@
 /** What is done to the model, as an option of its runs: at every token but special ones. */
 import type { Model } from '../../models/index.ts';
 import type { Intervention } from '../../models/steering/types.ts';
-import { outputWidth, type Sae } from '../../sae/index.ts';
+import type { Sae } from '../../sae/index.ts';
 import { type InterventionSpec, steer } from '../../steer/index.ts';
 
 /** Goes into `generateBatch`, `lossPerToken` and `lastResidual` alike; empty without steering. */
@@ -34,10 +34,4 @@ export async function changedHook(model: Model, sae: Sae, hook: string): Promise
 /** h <- h + direction, as wide as the hook. */
 export async function pushDirection(model: Model, hook: string, vector: Float32Array): Promise<Push> {
   return { interventions: await steer(model, [{ hook, vector, mode: 'add', value: 1 }]) };
-}
-
-/** The decoder row of a latent [Dout]. */
-export function decoderRow({ config, W_dec }: Sae, latent: number): Float32Array {
-  const Dout = outputWidth(config);
-  return W_dec.slice(latent * Dout, (latent + 1) * Dout);
 }
